@@ -1,0 +1,50 @@
+package fault
+
+// Reason names a failure for programs. A reason never changes its meaning;
+// each has a page docs/errors/<reason>.md.
+type Reason string
+
+// All reasons. A test holds this list to the pages.
+const (
+	ReasonInternal      Reason = "internal"
+	ReasonCanceled      Reason = "canceled"
+	ReasonDeadline      Reason = "deadline-exceeded"
+	ReasonUnimplemented Reason = "unimplemented"
+	ReasonNotFound      Reason = "not-found"
+	InvalidField        Reason = "invalid-field"
+	InvalidPageToken    Reason = "invalid-page-token"
+	BodyTooLarge        Reason = "body-too-large"
+	MissingToken        Reason = "missing-token"
+	MalformedToken      Reason = "malformed-token"
+	UnknownToken        Reason = "unknown-token"
+	ExpiredToken        Reason = "expired-token"
+	SuspendedPrincipal  Reason = "suspended"
+	UsedExchangeToken   Reason = "exchange-token-used"
+	NotAllowed          Reason = "not-allowed"
+	ReadOnlyToken       Reason = "read-only-token"
+	Conflict            Reason = "conflict"
+	AlreadyThere        Reason = "already-exists"
+	LastAdmin           Reason = "last-admin"
+	ReasonImmutable     Reason = "immutable"
+	RunnerOffline       Reason = "runner-offline"
+	RunnerGone          Reason = "runner-gone"
+	RunnerRefused       Reason = "runner-refused"
+	KeyMismatch         Reason = "runner-key-mismatch"
+	IdentityHeld        Reason = "identity-held-elsewhere"
+	ProtocolVersion     Reason = "link-protocol-version"
+	MalformedFrame      Reason = "link-malformed-frame"
+	ShuttingDown        Reason = "shutting-down"
+	WatcherTooSlow      Reason = "watcher-too-slow"
+	StorageUnavailable  Reason = "storage-unavailable"
+)
+
+// Reasons lists every reason.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonInternal, ReasonCanceled, ReasonDeadline, ReasonUnimplemented, ReasonNotFound, InvalidField,
+		InvalidPageToken, BodyTooLarge, MissingToken, MalformedToken, UnknownToken, ExpiredToken,
+		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LastAdmin,
+		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, KeyMismatch, IdentityHeld, ProtocolVersion,
+		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable,
+	}
+}

@@ -1,0 +1,89 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// Query selects runners of one organization, oldest first. Empty filters
+// select all; filters of different kinds must all hold, of the values of one
+// any may.
+type Query struct {
+	Organization id.Organization
+	// Visibility limits the rows to what the caller may see.
+	Visibility Visibility
+	// Creators holds at most 25 values.
+	Creators  []string
+	Kinds     []Kind
+	Providers []Provider
+	// Page.After.Key is the time of creation as 16 hexadecimal digits of its
+	// microseconds.
+	Page page.Query
+}
+
+// Visibility says which runners a caller may see: all of its organization, or
+// those that it created, or the one that it is.
+type Visibility struct {
+	All     bool
+	Creator string
+	Self    id.Runner
+}
+
+// Store is what this package needs of a database. The boolean of a look-up is
+// false when there is no such row.
+type Store interface {
+	// Runner returns a runner with its newest session.
+	Runner(ctx context.Context, r id.Runner) (Runner, bool, error)
+	// Runners returns up to Page.Limit+1 rows, each with its newest session.
+	Runners(ctx context.Context, q Query) ([]Runner, error)
+	// DeletingRunners returns the runners whose deletion was asked for.
+	DeletingRunners(ctx context.Context) ([]Runner, error)
+	// LiveSessionsOf returns the runners whose newest session lives on a replica,
+	// up to limit of them.
+	LiveSessionsOf(ctx context.Context, replica string, limit int) ([]id.Runner, error)
+	// ExchangeToken returns an exchange token by its hash, used and expired ones too.
+	ExchangeToken(ctx context.Context, hash []byte) (token.Record, bool, error)
+	// Write runs fn in one transaction; see identity.Store.
+	Write(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is what this package needs of a transaction.
+type Tx interface {
+	audit.Tx
+	event.Tx
+	Runner(ctx context.Context, r id.Runner) (Runner, bool, error)
+	InsertRunner(ctx context.Context, r Runner) error
+	// UpdateRunner stores what people set (name, desired phase, configuration and
+	// its revision, public and pending key, deletion, updated_at) when the
+	// revision is still r.Revision, and stores r.Revision+1; false means that
+	// somebody else was faster.
+	UpdateRunner(ctx context.Context, r Runner) (bool, error)
+	// DeleteRunner removes the runner, its session and its tokens; false means
+	// that it was gone.
+	DeleteRunner(ctx context.Context, r id.Runner) (bool, error)
+	InsertToken(ctx context.Context, t token.Record) error
+	// UseExchangeToken marks a token as redeemed, if it is an exchange token that
+	// was not and that has not expired at now.
+	UseExchangeToken(ctx context.Context, hash []byte, now time.Time) (token.Record, bool, error)
+
+	// OpenSession takes the next epoch of a runner and makes s its newest
+	// session; s.Epoch is ignored and the new epoch returned. False means that
+	// the runner is gone.
+	OpenSession(ctx context.Context, s Session) (int64, bool, error)
+	// EndSession ends the session of that epoch if it lives; false means that it
+	// did not.
+	EndSession(ctx context.Context, r id.Runner, epoch int64, at time.Time, reason string) (bool, error)
+	// UpdateSession stores notice, applied revision, unsupported settings and
+	// apply error, if the epoch is still s.Epoch and the session lives.
+	UpdateSession(ctx context.Context, s Session) (bool, error)
+	// UpdateStatus stores what the runner reports, its schema and the time of the
+	// change, if the epoch is still that one.
+	UpdateStatus(ctx context.Context, r id.Runner, epoch int64, rep Report, schema []byte, at time.Time) (bool, error)
+}
+

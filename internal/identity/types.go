@@ -1,0 +1,137 @@
+// Package identity holds organizations, their people, and personal access
+// tokens, and turns a bearer token into a caller.
+package identity
+
+import (
+	"context"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// Organization is a tenant.
+type Organization struct {
+	ID        id.Organization
+	Name      string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Status is a person's standing. The numbers are those of the wire's UserStatus.
+type Status int32
+
+// The standings of a person.
+const (
+	StatusActive    Status = 1
+	StatusSuspended Status = 2
+	StatusLeft      Status = 3
+)
+
+// User is a person in one organization.
+type User struct {
+	ID           id.User
+	Organization id.Organization
+	Name         string
+	// Email is unique, without regard to case, among those who have not left.
+	Email     string
+	Role      access.Role
+	Status    Status
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Revision grows with every change and guards against lost updates.
+	Revision int64
+}
+
+// Credential is a stored token together with the state of its subject.
+type Credential struct {
+	token.Record
+	// Role and Status are those of the user; zero for other subjects.
+	Role   access.Role
+	Status Status
+}
+
+// UserSort is the order of a member list.
+type UserSort int
+
+// The orders of a member list. Ties are broken by id, in the same direction.
+const (
+	ByJoined UserSort = iota // oldest first
+	ByJoinedDescending
+	ByName // without regard to case
+	ByNameDescending
+)
+
+// UserQuery selects users of one organization. Empty filters select all;
+// filters of different kinds must all hold, of the values of one any may.
+type UserQuery struct {
+	Organization id.Organization
+	// Search matches a part of name or email, without regard to case.
+	Search   string
+	Statuses []Status
+	Roles    []access.Role
+	// IDs holds at most 25 values.
+	IDs  []string
+	Sort UserSort
+	// Page.After.Key is the lower-cased name, or the time of joining as
+	// 16 hexadecimal digits of its microseconds, as Sort says.
+	Page page.Query
+}
+
+// TokenQuery selects personal access tokens of one organization, newest first.
+type TokenQuery struct {
+	Organization id.Organization
+	// Users holds at most 25 values; empty selects all.
+	Users []string
+	// Page.After.Key is the time of creation as 16 hexadecimal digits of its
+	// microseconds.
+	Page page.Query
+}
+
+// Store is what this package needs of a database. The boolean of a look-up is
+// false when there is no such row.
+type Store interface {
+	Credential(ctx context.Context, hash []byte) (Credential, bool, error)
+	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
+	// AnyOrganization returns the oldest organization.
+	AnyOrganization(ctx context.Context) (Organization, bool, error)
+	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)
+	// Users returns up to Page.Limit+1 rows.
+	Users(ctx context.Context, q UserQuery) ([]User, error)
+	// CountUsers ignores paging and order.
+	CountUsers(ctx context.Context, q UserQuery) (int64, error)
+	PersonalToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
+	// PersonalTokens returns up to Page.Limit+1 rows.
+	PersonalTokens(ctx context.Context, q TokenQuery) ([]token.Record, error)
+	// Write runs fn in one transaction; see Tx. It runs fn again when a
+	// compare-and-swap inside was lost (fn returns ErrLost of package fault), up
+	// to 8 times. fn must not block on anything but the transaction.
+	Write(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is what this package needs of a transaction.
+type Tx interface {
+	audit.Tx
+	event.Tx
+	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)
+	// UserByEmail finds a member that has not left, without regard to case.
+	UserByEmail(ctx context.Context, o id.Organization, email string) (User, bool, error)
+	// CountUsers ignores paging and order.
+	CountUsers(ctx context.Context, q UserQuery) (int64, error)
+	InsertOrganization(ctx context.Context, o Organization) error
+	InsertUser(ctx context.Context, u User) error
+	// UpdateUser replaces the row of u when its revision is still u.Revision, and
+	// stores u.Revision+1; false means that somebody else was faster.
+	UpdateUser(ctx context.Context, u User) (bool, error)
+	InsertToken(ctx context.Context, t token.Record) error
+	PersonalToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
+	DeleteToken(ctx context.Context, t id.Token) error
+	// DeleteTokensOf deletes every token that authenticates or admits s.
+	DeleteTokensOf(ctx context.Context, s access.Subject) error
+	// TouchToken moves the last use of a token forward, never back.
+	TouchToken(ctx context.Context, t id.Token, at time.Time) error
+}

@@ -1,0 +1,42 @@
+// Package lease keeps a replica's own right to hold sessions.
+//
+// Each control plane process is a replica with one row: a beat counter that it
+// increases every few seconds. Others who watch the counter on their own
+// monotonic clock see that it lives; no two clocks are ever compared. A replica
+// whose counter has stood still for a whole lease may be taken over, by a
+// compare-and-swap on the counter that makes the old owner's next beat fail.
+package lease
+
+import (
+	"context"
+	"time"
+)
+
+// Replica is the row of one control plane process.
+type Replica struct {
+	// ID is a UUID made at process start.
+	ID       string
+	HostName string
+	Beat     int64
+	// TakenOverBy is the replica that ends this one's sessions; empty while it lives.
+	TakenOverBy string
+	StartedAt   time.Time
+}
+
+// Store is what this package needs of a database.
+type Store interface {
+	InsertReplica(ctx context.Context, r Replica) error
+	// Replicas returns all rows.
+	Replicas(ctx context.Context) ([]Replica, error)
+	// Beat increases the counter; false means that the replica was taken over or
+	// its row is gone.
+	Beat(ctx context.Context, replica string) (bool, error)
+	// TakeOver makes by the heir of dead and increases dead's counter, if that is
+	// still beat.
+	TakeOver(ctx context.Context, dead string, beat int64, by string) (bool, error)
+	// DeleteReplica removes the row once no live session refers to it.
+	DeleteReplica(ctx context.Context, replica string) error
+	// Exclusive tells that no other process can have the database open, so that
+	// every other row belongs to a dead process.
+	Exclusive() bool
+}

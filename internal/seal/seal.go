@@ -1,0 +1,20 @@
+// Package seal keeps secrets unreadable.
+//
+// There are two forms. A sealed secret is a NaCl anonymous sealed box
+// (X25519, XSalsa20-Poly1305) to a runner's public key: only that runner opens
+// it. A wrapped secret waits under the control plane's secret key until its
+// runner has a key (XChaCha20-Poly1305). Both are bound to what they are for,
+// so that one cannot be put in the place of another.
+package seal
+
+// Secret is an encrypted secret in its stored form; its first byte tells the
+// form. The zero Secret is none. It prints as "[sealed]".
+type Secret []byte
+
+// String keeps the bytes out of logs, although they are encrypted.
+func (s Secret) String() string {
+	if len(s) == 0 {
+		return ""
+	}
+	return "[sealed]"
+}
