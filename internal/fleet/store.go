@@ -86,4 +86,3 @@ type Tx interface {
 	// change, if the epoch is still that one.
 	UpdateStatus(ctx context.Context, r id.Runner, epoch int64, rep Report, schema []byte, at time.Time) (bool, error)
 }
-

@@ -123,6 +123,10 @@ type Tx interface {
 	// CountUsers ignores paging and order.
 	CountUsers(ctx context.Context, q UserQuery) (int64, error)
 	InsertOrganization(ctx context.Context, o Organization) error
+	// LockOrganization makes the rest of the transaction wait for, and be waited
+	// for by, every other transaction that locks the same organization. It guards
+	// rules over several rows, such as the last admin's.
+	LockOrganization(ctx context.Context, o id.Organization) error
 	InsertUser(ctx context.Context, u User) error
 	// UpdateUser replaces the row of u when its revision is still u.Revision, and
 	// stores u.Revision+1; false means that somebody else was faster.

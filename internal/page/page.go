@@ -11,7 +11,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"strconv"
+	"time"
 
 	"github.com/musterhq/muster/internal/fault"
 )
@@ -103,4 +106,17 @@ func (q Query) token(c Cursor) string {
 	b = append(b, c.ID...)
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// TimeKey is the sort key of a time: 16 hexadecimal digits of its microseconds,
+// which sort as the times do.
+func TimeKey(t time.Time) string { return fmt.Sprintf("%016x", t.UnixMicro()) }
+
+// KeyTime is the time of a TimeKey.
+func KeyTime(key string) (time.Time, error) {
+	us, err := strconv.ParseInt(key, 16, 64)
+	if err != nil || len(key) != 16 {
+		return time.Time{}, fmt.Errorf("page: %q is not the key of a time", key)
+	}
+	return time.UnixMicro(us), nil
 }

@@ -4,6 +4,9 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/actionable_error.proto
 
+// Errors that a person can do something about. The message comes as a detail of
+// a Connect error.
+
 package gitpodv1
 
 import (
@@ -21,12 +24,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ActionableErrorDetails explains an error and offers ways out of it.
 type ActionableErrorDetails struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ErrorCode     string                 `protobuf:"bytes,1,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
-	UserMessage   string                 `protobuf:"bytes,2,opt,name=user_message,json=userMessage,proto3" json:"user_message,omitempty"`
-	Metadata      map[string]string      `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Actions       []*ErrorAction         `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the reason; stable, for programs.
+	ErrorCode string `protobuf:"bytes,1,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	// Says what happened, for people.
+	UserMessage string `protobuf:"bytes,2,opt,name=user_message,json=userMessage,proto3" json:"user_message,omitempty"`
+	// Further facts, by name.
+	Metadata map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What can be done, the best first.
+	Actions       []*ErrorAction `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -89,10 +97,15 @@ func (x *ActionableErrorDetails) GetActions() []*ErrorAction {
 	return nil
 }
 
+// ErrorAction is one way out of an error.
 type ErrorAction struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	ActionId string                 `protobuf:"bytes,1,opt,name=action_id,json=actionId,proto3" json:"action_id,omitempty"`
-	Label    string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the action; stable, for programs.
+	ActionId string `protobuf:"bytes,1,opt,name=action_id,json=actionId,proto3" json:"action_id,omitempty"`
+	// What to write on the button.
+	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	// Where the action leads.
+	//
 	// Types that are valid to be assigned to Target:
 	//
 	//	*ErrorAction_DashboardPath
@@ -176,10 +189,12 @@ type isErrorAction_Target interface {
 }
 
 type ErrorAction_DashboardPath struct {
+	// A path in the web console, such as "/runners".
 	DashboardPath string `protobuf:"bytes,3,opt,name=dashboard_path,json=dashboardPath,proto3,oneof"`
 }
 
 type ErrorAction_ExternalUrl struct {
+	// A URL outside of the web console.
 	ExternalUrl string `protobuf:"bytes,4,opt,name=external_url,json=externalUrl,proto3,oneof"`
 }
 

@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/agent.proto
 
+// Pull requests, as agents and context URLs know them.
+
 package gitpodv1
 
 import (
@@ -21,13 +23,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// State is the state of a pull request.
 type PullRequest_State int32
 
 const (
+	// Not known.
 	PullRequest_STATE_UNSPECIFIED PullRequest_State = 0
-	PullRequest_STATE_OPEN        PullRequest_State = 1
-	PullRequest_STATE_CLOSED      PullRequest_State = 2
-	PullRequest_STATE_MERGED      PullRequest_State = 3
+	// Open, drafts included.
+	PullRequest_STATE_OPEN PullRequest_State = 1
+	// Closed without having been merged.
+	PullRequest_STATE_CLOSED PullRequest_State = 2
+	// Merged.
+	PullRequest_STATE_MERGED PullRequest_State = 3
 )
 
 // Enum value maps for PullRequest_State.
@@ -73,18 +80,29 @@ func (PullRequest_State) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_agent_proto_rawDescGZIP(), []int{0, 0}
 }
 
+// PullRequest is a pull request, or a merge request, on a source code host.
 type PullRequest struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	Id            string                  `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title         string                  `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	FromBranch    string                  `protobuf:"bytes,3,opt,name=from_branch,json=fromBranch,proto3" json:"from_branch,omitempty"`
-	ToBranch      string                  `protobuf:"bytes,4,opt,name=to_branch,json=toBranch,proto3" json:"to_branch,omitempty"`
-	Url           string                  `protobuf:"bytes,5,opt,name=url,proto3" json:"url,omitempty"`
-	Author        string                  `protobuf:"bytes,6,opt,name=author,proto3" json:"author,omitempty"`
-	Repository    *PullRequest_Repository `protobuf:"bytes,7,opt,name=repository,proto3" json:"repository,omitempty"`
-	Draft         bool                    `protobuf:"varint,8,opt,name=draft,proto3" json:"draft,omitempty"`
-	State         PullRequest_State       `protobuf:"varint,9,opt,name=state,proto3,enum=gitpod.v1.PullRequest_State" json:"state,omitempty"`
-	HeadSha       string                  `protobuf:"bytes,10,opt,name=head_sha,json=headSha,proto3" json:"head_sha,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number on the host, such as "123".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The title.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// The branch to be merged.
+	FromBranch string `protobuf:"bytes,3,opt,name=from_branch,json=fromBranch,proto3" json:"from_branch,omitempty"`
+	// The branch to merge into.
+	ToBranch string `protobuf:"bytes,4,opt,name=to_branch,json=toBranch,proto3" json:"to_branch,omitempty"`
+	// Its web address.
+	Url string `protobuf:"bytes,5,opt,name=url,proto3" json:"url,omitempty"`
+	// The name of its author on the host.
+	Author string `protobuf:"bytes,6,opt,name=author,proto3" json:"author,omitempty"`
+	// The repository to merge into.
+	Repository *PullRequest_Repository `protobuf:"bytes,7,opt,name=repository,proto3" json:"repository,omitempty"`
+	// It is a draft.
+	Draft bool `protobuf:"varint,8,opt,name=draft,proto3" json:"draft,omitempty"`
+	// Whether it is open.
+	State PullRequest_State `protobuf:"varint,9,opt,name=state,proto3,enum=gitpod.v1.PullRequest_State" json:"state,omitempty"`
+	// The full hash of the newest commit on from_branch.
+	HeadSha       string `protobuf:"bytes,10,opt,name=head_sha,json=headSha,proto3" json:"head_sha,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,12 +207,17 @@ func (x *PullRequest) GetHeadSha() string {
 	return ""
 }
 
+// Repository is the repository of a pull request.
 type PullRequest_Repository struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CloneUrl      string                 `protobuf:"bytes,1,opt,name=clone_url,json=cloneUrl,proto3" json:"clone_url,omitempty"`
-	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL to clone from, without credentials.
+	CloneUrl string `protobuf:"bytes,1,opt,name=clone_url,json=cloneUrl,proto3" json:"clone_url,omitempty"`
+	// The host.
+	Host string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	// The owner. With nested groups this holds slashes.
+	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	// The name, without ".git".
+	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/count.proto
 
+// Asking for the number of items of a list along with one page of it.
+
 package gitpodv1
 
 import (
@@ -21,12 +23,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CountResponseRelation is how a count relates to the truth.
 type CountResponseRelation int32
 
 const (
+	// Not set.
 	CountResponseRelation_COUNT_RESPONSE_RELATION_UNSPECIFIED CountResponseRelation = 0
-	CountResponseRelation_COUNT_RESPONSE_RELATION_EQ          CountResponseRelation = 1
-	CountResponseRelation_COUNT_RESPONSE_RELATION_GTE         CountResponseRelation = 2
+	// Exactly so many.
+	CountResponseRelation_COUNT_RESPONSE_RELATION_EQ CountResponseRelation = 1
+	// So many or more: counting was stopped there.
+	CountResponseRelation_COUNT_RESPONSE_RELATION_GTE CountResponseRelation = 2
 )
 
 // Enum value maps for CountResponseRelation.
@@ -70,9 +76,11 @@ func (CountResponseRelation) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_count_proto_rawDescGZIP(), []int{0}
 }
 
+// CountRequest asks for the number of items.
 type CountRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Include       bool                   `protobuf:"varint,1,opt,name=include,proto3" json:"include,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Count the items. Without it the reply has no count.
+	Include       bool `protobuf:"varint,1,opt,name=include,proto3" json:"include,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,10 +122,14 @@ func (x *CountRequest) GetInclude() bool {
 	return false
 }
 
+// CountResponse is the number of items that pass the filter, on all pages
+// together.
 type CountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         int32                  `protobuf:"varint,1,opt,name=value,proto3" json:"value,omitempty"`
-	Relation      CountResponseRelation  `protobuf:"varint,2,opt,name=relation,proto3,enum=gitpod.v1.CountResponseRelation" json:"relation,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number.
+	Value int32 `protobuf:"varint,1,opt,name=value,proto3" json:"value,omitempty"`
+	// Whether the number is exact.
+	Relation      CountResponseRelation `protobuf:"varint,2,opt,name=relation,proto3,enum=gitpod.v1.CountResponseRelation" json:"relation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/environment.proto
 
+// Environments, as far as managing runners needs them.
+
 package gitpodv1
 
 import (

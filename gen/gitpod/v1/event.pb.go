@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/event.proto
 
+// What happens: a live stream of changes, and the audit log.
+
 package gitpodv1
 
 import (
@@ -23,13 +25,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ResourceOperation is what happened to a resource.
 type ResourceOperation int32
 
 const (
-	ResourceOperation_RESOURCE_OPERATION_UNSPECIFIED   ResourceOperation = 0
-	ResourceOperation_RESOURCE_OPERATION_CREATE        ResourceOperation = 1
-	ResourceOperation_RESOURCE_OPERATION_UPDATE        ResourceOperation = 2
-	ResourceOperation_RESOURCE_OPERATION_DELETE        ResourceOperation = 3
+	// Not set.
+	ResourceOperation_RESOURCE_OPERATION_UNSPECIFIED ResourceOperation = 0
+	// It was created.
+	ResourceOperation_RESOURCE_OPERATION_CREATE ResourceOperation = 1
+	// It was changed by somebody.
+	ResourceOperation_RESOURCE_OPERATION_UPDATE ResourceOperation = 2
+	// It is gone.
+	ResourceOperation_RESOURCE_OPERATION_DELETE ResourceOperation = 3
+	// Its status changed; what it is asked to be did not.
 	ResourceOperation_RESOURCE_OPERATION_UPDATE_STATUS ResourceOperation = 4
 )
 
@@ -78,15 +86,22 @@ func (ResourceOperation) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_event_proto_rawDescGZIP(), []int{0}
 }
 
+// AuditLogEntryKind is a kind of audit log entry.
 type AuditLogEntryKind int32
 
 const (
-	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_UNSPECIFIED                 AuditLogEntryKind = 0
+	// Not set.
+	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_UNSPECIFIED AuditLogEntryKind = 0
+	// An agent was kept from running a command.
 	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_BLOCKED AuditLogEntryKind = 1
+	// An agent ran a command that is watched.
 	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_AUDITED AuditLogEntryKind = 2
-	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE             AuditLogEntryKind = 3
-	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS           AuditLogEntryKind = 4
-	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_ENVIRONMENT_VETO            AuditLogEntryKind = 5
+	// A resource was created, changed or deleted.
+	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE AuditLogEntryKind = 3
+	// A credential was used or handed out.
+	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS AuditLogEntryKind = 4
+	// An action in an environment was refused.
+	AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_ENVIRONMENT_VETO AuditLogEntryKind = 5
 )
 
 // Enum value maps for AuditLogEntryKind.
@@ -136,30 +151,52 @@ func (AuditLogEntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_event_proto_rawDescGZIP(), []int{1}
 }
 
+// ResourceType is a type of resource. Types that this server does not have keep
+// their numbers and never occur in events.
 type ResourceType int32
 
 const (
-	ResourceType_RESOURCE_TYPE_UNSPECIFIED                  ResourceType = 0
+	// Not set.
+	ResourceType_RESOURCE_TYPE_UNSPECIFIED ResourceType = 0
+	// A runner.
+	ResourceType_RESOURCE_TYPE_RUNNER ResourceType = 2
+	// An environment class.
+	ResourceType_RESOURCE_TYPE_ENVIRONMENT_CLASS ResourceType = 9
+	// An integration of a runner with a source code host.
+	ResourceType_RESOURCE_TYPE_RUNNER_SCM_INTEGRATION ResourceType = 10
+	// An integration of a runner with language models.
+	ResourceType_RESOURCE_TYPE_RUNNER_LLM_INTEGRATION ResourceType = 20
+	// A credential for a source code host.
+	ResourceType_RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN ResourceType = 11
+	// An organization.
+	ResourceType_RESOURCE_TYPE_ORGANIZATION ResourceType = 7
+	// A user.
+	ResourceType_RESOURCE_TYPE_USER ResourceType = 8
+	// A preference of a user.
+	ResourceType_RESOURCE_TYPE_USER_PREFERENCE ResourceType = 14
+	// A token of a user.
+	ResourceType_RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN ResourceType = 13
+	// A service account.
+	ResourceType_RESOURCE_TYPE_SERVICE_ACCOUNT ResourceType = 15
+	// A token of a service account.
+	ResourceType_RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN ResourceType = 46
+	// A group.
+	ResourceType_RESOURCE_TYPE_GROUP ResourceType = 12
+	// The members of a group; an event says that somebody came or went.
+	ResourceType_RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED ResourceType = 41
+	// A role assignment.
+	ResourceType_RESOURCE_TYPE_ROLE_ASSIGNMENT ResourceType = 47
+	// The roles on a resource; an event says that somebody got or lost one.
+	ResourceType_RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED      ResourceType = 40
 	ResourceType_RESOURCE_TYPE_ENVIRONMENT                  ResourceType = 1
-	ResourceType_RESOURCE_TYPE_RUNNER                       ResourceType = 2
 	ResourceType_RESOURCE_TYPE_PROJECT                      ResourceType = 3
 	ResourceType_RESOURCE_TYPE_TASK                         ResourceType = 4
 	ResourceType_RESOURCE_TYPE_TASK_EXECUTION               ResourceType = 5
 	ResourceType_RESOURCE_TYPE_SERVICE                      ResourceType = 6
-	ResourceType_RESOURCE_TYPE_ORGANIZATION                 ResourceType = 7
-	ResourceType_RESOURCE_TYPE_USER                         ResourceType = 8
-	ResourceType_RESOURCE_TYPE_ENVIRONMENT_CLASS            ResourceType = 9
-	ResourceType_RESOURCE_TYPE_RUNNER_SCM_INTEGRATION       ResourceType = 10
-	ResourceType_RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN    ResourceType = 11
-	ResourceType_RESOURCE_TYPE_GROUP                        ResourceType = 12
-	ResourceType_RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN        ResourceType = 13
-	ResourceType_RESOURCE_TYPE_USER_PREFERENCE              ResourceType = 14
-	ResourceType_RESOURCE_TYPE_SERVICE_ACCOUNT              ResourceType = 15
 	ResourceType_RESOURCE_TYPE_SECRET                       ResourceType = 16
 	ResourceType_RESOURCE_TYPE_SSO_CONFIG                   ResourceType = 17
 	ResourceType_RESOURCE_TYPE_DOMAIN_VERIFICATION          ResourceType = 18
 	ResourceType_RESOURCE_TYPE_AGENT_EXECUTION              ResourceType = 19
-	ResourceType_RESOURCE_TYPE_RUNNER_LLM_INTEGRATION       ResourceType = 20
 	ResourceType_RESOURCE_TYPE_AGENT                        ResourceType = 21
 	ResourceType_RESOURCE_TYPE_ENVIRONMENT_SESSION          ResourceType = 22
 	ResourceType_RESOURCE_TYPE_USER_SECRET                  ResourceType = 23
@@ -179,14 +216,10 @@ const (
 	ResourceType_RESOURCE_TYPE_PREBUILD                     ResourceType = 37
 	ResourceType_RESOURCE_TYPE_ORGANIZATION_LLM_INTEGRATION ResourceType = 38
 	ResourceType_RESOURCE_TYPE_CUSTOM_DOMAIN                ResourceType = 39
-	ResourceType_RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED      ResourceType = 40
-	ResourceType_RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED     ResourceType = 41
 	ResourceType_RESOURCE_TYPE_WEBHOOK                      ResourceType = 42
 	ResourceType_RESOURCE_TYPE_SCIM_CONFIGURATION           ResourceType = 43
 	ResourceType_RESOURCE_TYPE_SERVICE_ACCOUNT_SECRET       ResourceType = 44
 	ResourceType_RESOURCE_TYPE_ANNOUNCEMENT_BANNER          ResourceType = 45
-	ResourceType_RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN        ResourceType = 46
-	ResourceType_RESOURCE_TYPE_ROLE_ASSIGNMENT              ResourceType = 47
 	ResourceType_RESOURCE_TYPE_WARM_POOL                    ResourceType = 48
 	ResourceType_RESOURCE_TYPE_NOTIFICATION                 ResourceType = 49
 	ResourceType_RESOURCE_TYPE_SECURITY_POLICY              ResourceType = 50
@@ -196,26 +229,30 @@ const (
 var (
 	ResourceType_name = map[int32]string{
 		0:  "RESOURCE_TYPE_UNSPECIFIED",
-		1:  "RESOURCE_TYPE_ENVIRONMENT",
 		2:  "RESOURCE_TYPE_RUNNER",
+		9:  "RESOURCE_TYPE_ENVIRONMENT_CLASS",
+		10: "RESOURCE_TYPE_RUNNER_SCM_INTEGRATION",
+		20: "RESOURCE_TYPE_RUNNER_LLM_INTEGRATION",
+		11: "RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN",
+		7:  "RESOURCE_TYPE_ORGANIZATION",
+		8:  "RESOURCE_TYPE_USER",
+		14: "RESOURCE_TYPE_USER_PREFERENCE",
+		13: "RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN",
+		15: "RESOURCE_TYPE_SERVICE_ACCOUNT",
+		46: "RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN",
+		12: "RESOURCE_TYPE_GROUP",
+		41: "RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED",
+		47: "RESOURCE_TYPE_ROLE_ASSIGNMENT",
+		40: "RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED",
+		1:  "RESOURCE_TYPE_ENVIRONMENT",
 		3:  "RESOURCE_TYPE_PROJECT",
 		4:  "RESOURCE_TYPE_TASK",
 		5:  "RESOURCE_TYPE_TASK_EXECUTION",
 		6:  "RESOURCE_TYPE_SERVICE",
-		7:  "RESOURCE_TYPE_ORGANIZATION",
-		8:  "RESOURCE_TYPE_USER",
-		9:  "RESOURCE_TYPE_ENVIRONMENT_CLASS",
-		10: "RESOURCE_TYPE_RUNNER_SCM_INTEGRATION",
-		11: "RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN",
-		12: "RESOURCE_TYPE_GROUP",
-		13: "RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN",
-		14: "RESOURCE_TYPE_USER_PREFERENCE",
-		15: "RESOURCE_TYPE_SERVICE_ACCOUNT",
 		16: "RESOURCE_TYPE_SECRET",
 		17: "RESOURCE_TYPE_SSO_CONFIG",
 		18: "RESOURCE_TYPE_DOMAIN_VERIFICATION",
 		19: "RESOURCE_TYPE_AGENT_EXECUTION",
-		20: "RESOURCE_TYPE_RUNNER_LLM_INTEGRATION",
 		21: "RESOURCE_TYPE_AGENT",
 		22: "RESOURCE_TYPE_ENVIRONMENT_SESSION",
 		23: "RESOURCE_TYPE_USER_SECRET",
@@ -235,40 +272,40 @@ var (
 		37: "RESOURCE_TYPE_PREBUILD",
 		38: "RESOURCE_TYPE_ORGANIZATION_LLM_INTEGRATION",
 		39: "RESOURCE_TYPE_CUSTOM_DOMAIN",
-		40: "RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED",
-		41: "RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED",
 		42: "RESOURCE_TYPE_WEBHOOK",
 		43: "RESOURCE_TYPE_SCIM_CONFIGURATION",
 		44: "RESOURCE_TYPE_SERVICE_ACCOUNT_SECRET",
 		45: "RESOURCE_TYPE_ANNOUNCEMENT_BANNER",
-		46: "RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN",
-		47: "RESOURCE_TYPE_ROLE_ASSIGNMENT",
 		48: "RESOURCE_TYPE_WARM_POOL",
 		49: "RESOURCE_TYPE_NOTIFICATION",
 		50: "RESOURCE_TYPE_SECURITY_POLICY",
 	}
 	ResourceType_value = map[string]int32{
 		"RESOURCE_TYPE_UNSPECIFIED":                  0,
-		"RESOURCE_TYPE_ENVIRONMENT":                  1,
 		"RESOURCE_TYPE_RUNNER":                       2,
+		"RESOURCE_TYPE_ENVIRONMENT_CLASS":            9,
+		"RESOURCE_TYPE_RUNNER_SCM_INTEGRATION":       10,
+		"RESOURCE_TYPE_RUNNER_LLM_INTEGRATION":       20,
+		"RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN":    11,
+		"RESOURCE_TYPE_ORGANIZATION":                 7,
+		"RESOURCE_TYPE_USER":                         8,
+		"RESOURCE_TYPE_USER_PREFERENCE":              14,
+		"RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN":        13,
+		"RESOURCE_TYPE_SERVICE_ACCOUNT":              15,
+		"RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN":        46,
+		"RESOURCE_TYPE_GROUP":                        12,
+		"RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED":     41,
+		"RESOURCE_TYPE_ROLE_ASSIGNMENT":              47,
+		"RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED":      40,
+		"RESOURCE_TYPE_ENVIRONMENT":                  1,
 		"RESOURCE_TYPE_PROJECT":                      3,
 		"RESOURCE_TYPE_TASK":                         4,
 		"RESOURCE_TYPE_TASK_EXECUTION":               5,
 		"RESOURCE_TYPE_SERVICE":                      6,
-		"RESOURCE_TYPE_ORGANIZATION":                 7,
-		"RESOURCE_TYPE_USER":                         8,
-		"RESOURCE_TYPE_ENVIRONMENT_CLASS":            9,
-		"RESOURCE_TYPE_RUNNER_SCM_INTEGRATION":       10,
-		"RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN":    11,
-		"RESOURCE_TYPE_GROUP":                        12,
-		"RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN":        13,
-		"RESOURCE_TYPE_USER_PREFERENCE":              14,
-		"RESOURCE_TYPE_SERVICE_ACCOUNT":              15,
 		"RESOURCE_TYPE_SECRET":                       16,
 		"RESOURCE_TYPE_SSO_CONFIG":                   17,
 		"RESOURCE_TYPE_DOMAIN_VERIFICATION":          18,
 		"RESOURCE_TYPE_AGENT_EXECUTION":              19,
-		"RESOURCE_TYPE_RUNNER_LLM_INTEGRATION":       20,
 		"RESOURCE_TYPE_AGENT":                        21,
 		"RESOURCE_TYPE_ENVIRONMENT_SESSION":          22,
 		"RESOURCE_TYPE_USER_SECRET":                  23,
@@ -288,14 +325,10 @@ var (
 		"RESOURCE_TYPE_PREBUILD":                     37,
 		"RESOURCE_TYPE_ORGANIZATION_LLM_INTEGRATION": 38,
 		"RESOURCE_TYPE_CUSTOM_DOMAIN":                39,
-		"RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED":      40,
-		"RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED":     41,
 		"RESOURCE_TYPE_WEBHOOK":                      42,
 		"RESOURCE_TYPE_SCIM_CONFIGURATION":           43,
 		"RESOURCE_TYPE_SERVICE_ACCOUNT_SECRET":       44,
 		"RESOURCE_TYPE_ANNOUNCEMENT_BANNER":          45,
-		"RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN":        46,
-		"RESOURCE_TYPE_ROLE_ASSIGNMENT":              47,
 		"RESOURCE_TYPE_WARM_POOL":                    48,
 		"RESOURCE_TYPE_NOTIFICATION":                 49,
 		"RESOURCE_TYPE_SECURITY_POLICY":              50,
@@ -329,13 +362,18 @@ func (ResourceType) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_event_proto_rawDescGZIP(), []int{2}
 }
 
+// WatchEventsRequest says what to watch.
 type WatchEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to watch; the organization when neither is set.
+	//
 	// Types that are valid to be assigned to Scope:
 	//
 	//	*WatchEventsRequest_Organization
 	//	*WatchEventsRequest_EnvironmentId
-	Scope               isWatchEventsRequest_Scope               `protobuf_oneof:"scope"`
+	Scope isWatchEventsRequest_Scope `protobuf_oneof:"scope"`
+	// Which events to send, in organization scope only. An event needs to pass
+	// one of the filters, of which there may be 50; empty sends all.
 	ResourceTypeFilters []*WatchEventsRequest_ResourceTypeFilter `protobuf:"bytes,3,rep,name=resource_type_filters,json=resourceTypeFilters,proto3" json:"resource_type_filters,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -408,10 +446,13 @@ type isWatchEventsRequest_Scope interface {
 }
 
 type WatchEventsRequest_Organization struct {
+	// Watch the caller's organization: runners, what belongs to them, and
+	// people and their rights.
 	Organization bool `protobuf:"varint,1,opt,name=organization,proto3,oneof"`
 }
 
 type WatchEventsRequest_EnvironmentId struct {
+	// Watch one environment.
 	EnvironmentId string `protobuf:"bytes,2,opt,name=environment_id,json=environmentId,proto3,oneof"`
 }
 
@@ -419,11 +460,16 @@ func (*WatchEventsRequest_Organization) isWatchEventsRequest_Scope() {}
 
 func (*WatchEventsRequest_EnvironmentId) isWatchEventsRequest_Scope() {}
 
+// WatchEventsResponse is one change. It names the resource and leaves it to the
+// watcher to read it.
 type WatchEventsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operation     ResourceOperation      `protobuf:"varint,1,opt,name=operation,proto3,enum=gitpod.v1.ResourceOperation" json:"operation,omitempty"`
-	ResourceType  ResourceType           `protobuf:"varint,2,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceId    string                 `protobuf:"bytes,3,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happened.
+	Operation ResourceOperation `protobuf:"varint,1,opt,name=operation,proto3,enum=gitpod.v1.ResourceOperation" json:"operation,omitempty"`
+	// The type of the resource.
+	ResourceType ResourceType `protobuf:"varint,2,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// The resource.
+	ResourceId    string `protobuf:"bytes,3,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -479,11 +525,15 @@ func (x *WatchEventsResponse) GetResourceId() string {
 	return ""
 }
 
+// ListAuditLogsRequest selects entries.
 type ListAuditLogsRequest struct {
-	state         protoimpl.MessageState       `protogen:"open.v1"`
-	Pagination    *PaginationRequest           `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Filter        *ListAuditLogsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	Sort          *Sort                        `protobuf:"bytes,3,opt,name=sort,proto3" json:"sort,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which entries to return; absent means all.
+	Filter *ListAuditLogsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How to order them; absent means newest first.
+	Sort          *Sort `protobuf:"bytes,3,opt,name=sort,proto3" json:"sort,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -539,10 +589,13 @@ func (x *ListAuditLogsRequest) GetSort() *Sort {
 	return nil
 }
 
+// ListAuditLogsResponse is one page of entries.
 type ListAuditLogsResponse struct {
-	state         protoimpl.MessageState                 `protogen:"open.v1"`
-	Entries       []*ListAuditLogsResponse_AuditLogEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	Pagination    *PaginationResponse                    `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries.
+	Entries []*ListAuditLogsResponse_AuditLogEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// How to get the next page.
+	Pagination    *PaginationResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -591,9 +644,11 @@ func (x *ListAuditLogsResponse) GetPagination() *PaginationResponse {
 	return nil
 }
 
+// GetAuditLogRequest names an entry.
 type GetAuditLogRequest struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	AuditLogEntryId string                 `protobuf:"bytes,1,opt,name=audit_log_entry_id,json=auditLogEntryId,proto3" json:"audit_log_entry_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry to return.
+	AuditLogEntryId string `protobuf:"bytes,1,opt,name=audit_log_entry_id,json=auditLogEntryId,proto3" json:"audit_log_entry_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -635,10 +690,13 @@ func (x *GetAuditLogRequest) GetAuditLogEntryId() string {
 	return ""
 }
 
+// GetAuditLogResponse returns an entry.
 type GetAuditLogResponse struct {
-	state         protoimpl.MessageState               `protogen:"open.v1"`
-	Entry         *ListAuditLogsResponse_AuditLogEntry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	Details       *AuditLogEntryDetails                `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry.
+	Entry *ListAuditLogsResponse_AuditLogEntry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// More about it; absent when there is nothing more.
+	Details       *AuditLogEntryDetails `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,6 +745,8 @@ func (x *GetAuditLogResponse) GetDetails() *AuditLogEntryDetails {
 	return nil
 }
 
+// AuditLogEntryDetails has no fields of its own here: what it holds elsewhere,
+// under number 1, has nothing to do with runners.
 type AuditLogEntryDetails struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -723,11 +783,17 @@ func (*AuditLogEntryDetails) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
+// ResourceTypeFilter lets events about one type of resource pass.
 type WatchEventsRequest_ResourceTypeFilter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  ResourceType           `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceIds   []string               `protobuf:"bytes,2,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
-	CreatorIds    []string               `protobuf:"bytes,3,rep,name=creator_ids,json=creatorIds,proto3" json:"creator_ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type; must be set.
+	ResourceType ResourceType `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// These resources only, at most 25; empty for any.
+	ResourceIds []string `protobuf:"bytes,2,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	// Only what these users or service accounts created, at most 25; empty for
+	// any. Deletions pass this test; a resource without a known creator does
+	// not.
+	CreatorIds    []string `protobuf:"bytes,3,rep,name=creator_ids,json=creatorIds,proto3" json:"creator_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -783,16 +849,24 @@ func (x *WatchEventsRequest_ResourceTypeFilter) GetCreatorIds() []string {
 	return nil
 }
 
+// Filter combines its fields with AND and the values of one field with OR. An
+// empty or absent field does not filter. At most 25 values each.
 type ListAuditLogsRequest_Filter struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ActorIds        []string               `protobuf:"bytes,1,rep,name=actor_ids,json=actorIds,proto3" json:"actor_ids,omitempty"`
-	ActorPrincipals []Principal            `protobuf:"varint,2,rep,packed,name=actor_principals,json=actorPrincipals,proto3,enum=gitpod.v1.Principal" json:"actor_principals,omitempty"`
-	SubjectIds      []string               `protobuf:"bytes,3,rep,name=subject_ids,json=subjectIds,proto3" json:"subject_ids,omitempty"`
-	SubjectTypes    []ResourceType         `protobuf:"varint,4,rep,packed,name=subject_types,json=subjectTypes,proto3,enum=gitpod.v1.ResourceType" json:"subject_types,omitempty"`
-	From            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	To              *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=to,proto3,oneof" json:"to,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What these subjects did.
+	ActorIds []string `protobuf:"bytes,1,rep,name=actor_ids,json=actorIds,proto3" json:"actor_ids,omitempty"`
+	// What subjects of these kinds did.
+	ActorPrincipals []Principal `protobuf:"varint,2,rep,packed,name=actor_principals,json=actorPrincipals,proto3,enum=gitpod.v1.Principal" json:"actor_principals,omitempty"`
+	// What was done to these resources.
+	SubjectIds []string `protobuf:"bytes,3,rep,name=subject_ids,json=subjectIds,proto3" json:"subject_ids,omitempty"`
+	// What was done to resources of these types.
+	SubjectTypes []ResourceType `protobuf:"varint,4,rep,packed,name=subject_types,json=subjectTypes,proto3,enum=gitpod.v1.ResourceType" json:"subject_types,omitempty"`
+	// Nothing before this time.
+	From *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=from,proto3,oneof" json:"from,omitempty"`
+	// Nothing after this time.
+	To            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=to,proto3,oneof" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAuditLogsRequest_Filter) Reset() {
@@ -867,18 +941,27 @@ func (x *ListAuditLogsRequest_Filter) GetTo() *timestamppb.Timestamp {
 	return nil
 }
 
+// AuditLogEntry says who did what to which resource.
 type ListAuditLogsResponse_AuditLogEntry struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	ActorId        string                 `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	ActorPrincipal Principal              `protobuf:"varint,3,opt,name=actor_principal,json=actorPrincipal,proto3,enum=gitpod.v1.Principal" json:"actor_principal,omitempty"`
-	SubjectId      string                 `protobuf:"bytes,4,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SubjectType    ResourceType           `protobuf:"varint,5,opt,name=subject_type,json=subjectType,proto3,enum=gitpod.v1.ResourceType" json:"subject_type,omitempty"`
-	Action         string                 `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`
-	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Kind           AuditLogEntryKind      `protobuf:"varint,8,opt,name=kind,proto3,enum=gitpod.v1.AuditLogEntryKind" json:"kind,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the entry.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who did it.
+	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// What kind of subject that is.
+	ActorPrincipal Principal `protobuf:"varint,3,opt,name=actor_principal,json=actorPrincipal,proto3,enum=gitpod.v1.Principal" json:"actor_principal,omitempty"`
+	// The resource that it was done to.
+	SubjectId string `protobuf:"bytes,4,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	// The type of that resource.
+	SubjectType ResourceType `protobuf:"varint,5,opt,name=subject_type,json=subjectType,proto3,enum=gitpod.v1.ResourceType" json:"subject_type,omitempty"`
+	// What was done, as text.
+	Action string `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`
+	// When it was done.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// What kind of entry this is.
+	Kind          AuditLogEntryKind `protobuf:"varint,8,opt,name=kind,proto3,enum=gitpod.v1.AuditLogEntryKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAuditLogsResponse_AuditLogEntry) Reset() {
@@ -1040,28 +1123,32 @@ const file_gitpod_v1_event_proto_rawDesc = "" +
 	"&AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS\x10\x04\x12)\n" +
 	"%AUDIT_LOG_ENTRY_KIND_ENVIRONMENT_VETO\x10\x05*\xd3\r\n" +
 	"\fResourceType\x12\x1d\n" +
-	"\x19RESOURCE_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n" +
-	"\x19RESOURCE_TYPE_ENVIRONMENT\x10\x01\x12\x18\n" +
-	"\x14RESOURCE_TYPE_RUNNER\x10\x02\x12\x19\n" +
+	"\x19RESOURCE_TYPE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14RESOURCE_TYPE_RUNNER\x10\x02\x12#\n" +
+	"\x1fRESOURCE_TYPE_ENVIRONMENT_CLASS\x10\t\x12(\n" +
+	"$RESOURCE_TYPE_RUNNER_SCM_INTEGRATION\x10\n" +
+	"\x12(\n" +
+	"$RESOURCE_TYPE_RUNNER_LLM_INTEGRATION\x10\x14\x12+\n" +
+	"'RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN\x10\v\x12\x1e\n" +
+	"\x1aRESOURCE_TYPE_ORGANIZATION\x10\a\x12\x16\n" +
+	"\x12RESOURCE_TYPE_USER\x10\b\x12!\n" +
+	"\x1dRESOURCE_TYPE_USER_PREFERENCE\x10\x0e\x12'\n" +
+	"#RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN\x10\r\x12!\n" +
+	"\x1dRESOURCE_TYPE_SERVICE_ACCOUNT\x10\x0f\x12'\n" +
+	"#RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN\x10.\x12\x17\n" +
+	"\x13RESOURCE_TYPE_GROUP\x10\f\x12*\n" +
+	"&RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED\x10)\x12!\n" +
+	"\x1dRESOURCE_TYPE_ROLE_ASSIGNMENT\x10/\x12)\n" +
+	"%RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED\x10(\x12\x1d\n" +
+	"\x19RESOURCE_TYPE_ENVIRONMENT\x10\x01\x12\x19\n" +
 	"\x15RESOURCE_TYPE_PROJECT\x10\x03\x12\x16\n" +
 	"\x12RESOURCE_TYPE_TASK\x10\x04\x12 \n" +
 	"\x1cRESOURCE_TYPE_TASK_EXECUTION\x10\x05\x12\x19\n" +
-	"\x15RESOURCE_TYPE_SERVICE\x10\x06\x12\x1e\n" +
-	"\x1aRESOURCE_TYPE_ORGANIZATION\x10\a\x12\x16\n" +
-	"\x12RESOURCE_TYPE_USER\x10\b\x12#\n" +
-	"\x1fRESOURCE_TYPE_ENVIRONMENT_CLASS\x10\t\x12(\n" +
-	"$RESOURCE_TYPE_RUNNER_SCM_INTEGRATION\x10\n" +
-	"\x12+\n" +
-	"'RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN\x10\v\x12\x17\n" +
-	"\x13RESOURCE_TYPE_GROUP\x10\f\x12'\n" +
-	"#RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN\x10\r\x12!\n" +
-	"\x1dRESOURCE_TYPE_USER_PREFERENCE\x10\x0e\x12!\n" +
-	"\x1dRESOURCE_TYPE_SERVICE_ACCOUNT\x10\x0f\x12\x18\n" +
+	"\x15RESOURCE_TYPE_SERVICE\x10\x06\x12\x18\n" +
 	"\x14RESOURCE_TYPE_SECRET\x10\x10\x12\x1c\n" +
 	"\x18RESOURCE_TYPE_SSO_CONFIG\x10\x11\x12%\n" +
 	"!RESOURCE_TYPE_DOMAIN_VERIFICATION\x10\x12\x12!\n" +
-	"\x1dRESOURCE_TYPE_AGENT_EXECUTION\x10\x13\x12(\n" +
-	"$RESOURCE_TYPE_RUNNER_LLM_INTEGRATION\x10\x14\x12\x17\n" +
+	"\x1dRESOURCE_TYPE_AGENT_EXECUTION\x10\x13\x12\x17\n" +
 	"\x13RESOURCE_TYPE_AGENT\x10\x15\x12%\n" +
 	"!RESOURCE_TYPE_ENVIRONMENT_SESSION\x10\x16\x12\x1d\n" +
 	"\x19RESOURCE_TYPE_USER_SECRET\x10\x17\x12%\n" +
@@ -1080,15 +1167,11 @@ const file_gitpod_v1_event_proto_rawDesc = "" +
 	"\x16RESOURCE_TYPE_SNAPSHOT\x10$\x12\x1a\n" +
 	"\x16RESOURCE_TYPE_PREBUILD\x10%\x12.\n" +
 	"*RESOURCE_TYPE_ORGANIZATION_LLM_INTEGRATION\x10&\x12\x1f\n" +
-	"\x1bRESOURCE_TYPE_CUSTOM_DOMAIN\x10'\x12)\n" +
-	"%RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED\x10(\x12*\n" +
-	"&RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED\x10)\x12\x19\n" +
+	"\x1bRESOURCE_TYPE_CUSTOM_DOMAIN\x10'\x12\x19\n" +
 	"\x15RESOURCE_TYPE_WEBHOOK\x10*\x12$\n" +
 	" RESOURCE_TYPE_SCIM_CONFIGURATION\x10+\x12(\n" +
 	"$RESOURCE_TYPE_SERVICE_ACCOUNT_SECRET\x10,\x12%\n" +
-	"!RESOURCE_TYPE_ANNOUNCEMENT_BANNER\x10-\x12'\n" +
-	"#RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN\x10.\x12!\n" +
-	"\x1dRESOURCE_TYPE_ROLE_ASSIGNMENT\x10/\x12\x1b\n" +
+	"!RESOURCE_TYPE_ANNOUNCEMENT_BANNER\x10-\x12\x1b\n" +
 	"\x17RESOURCE_TYPE_WARM_POOL\x100\x12\x1e\n" +
 	"\x1aRESOURCE_TYPE_NOTIFICATION\x101\x12!\n" +
 	"\x1dRESOURCE_TYPE_SECURITY_POLICY\x1022\x80\x02\n" +

@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/gateway.proto
 
+// Gateways: the entry points of the network between people and runners.
+
 package gitpodv1
 
 import (
@@ -22,114 +24,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type ListGatewaysRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationRequest     `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListGatewaysRequest) Reset() {
-	*x = ListGatewaysRequest{}
-	mi := &file_gitpod_v1_gateway_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListGatewaysRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListGatewaysRequest) ProtoMessage() {}
-
-func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_gateway_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
-func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_gateway_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ListGatewaysRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-type ListGatewaysResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Gateways      []*Gateway             `protobuf:"bytes,1,rep,name=gateways,proto3" json:"gateways,omitempty"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListGatewaysResponse) Reset() {
-	*x = ListGatewaysResponse{}
-	mi := &file_gitpod_v1_gateway_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListGatewaysResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListGatewaysResponse) ProtoMessage() {}
-
-func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_gateway_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
-func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_gateway_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ListGatewaysResponse) GetGateways() []*Gateway {
-	if x != nil {
-		return x.Gateways
-	}
-	return nil
-}
-
-func (x *ListGatewaysResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
+// Gateway is an entry point of the network.
 type Gateway struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Url           string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	Region        string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name for people, unique among gateways.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its URL.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// Where it stands; empty when that is not known.
+	Region        string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_gitpod_v1_gateway_proto_msgTypes[2]
+	mi := &file_gitpod_v1_gateway_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -141,7 +51,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_gateway_proto_msgTypes[2]
+	mi := &file_gitpod_v1_gateway_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -154,7 +64,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_gitpod_v1_gateway_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Gateway) GetName() string {
@@ -178,11 +88,116 @@ func (x *Gateway) GetRegion() string {
 	return ""
 }
 
+// ListGatewaysRequest asks for the gateways.
+type ListGatewaysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination    *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGatewaysRequest) Reset() {
+	*x = ListGatewaysRequest{}
+	mi := &file_gitpod_v1_gateway_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGatewaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGatewaysRequest) ProtoMessage() {}
+
+func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_gateway_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
+func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_gateway_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListGatewaysRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+// ListGatewaysResponse is one page of gateways.
+type ListGatewaysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gateways.
+	Gateways []*Gateway `protobuf:"bytes,1,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	// How to get the next page.
+	Pagination    *PaginationResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGatewaysResponse) Reset() {
+	*x = ListGatewaysResponse{}
+	mi := &file_gitpod_v1_gateway_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGatewaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGatewaysResponse) ProtoMessage() {}
+
+func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_gateway_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
+func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_gateway_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListGatewaysResponse) GetGateways() []*Gateway {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+func (x *ListGatewaysResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
 var File_gitpod_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_gateway_proto_rawDesc = "" +
 	"\n" +
-	"\x17gitpod/v1/gateway.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1agitpod/v1/pagination.proto\"S\n" +
+	"\x17gitpod/v1/gateway.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1agitpod/v1/pagination.proto\"W\n" +
+	"\aGateway\x12\x1a\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x18\n" +
+	"\x03url\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x03url\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"S\n" +
 	"\x13ListGatewaysRequest\x12<\n" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1c.gitpod.v1.PaginationRequestR\n" +
@@ -191,11 +206,7 @@ const file_gitpod_v1_gateway_proto_rawDesc = "" +
 	"\bgateways\x18\x01 \x03(\v2\x12.gitpod.v1.GatewayB\x06\xbaH\x03\xc8\x01\x01R\bgateways\x12=\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1d.gitpod.v1.PaginationResponseR\n" +
-	"pagination\"W\n" +
-	"\aGateway\x12\x1a\n" +
-	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12\x18\n" +
-	"\x03url\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x03url\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region2a\n" +
+	"pagination2a\n" +
 	"\x0eGatewayService\x12O\n" +
 	"\fListGateways\x12\x1e.gitpod.v1.ListGatewaysRequest\x1a\x1f.gitpod.v1.ListGatewaysResponseB3Z1github.com/musterhq/muster/gen/gitpod/v1;gitpodv1b\x06proto3"
 
@@ -213,18 +224,18 @@ func file_gitpod_v1_gateway_proto_rawDescGZIP() []byte {
 
 var file_gitpod_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_gitpod_v1_gateway_proto_goTypes = []any{
-	(*ListGatewaysRequest)(nil),  // 0: gitpod.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil), // 1: gitpod.v1.ListGatewaysResponse
-	(*Gateway)(nil),              // 2: gitpod.v1.Gateway
+	(*Gateway)(nil),              // 0: gitpod.v1.Gateway
+	(*ListGatewaysRequest)(nil),  // 1: gitpod.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil), // 2: gitpod.v1.ListGatewaysResponse
 	(*PaginationRequest)(nil),    // 3: gitpod.v1.PaginationRequest
 	(*PaginationResponse)(nil),   // 4: gitpod.v1.PaginationResponse
 }
 var file_gitpod_v1_gateway_proto_depIdxs = []int32{
 	3, // 0: gitpod.v1.ListGatewaysRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	2, // 1: gitpod.v1.ListGatewaysResponse.gateways:type_name -> gitpod.v1.Gateway
+	0, // 1: gitpod.v1.ListGatewaysResponse.gateways:type_name -> gitpod.v1.Gateway
 	4, // 2: gitpod.v1.ListGatewaysResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	0, // 3: gitpod.v1.GatewayService.ListGateways:input_type -> gitpod.v1.ListGatewaysRequest
-	1, // 4: gitpod.v1.GatewayService.ListGateways:output_type -> gitpod.v1.ListGatewaysResponse
+	1, // 3: gitpod.v1.GatewayService.ListGateways:input_type -> gitpod.v1.ListGatewaysRequest
+	2, // 4: gitpod.v1.GatewayService.ListGateways:output_type -> gitpod.v1.ListGatewaysResponse
 	4, // [4:5] is the sub-list for method output_type
 	3, // [3:4] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name

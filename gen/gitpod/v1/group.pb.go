@@ -4,6 +4,12 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/group.proto
 
+// Groups, their members, and the roles that groups have on resources.
+//
+// Roles are granted to groups only. Sharing a resource with a single user or
+// service account makes a group with that one member behind the scenes, marked
+// with direct_share.
+
 package gitpodv1
 
 import (
@@ -23,36 +29,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ResourceRole is a role on one type of resource; the first part of its name
+// says which type. Roles on resources that this server does not have keep their
+// numbers and cannot be assigned. So do the roles called IDENTITY, which a
+// principal has on itself. The numbers have no order.
 type ResourceRole int32
 
 const (
-	ResourceRole_RESOURCE_ROLE_UNSPECIFIED                       ResourceRole = 0
-	ResourceRole_RESOURCE_ROLE_ORG_ADMIN                         ResourceRole = 1
-	ResourceRole_RESOURCE_ROLE_ORG_MEMBER                        ResourceRole = 2
-	ResourceRole_RESOURCE_ROLE_ORG_RUNNERS_ADMIN                 ResourceRole = 50
-	ResourceRole_RESOURCE_ROLE_ORG_PROJECTS_ADMIN                ResourceRole = 51
-	ResourceRole_RESOURCE_ROLE_ORG_AUTOMATIONS_ADMIN             ResourceRole = 52
-	ResourceRole_RESOURCE_ROLE_ORG_GROUPS_ADMIN                  ResourceRole = 53
-	ResourceRole_RESOURCE_ROLE_ORG_ENVIRONMENTS_READER           ResourceRole = 66
-	ResourceRole_RESOURCE_ROLE_ORG_AUDIT_LOG_READER              ResourceRole = 64
-	ResourceRole_RESOURCE_ROLE_ORG_BILLING_VIEWER                ResourceRole = 67
-	ResourceRole_RESOURCE_ROLE_ORG_INSIGHTS_VIEWER               ResourceRole = 68
-	ResourceRole_RESOURCE_ROLE_ORG_SECURITY_ADMIN                ResourceRole = 69
-	ResourceRole_RESOURCE_ROLE_GROUP_ADMIN                       ResourceRole = 3
-	ResourceRole_RESOURCE_ROLE_GROUP_VIEWER                      ResourceRole = 4
-	ResourceRole_RESOURCE_ROLE_USER_IDENTITY                     ResourceRole = 5
-	ResourceRole_RESOURCE_ROLE_USER_VIEWER                       ResourceRole = 6
-	ResourceRole_RESOURCE_ROLE_USER_ADMIN                        ResourceRole = 7
-	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_IDENTITY              ResourceRole = 8
-	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_ADMIN                 ResourceRole = 9
-	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_USER                  ResourceRole = 10
-	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_VIEWER                ResourceRole = 11
-	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_RUNNER                ResourceRole = 12
-	ResourceRole_RESOURCE_ROLE_RUNNER_IDENTITY                   ResourceRole = 13
-	ResourceRole_RESOURCE_ROLE_RUNNER_ADMIN                      ResourceRole = 14
-	ResourceRole_RESOURCE_ROLE_RUNNER_LOCAL_ADMIN                ResourceRole = 15
-	ResourceRole_RESOURCE_ROLE_RUNNER_MANAGED_ADMIN              ResourceRole = 16
-	ResourceRole_RESOURCE_ROLE_RUNNER_USER                       ResourceRole = 17
+	// Not set.
+	ResourceRole_RESOURCE_ROLE_UNSPECIFIED ResourceRole = 0
+	// May do everything.
+	ResourceRole_RESOURCE_ROLE_ORG_ADMIN ResourceRole = 1
+	// Belongs to the organization.
+	ResourceRole_RESOURCE_ROLE_ORG_MEMBER ResourceRole = 2
+	// Administers all runners.
+	ResourceRole_RESOURCE_ROLE_ORG_RUNNERS_ADMIN ResourceRole = 50
+	// Administers all projects.
+	ResourceRole_RESOURCE_ROLE_ORG_PROJECTS_ADMIN ResourceRole = 51
+	// Administers all automations.
+	ResourceRole_RESOURCE_ROLE_ORG_AUTOMATIONS_ADMIN ResourceRole = 52
+	// Administers all groups.
+	ResourceRole_RESOURCE_ROLE_ORG_GROUPS_ADMIN ResourceRole = 53
+	// Sees all environments.
+	ResourceRole_RESOURCE_ROLE_ORG_ENVIRONMENTS_READER ResourceRole = 66
+	// Reads the audit log.
+	ResourceRole_RESOURCE_ROLE_ORG_AUDIT_LOG_READER ResourceRole = 64
+	// Sees the bills.
+	ResourceRole_RESOURCE_ROLE_ORG_BILLING_VIEWER ResourceRole = 67
+	// Sees the statistics.
+	ResourceRole_RESOURCE_ROLE_ORG_INSIGHTS_VIEWER ResourceRole = 68
+	// Administers the security settings.
+	ResourceRole_RESOURCE_ROLE_ORG_SECURITY_ADMIN ResourceRole = 69
+	// Changes the group and its members.
+	ResourceRole_RESOURCE_ROLE_GROUP_ADMIN ResourceRole = 3
+	// Sees the group.
+	ResourceRole_RESOURCE_ROLE_GROUP_VIEWER         ResourceRole = 4
+	ResourceRole_RESOURCE_ROLE_USER_IDENTITY        ResourceRole = 5
+	ResourceRole_RESOURCE_ROLE_USER_VIEWER          ResourceRole = 6
+	ResourceRole_RESOURCE_ROLE_USER_ADMIN           ResourceRole = 7
+	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_IDENTITY ResourceRole = 8
+	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_ADMIN    ResourceRole = 9
+	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_USER     ResourceRole = 10
+	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_VIEWER   ResourceRole = 11
+	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_RUNNER   ResourceRole = 12
+	// The runner itself.
+	ResourceRole_RESOURCE_ROLE_RUNNER_IDENTITY ResourceRole = 13
+	// Uses, configures and shares the runner.
+	ResourceRole_RESOURCE_ROLE_RUNNER_ADMIN ResourceRole = 14
+	// Administers a local runner.
+	ResourceRole_RESOURCE_ROLE_RUNNER_LOCAL_ADMIN ResourceRole = 15
+	// Administers a runner that a runner manager operates.
+	ResourceRole_RESOURCE_ROLE_RUNNER_MANAGED_ADMIN ResourceRole = 16
+	// Uses the runner.
+	ResourceRole_RESOURCE_ROLE_RUNNER_USER ResourceRole = 17
+	// Reads the configuration of the runner.
 	ResourceRole_RESOURCE_ROLE_RUNNER_CONFIGURATION_READER       ResourceRole = 18
 	ResourceRole_RESOURCE_ROLE_HOST_AUTHENTICATION_TOKEN_ADMIN   ResourceRole = 19
 	ResourceRole_RESOURCE_ROLE_HOST_AUTHENTICATION_TOKEN_UPDATER ResourceRole = 20
@@ -67,33 +97,35 @@ const (
 	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_TASK_VIEWER           ResourceRole = 29
 	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_TASK_USER             ResourceRole = 30
 	ResourceRole_RESOURCE_ROLE_ENVIRONMENT_TASK_ENV              ResourceRole = 31
-	ResourceRole_RESOURCE_ROLE_SERVICE_ACCOUNT_IDENTITY          ResourceRole = 32
-	ResourceRole_RESOURCE_ROLE_SERVICE_ACCOUNT_ADMIN             ResourceRole = 33
-	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_USER              ResourceRole = 35
-	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_ADMIN             ResourceRole = 36
-	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_RUNNER            ResourceRole = 37
-	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_OUTPUTS_REPORTER  ResourceRole = 46
-	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_VIEWER            ResourceRole = 65
-	ResourceRole_RESOURCE_ROLE_AGENT_ADMIN                       ResourceRole = 38
-	ResourceRole_RESOURCE_ROLE_AGENT_VIEWER                      ResourceRole = 39
-	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTOR                    ResourceRole = 40
-	ResourceRole_RESOURCE_ROLE_WORKFLOW_ADMIN                    ResourceRole = 41
-	ResourceRole_RESOURCE_ROLE_WORKFLOW_USER                     ResourceRole = 42
-	ResourceRole_RESOURCE_ROLE_WORKFLOW_VIEWER                   ResourceRole = 43
-	ResourceRole_RESOURCE_ROLE_WORKFLOW_EXECUTOR                 ResourceRole = 47
-	ResourceRole_RESOURCE_ROLE_SNAPSHOT_ADMIN                    ResourceRole = 44
-	ResourceRole_RESOURCE_ROLE_SNAPSHOT_RUNNER                   ResourceRole = 45
-	ResourceRole_RESOURCE_ROLE_WEBHOOK_ADMIN                     ResourceRole = 48
-	ResourceRole_RESOURCE_ROLE_WEBHOOK_VIEWER                    ResourceRole = 49
-	ResourceRole_RESOURCE_ROLE_WARMPOOL_RUNNER                   ResourceRole = 54
-	ResourceRole_RESOURCE_ROLE_WARMPOOL_ADMIN                    ResourceRole = 55
-	ResourceRole_RESOURCE_ROLE_WARMPOOL_VIEWER                   ResourceRole = 56
-	ResourceRole_RESOURCE_ROLE_SESSION_ADMIN                     ResourceRole = 60
-	ResourceRole_RESOURCE_ROLE_SESSION_USER                      ResourceRole = 61
-	ResourceRole_RESOURCE_ROLE_TEAM_ADMIN                        ResourceRole = 62
-	ResourceRole_RESOURCE_ROLE_TEAM_VIEWER                       ResourceRole = 63
-	ResourceRole_RESOURCE_ROLE_SECURITY_POLICY_ADMIN             ResourceRole = 70
-	ResourceRole_RESOURCE_ROLE_SECURITY_POLICY_VIEWER            ResourceRole = 71
+	// The service account itself.
+	ResourceRole_RESOURCE_ROLE_SERVICE_ACCOUNT_IDENTITY ResourceRole = 32
+	// Changes the service account and makes tokens for it.
+	ResourceRole_RESOURCE_ROLE_SERVICE_ACCOUNT_ADMIN            ResourceRole = 33
+	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_USER             ResourceRole = 35
+	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_ADMIN            ResourceRole = 36
+	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_RUNNER           ResourceRole = 37
+	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_OUTPUTS_REPORTER ResourceRole = 46
+	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTION_VIEWER           ResourceRole = 65
+	ResourceRole_RESOURCE_ROLE_AGENT_ADMIN                      ResourceRole = 38
+	ResourceRole_RESOURCE_ROLE_AGENT_VIEWER                     ResourceRole = 39
+	ResourceRole_RESOURCE_ROLE_AGENT_EXECUTOR                   ResourceRole = 40
+	ResourceRole_RESOURCE_ROLE_WORKFLOW_ADMIN                   ResourceRole = 41
+	ResourceRole_RESOURCE_ROLE_WORKFLOW_USER                    ResourceRole = 42
+	ResourceRole_RESOURCE_ROLE_WORKFLOW_VIEWER                  ResourceRole = 43
+	ResourceRole_RESOURCE_ROLE_WORKFLOW_EXECUTOR                ResourceRole = 47
+	ResourceRole_RESOURCE_ROLE_SNAPSHOT_ADMIN                   ResourceRole = 44
+	ResourceRole_RESOURCE_ROLE_SNAPSHOT_RUNNER                  ResourceRole = 45
+	ResourceRole_RESOURCE_ROLE_WEBHOOK_ADMIN                    ResourceRole = 48
+	ResourceRole_RESOURCE_ROLE_WEBHOOK_VIEWER                   ResourceRole = 49
+	ResourceRole_RESOURCE_ROLE_WARMPOOL_RUNNER                  ResourceRole = 54
+	ResourceRole_RESOURCE_ROLE_WARMPOOL_ADMIN                   ResourceRole = 55
+	ResourceRole_RESOURCE_ROLE_WARMPOOL_VIEWER                  ResourceRole = 56
+	ResourceRole_RESOURCE_ROLE_SESSION_ADMIN                    ResourceRole = 60
+	ResourceRole_RESOURCE_ROLE_SESSION_USER                     ResourceRole = 61
+	ResourceRole_RESOURCE_ROLE_TEAM_ADMIN                       ResourceRole = 62
+	ResourceRole_RESOURCE_ROLE_TEAM_VIEWER                      ResourceRole = 63
+	ResourceRole_RESOURCE_ROLE_SECURITY_POLICY_ADMIN            ResourceRole = 70
+	ResourceRole_RESOURCE_ROLE_SECURITY_POLICY_VIEWER           ResourceRole = 71
 )
 
 // Enum value maps for ResourceRole.
@@ -267,128 +299,34 @@ func (ResourceRole) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{0}
 }
 
-type ListGroupsRequest struct {
-	state         protoimpl.MessageState    `protogen:"open.v1"`
-	Pagination    *PaginationRequest        `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Filter        *ListGroupsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListGroupsRequest) Reset() {
-	*x = ListGroupsRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListGroupsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListGroupsRequest) ProtoMessage() {}
-
-func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
-func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ListGroupsRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListGroupsRequest) GetFilter() *ListGroupsRequest_Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-type ListGroupsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Groups        []*Group               `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListGroupsResponse) Reset() {
-	*x = ListGroupsResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListGroupsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListGroupsResponse) ProtoMessage() {}
-
-func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
-func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ListGroupsResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListGroupsResponse) GetGroups() []*Group {
-	if x != nil {
-		return x.Groups
-	}
-	return nil
-}
-
+// Group is a set of users and service accounts.
 type Group struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	SystemManaged  bool                   `protobuf:"varint,4,opt,name=system_managed,json=systemManaged,proto3" json:"system_managed,omitempty"`
-	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	Description    string                 `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
-	MemberCount    int32                  `protobuf:"varint,8,opt,name=member_count,json=memberCount,proto3" json:"member_count,omitempty"`
-	DirectShare    bool                   `protobuf:"varint,9,opt,name=direct_share,json=directShare,proto3" json:"direct_share,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the group.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The organization that it belongs to.
+	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Its name, 3 to 80 characters.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The server keeps the group; it cannot be changed.
+	SystemManaged bool `protobuf:"varint,4,opt,name=system_managed,json=systemManaged,proto3" json:"system_managed,omitempty"`
+	// When it was created.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When its name or description last changed.
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// What it is for, at most 255 characters.
+	Description string `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
+	// How many members it has.
+	MemberCount int32 `protobuf:"varint,8,opt,name=member_count,json=memberCount,proto3" json:"member_count,omitempty"`
+	// The group exists to share something with a single principal.
+	DirectShare   bool `protobuf:"varint,9,opt,name=direct_share,json=directShare,proto3" json:"direct_share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[2]
+	mi := &file_gitpod_v1_group_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +338,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[2]
+	mi := &file_gitpod_v1_group_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +351,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{2}
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Group) GetId() string {
@@ -479,20 +417,584 @@ func (x *Group) GetDirectShare() bool {
 	return false
 }
 
-type GroupMembership struct {
+// CreateGroupRequest describes the group to create.
+type CreateGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization; must be the caller's own.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Its name, 3 to 80 characters.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is for, at most 255 characters.
+	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateGroupRequest) Reset() {
+	*x = CreateGroupRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateGroupRequest) ProtoMessage() {}
+
+func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateGroupRequest.ProtoReflect.Descriptor instead.
+func (*CreateGroupRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CreateGroupRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *CreateGroupRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateGroupRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// CreateGroupResponse returns the new group.
+type CreateGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group.
+	Group         *Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateGroupResponse) Reset() {
+	*x = CreateGroupResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateGroupResponse) ProtoMessage() {}
+
+func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateGroupResponse.ProtoReflect.Descriptor instead.
+func (*CreateGroupResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CreateGroupResponse) GetGroup() *Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+// GetGroupRequest names a group.
+type GetGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id. Use the oneof instead; it wins when both are set.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/group.proto.
+	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The group, by one of its names.
+	//
+	// Types that are valid to be assigned to Group:
+	//
+	//	*GetGroupRequest_Id
+	//	*GetGroupRequest_Name
+	Group         isGetGroupRequest_Group `protobuf_oneof:"group"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGroupRequest) Reset() {
+	*x = GetGroupRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGroupRequest) ProtoMessage() {}
+
+func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
+func (*GetGroupRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{3}
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/group.proto.
+func (x *GetGroupRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *GetGroupRequest) GetGroup() isGetGroupRequest_Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *GetGroupRequest) GetId() string {
+	if x != nil {
+		if x, ok := x.Group.(*GetGroupRequest_Id); ok {
+			return x.Id
+		}
+	}
+	return ""
+}
+
+func (x *GetGroupRequest) GetName() string {
+	if x != nil {
+		if x, ok := x.Group.(*GetGroupRequest_Name); ok {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+type isGetGroupRequest_Group interface {
+	isGetGroupRequest_Group()
+}
+
+type GetGroupRequest_Id struct {
+	// Its id.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3,oneof"`
+}
+
+type GetGroupRequest_Name struct {
+	// Its exact name.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3,oneof"`
+}
+
+func (*GetGroupRequest_Id) isGetGroupRequest_Group() {}
+
+func (*GetGroupRequest_Name) isGetGroupRequest_Group() {}
+
+// GetGroupResponse returns a group.
+type GetGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group.
+	Group         *Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGroupResponse) Reset() {
+	*x = GetGroupResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGroupResponse) ProtoMessage() {}
+
+func (x *GetGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGroupResponse.ProtoReflect.Descriptor instead.
+func (*GetGroupResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetGroupResponse) GetGroup() *Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+// ListGroupsRequest selects groups.
+type ListGroupsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which groups to return; absent means all.
+	Filter        *ListGroupsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupsRequest) Reset() {
+	*x = ListGroupsRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupsRequest) ProtoMessage() {}
+
+func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
+func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListGroupsRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListGroupsRequest) GetFilter() *ListGroupsRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// ListGroupsResponse is one page of groups.
+type ListGroupsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The groups.
+	Groups        []*Group `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupsResponse) Reset() {
+	*x = ListGroupsResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupsResponse) ProtoMessage() {}
+
+func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
+func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListGroupsResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListGroupsResponse) GetGroups() []*Group {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+// UpdateGroupRequest replaces the name and the description.
+type UpdateGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group to change.
+	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The new name, 3 to 80 characters; must be sent even when it stays the same.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The new description, at most 255 characters. Empty clears it.
+	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroupRequest) Reset() {
+	*x = UpdateGroupRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroupRequest) ProtoMessage() {}
+
+func (x *UpdateGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroupRequest.ProtoReflect.Descriptor instead.
+func (*UpdateGroupRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateGroupRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *UpdateGroupRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateGroupRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// UpdateGroupResponse returns the changed group.
+type UpdateGroupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group as it is now.
+	Group         *Group `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroupResponse) Reset() {
+	*x = UpdateGroupResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroupResponse) ProtoMessage() {}
+
+func (x *UpdateGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroupResponse.ProtoReflect.Descriptor instead.
+func (*UpdateGroupResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateGroupResponse) GetGroup() *Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+// DeleteGroupRequest names a group.
+type DeleteGroupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group to delete.
+	GroupId       string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteGroupRequest) Reset() {
+	*x = DeleteGroupRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteGroupRequest) ProtoMessage() {}
+
+func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteGroupRequest.ProtoReflect.Descriptor instead.
+func (*DeleteGroupRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteGroupRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+// DeleteGroupResponse is empty.
+type DeleteGroupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Subject       *Subject               `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	GroupId       string                 `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	AvatarUrl     string                 `protobuf:"bytes,5,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteGroupResponse) Reset() {
+	*x = DeleteGroupResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteGroupResponse) ProtoMessage() {}
+
+func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{10}
+}
+
+// GroupMembership says that a subject belongs to a group.
+type GroupMembership struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the membership.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The member: a user or a service account.
+	Subject *Subject `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The group.
+	GroupId string `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The member's name, for people.
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// The member's picture; empty for none.
+	AvatarUrl     string `protobuf:"bytes,5,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GroupMembership) Reset() {
 	*x = GroupMembership{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[3]
+	mi := &file_gitpod_v1_group_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +1006,7 @@ func (x *GroupMembership) String() string {
 func (*GroupMembership) ProtoMessage() {}
 
 func (x *GroupMembership) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[3]
+	mi := &file_gitpod_v1_group_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +1019,7 @@ func (x *GroupMembership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupMembership.ProtoReflect.Descriptor instead.
 func (*GroupMembership) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{3}
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GroupMembership) GetId() string {
@@ -555,22 +1057,435 @@ func (x *GroupMembership) GetAvatarUrl() string {
 	return ""
 }
 
+// CreateMembershipRequest adds a member.
+type CreateMembershipRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group.
+	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The new member: a user or a service account.
+	Subject       *Subject `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateMembershipRequest) Reset() {
+	*x = CreateMembershipRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateMembershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateMembershipRequest) ProtoMessage() {}
+
+func (x *CreateMembershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateMembershipRequest.ProtoReflect.Descriptor instead.
+func (*CreateMembershipRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CreateMembershipRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *CreateMembershipRequest) GetSubject() *Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+// CreateMembershipResponse returns the new membership.
+type CreateMembershipResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The membership.
+	Member        *GroupMembership `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateMembershipResponse) Reset() {
+	*x = CreateMembershipResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateMembershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateMembershipResponse) ProtoMessage() {}
+
+func (x *CreateMembershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateMembershipResponse.ProtoReflect.Descriptor instead.
+func (*CreateMembershipResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreateMembershipResponse) GetMember() *GroupMembership {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+// GetMembershipRequest asks about one subject and one group.
+type GetMembershipRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group.
+	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The subject; its id and its principal must be set.
+	Subject       *Subject `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMembershipRequest) Reset() {
+	*x = GetMembershipRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMembershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMembershipRequest) ProtoMessage() {}
+
+func (x *GetMembershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMembershipRequest.ProtoReflect.Descriptor instead.
+func (*GetMembershipRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetMembershipRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *GetMembershipRequest) GetSubject() *Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+// GetMembershipResponse returns a membership.
+type GetMembershipResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The membership; absent when the subject is not a member.
+	Member        *GroupMembership `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMembershipResponse) Reset() {
+	*x = GetMembershipResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMembershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMembershipResponse) ProtoMessage() {}
+
+func (x *GetMembershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMembershipResponse.ProtoReflect.Descriptor instead.
+func (*GetMembershipResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetMembershipResponse) GetMember() *GroupMembership {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+// ListMembershipsRequest selects members of a group.
+type ListMembershipsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The group.
+	GroupId string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// Which members to return; absent means all.
+	Filter        *ListMembershipsRequest_Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMembershipsRequest) Reset() {
+	*x = ListMembershipsRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMembershipsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMembershipsRequest) ProtoMessage() {}
+
+func (x *ListMembershipsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMembershipsRequest.ProtoReflect.Descriptor instead.
+func (*ListMembershipsRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListMembershipsRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListMembershipsRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *ListMembershipsRequest) GetFilter() *ListMembershipsRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// ListMembershipsResponse is one page of members.
+type ListMembershipsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The memberships.
+	Members       []*GroupMembership `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMembershipsResponse) Reset() {
+	*x = ListMembershipsResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMembershipsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMembershipsResponse) ProtoMessage() {}
+
+func (x *ListMembershipsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMembershipsResponse.ProtoReflect.Descriptor instead.
+func (*ListMembershipsResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListMembershipsResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListMembershipsResponse) GetMembers() []*GroupMembership {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// DeleteMembershipRequest names a membership.
+type DeleteMembershipRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The membership to delete.
+	MembershipId  string `protobuf:"bytes,1,opt,name=membership_id,json=membershipId,proto3" json:"membership_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteMembershipRequest) Reset() {
+	*x = DeleteMembershipRequest{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteMembershipRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteMembershipRequest) ProtoMessage() {}
+
+func (x *DeleteMembershipRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteMembershipRequest.ProtoReflect.Descriptor instead.
+func (*DeleteMembershipRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DeleteMembershipRequest) GetMembershipId() string {
+	if x != nil {
+		return x.MembershipId
+	}
+	return ""
+}
+
+// DeleteMembershipResponse is empty.
+type DeleteMembershipResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteMembershipResponse) Reset() {
+	*x = DeleteMembershipResponse{}
+	mi := &file_gitpod_v1_group_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteMembershipResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteMembershipResponse) ProtoMessage() {}
+
+func (x *DeleteMembershipResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_group_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteMembershipResponse.ProtoReflect.Descriptor instead.
+func (*DeleteMembershipResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{19}
+}
+
+// RoleAssignment grants a group a role on a resource.
 type RoleAssignment struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	GroupId            string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	OrganizationId     string                 `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	ResourceId         string                 `protobuf:"bytes,4,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
-	ResourceType       ResourceType           `protobuf:"varint,5,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceRole       ResourceRole           `protobuf:"varint,6,opt,name=resource_role,json=resourceRole,proto3,enum=gitpod.v1.ResourceRole" json:"resource_role,omitempty"`
-	DerivedFromOrgRole *ResourceRole          `protobuf:"varint,7,opt,name=derived_from_org_role,json=derivedFromOrgRole,proto3,enum=gitpod.v1.ResourceRole,oneof" json:"derived_from_org_role,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the assignment.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The group.
+	GroupId string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The organization that group and resource belong to.
+	OrganizationId string `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The resource.
+	ResourceId string `protobuf:"bytes,4,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	// The type of the resource.
+	ResourceType ResourceType `protobuf:"varint,5,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// The role.
+	ResourceRole ResourceRole `protobuf:"varint,6,opt,name=resource_role,json=resourceRole,proto3,enum=gitpod.v1.ResourceRole" json:"resource_role,omitempty"`
+	// The organization role that this assignment follows from; absent for one
+	// that was created by itself.
+	DerivedFromOrgRole *ResourceRole `protobuf:"varint,7,opt,name=derived_from_org_role,json=derivedFromOrgRole,proto3,enum=gitpod.v1.ResourceRole,oneof" json:"derived_from_org_role,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RoleAssignment) Reset() {
 	*x = RoleAssignment{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[4]
+	mi := &file_gitpod_v1_group_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +1497,7 @@ func (x *RoleAssignment) String() string {
 func (*RoleAssignment) ProtoMessage() {}
 
 func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[4]
+	mi := &file_gitpod_v1_group_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +1510,7 @@ func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleAssignment.ProtoReflect.Descriptor instead.
 func (*RoleAssignment) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{4}
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RoleAssignment) GetId() string {
@@ -647,820 +1562,17 @@ func (x *RoleAssignment) GetDerivedFromOrgRole() ResourceRole {
 	return ResourceRole_RESOURCE_ROLE_UNSPECIFIED
 }
 
-type CreateGroupRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	OrganizationId string                 `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Description    string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateGroupRequest) Reset() {
-	*x = CreateGroupRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateGroupRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateGroupRequest) ProtoMessage() {}
-
-func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateGroupRequest.ProtoReflect.Descriptor instead.
-func (*CreateGroupRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *CreateGroupRequest) GetOrganizationId() string {
-	if x != nil {
-		return x.OrganizationId
-	}
-	return ""
-}
-
-func (x *CreateGroupRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *CreateGroupRequest) GetDescription() string {
-	if x != nil {
-		return x.Description
-	}
-	return ""
-}
-
-type CreateGroupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         *Group                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateGroupResponse) Reset() {
-	*x = CreateGroupResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateGroupResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateGroupResponse) ProtoMessage() {}
-
-func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateGroupResponse.ProtoReflect.Descriptor instead.
-func (*CreateGroupResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *CreateGroupResponse) GetGroup() *Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-type GetGroupRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Deprecated: Marked as deprecated in gitpod/v1/group.proto.
-	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	// Types that are valid to be assigned to Group:
-	//
-	//	*GetGroupRequest_Id
-	//	*GetGroupRequest_Name
-	Group         isGetGroupRequest_Group `protobuf_oneof:"group"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetGroupRequest) Reset() {
-	*x = GetGroupRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetGroupRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetGroupRequest) ProtoMessage() {}
-
-func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
-func (*GetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{7}
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/group.proto.
-func (x *GetGroupRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *GetGroupRequest) GetGroup() isGetGroupRequest_Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-func (x *GetGroupRequest) GetId() string {
-	if x != nil {
-		if x, ok := x.Group.(*GetGroupRequest_Id); ok {
-			return x.Id
-		}
-	}
-	return ""
-}
-
-func (x *GetGroupRequest) GetName() string {
-	if x != nil {
-		if x, ok := x.Group.(*GetGroupRequest_Name); ok {
-			return x.Name
-		}
-	}
-	return ""
-}
-
-type isGetGroupRequest_Group interface {
-	isGetGroupRequest_Group()
-}
-
-type GetGroupRequest_Id struct {
-	Id string `protobuf:"bytes,2,opt,name=id,proto3,oneof"`
-}
-
-type GetGroupRequest_Name struct {
-	Name string `protobuf:"bytes,3,opt,name=name,proto3,oneof"`
-}
-
-func (*GetGroupRequest_Id) isGetGroupRequest_Group() {}
-
-func (*GetGroupRequest_Name) isGetGroupRequest_Group() {}
-
-type GetGroupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         *Group                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetGroupResponse) Reset() {
-	*x = GetGroupResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetGroupResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetGroupResponse) ProtoMessage() {}
-
-func (x *GetGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetGroupResponse.ProtoReflect.Descriptor instead.
-func (*GetGroupResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *GetGroupResponse) GetGroup() *Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-type UpdateGroupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GroupId       string                 `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateGroupRequest) Reset() {
-	*x = UpdateGroupRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateGroupRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateGroupRequest) ProtoMessage() {}
-
-func (x *UpdateGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateGroupRequest.ProtoReflect.Descriptor instead.
-func (*UpdateGroupRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *UpdateGroupRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *UpdateGroupRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *UpdateGroupRequest) GetDescription() string {
-	if x != nil {
-		return x.Description
-	}
-	return ""
-}
-
-type UpdateGroupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         *Group                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateGroupResponse) Reset() {
-	*x = UpdateGroupResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateGroupResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateGroupResponse) ProtoMessage() {}
-
-func (x *UpdateGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateGroupResponse.ProtoReflect.Descriptor instead.
-func (*UpdateGroupResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *UpdateGroupResponse) GetGroup() *Group {
-	if x != nil {
-		return x.Group
-	}
-	return nil
-}
-
-type DeleteGroupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GroupId       string                 `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteGroupRequest) Reset() {
-	*x = DeleteGroupRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteGroupRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteGroupRequest) ProtoMessage() {}
-
-func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteGroupRequest.ProtoReflect.Descriptor instead.
-func (*DeleteGroupRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *DeleteGroupRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-type DeleteGroupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteGroupResponse) Reset() {
-	*x = DeleteGroupResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteGroupResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteGroupResponse) ProtoMessage() {}
-
-func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
-func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{12}
-}
-
-type CreateMembershipRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GroupId       string                 `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Subject       *Subject               `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateMembershipRequest) Reset() {
-	*x = CreateMembershipRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateMembershipRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateMembershipRequest) ProtoMessage() {}
-
-func (x *CreateMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateMembershipRequest.ProtoReflect.Descriptor instead.
-func (*CreateMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *CreateMembershipRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *CreateMembershipRequest) GetSubject() *Subject {
-	if x != nil {
-		return x.Subject
-	}
-	return nil
-}
-
-type CreateMembershipResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Member        *GroupMembership       `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateMembershipResponse) Reset() {
-	*x = CreateMembershipResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateMembershipResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateMembershipResponse) ProtoMessage() {}
-
-func (x *CreateMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateMembershipResponse.ProtoReflect.Descriptor instead.
-func (*CreateMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *CreateMembershipResponse) GetMember() *GroupMembership {
-	if x != nil {
-		return x.Member
-	}
-	return nil
-}
-
-type DeleteMembershipRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MembershipId  string                 `protobuf:"bytes,1,opt,name=membership_id,json=membershipId,proto3" json:"membership_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteMembershipRequest) Reset() {
-	*x = DeleteMembershipRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteMembershipRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteMembershipRequest) ProtoMessage() {}
-
-func (x *DeleteMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteMembershipRequest.ProtoReflect.Descriptor instead.
-func (*DeleteMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *DeleteMembershipRequest) GetMembershipId() string {
-	if x != nil {
-		return x.MembershipId
-	}
-	return ""
-}
-
-type DeleteMembershipResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteMembershipResponse) Reset() {
-	*x = DeleteMembershipResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteMembershipResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteMembershipResponse) ProtoMessage() {}
-
-func (x *DeleteMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteMembershipResponse.ProtoReflect.Descriptor instead.
-func (*DeleteMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{16}
-}
-
-type GetMembershipRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GroupId       string                 `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Subject       *Subject               `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetMembershipRequest) Reset() {
-	*x = GetMembershipRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetMembershipRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetMembershipRequest) ProtoMessage() {}
-
-func (x *GetMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetMembershipRequest.ProtoReflect.Descriptor instead.
-func (*GetMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *GetMembershipRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *GetMembershipRequest) GetSubject() *Subject {
-	if x != nil {
-		return x.Subject
-	}
-	return nil
-}
-
-type GetMembershipResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Member        *GroupMembership       `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetMembershipResponse) Reset() {
-	*x = GetMembershipResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetMembershipResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetMembershipResponse) ProtoMessage() {}
-
-func (x *GetMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetMembershipResponse.ProtoReflect.Descriptor instead.
-func (*GetMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *GetMembershipResponse) GetMember() *GroupMembership {
-	if x != nil {
-		return x.Member
-	}
-	return nil
-}
-
-type ListMembershipsRequest struct {
-	state         protoimpl.MessageState         `protogen:"open.v1"`
-	Pagination    *PaginationRequest             `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	GroupId       string                         `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Filter        *ListMembershipsRequest_Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListMembershipsRequest) Reset() {
-	*x = ListMembershipsRequest{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListMembershipsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListMembershipsRequest) ProtoMessage() {}
-
-func (x *ListMembershipsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListMembershipsRequest.ProtoReflect.Descriptor instead.
-func (*ListMembershipsRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *ListMembershipsRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListMembershipsRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *ListMembershipsRequest) GetFilter() *ListMembershipsRequest_Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-type ListMembershipsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Members       []*GroupMembership     `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListMembershipsResponse) Reset() {
-	*x = ListMembershipsResponse{}
-	mi := &file_gitpod_v1_group_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListMembershipsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListMembershipsResponse) ProtoMessage() {}
-
-func (x *ListMembershipsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_group_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListMembershipsResponse.ProtoReflect.Descriptor instead.
-func (*ListMembershipsResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *ListMembershipsResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListMembershipsResponse) GetMembers() []*GroupMembership {
-	if x != nil {
-		return x.Members
-	}
-	return nil
-}
-
+// CreateRoleAssignmentRequest grants a role.
 type CreateRoleAssignmentRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	GroupId       string                 `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	ResourceType  ResourceType           `protobuf:"varint,2,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceId    string                 `protobuf:"bytes,3,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
-	ResourceRole  ResourceRole           `protobuf:"varint,4,opt,name=resource_role,json=resourceRole,proto3,enum=gitpod.v1.ResourceRole" json:"resource_role,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group.
+	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The type of the resource.
+	ResourceType ResourceType `protobuf:"varint,2,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// The resource. For RESOURCE_TYPE_ORGANIZATION this is the organization's id.
+	ResourceId string `protobuf:"bytes,3,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	// The role; must be one for this type of resource.
+	ResourceRole  ResourceRole `protobuf:"varint,4,opt,name=resource_role,json=resourceRole,proto3,enum=gitpod.v1.ResourceRole" json:"resource_role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1523,9 +1635,11 @@ func (x *CreateRoleAssignmentRequest) GetResourceRole() ResourceRole {
 	return ResourceRole_RESOURCE_ROLE_UNSPECIFIED
 }
 
+// CreateRoleAssignmentResponse returns the new assignment.
 type CreateRoleAssignmentResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Assignment    *RoleAssignment        `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment.
+	Assignment    *RoleAssignment `protobuf:"bytes,1,opt,name=assignment,proto3" json:"assignment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1567,9 +1681,12 @@ func (x *CreateRoleAssignmentResponse) GetAssignment() *RoleAssignment {
 	return nil
 }
 
+// ListRoleAssignmentsRequest selects assignments.
 type ListRoleAssignmentsRequest struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	Pagination    *PaginationRequest                 `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which assignments to return; absent means all.
 	Filter        *ListRoleAssignmentsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1619,10 +1736,13 @@ func (x *ListRoleAssignmentsRequest) GetFilter() *ListRoleAssignmentsRequest_Fil
 	return nil
 }
 
+// ListRoleAssignmentsResponse is one page of assignments.
 type ListRoleAssignmentsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Assignments   []*RoleAssignment      `protobuf:"bytes,2,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The assignments.
+	Assignments   []*RoleAssignment `protobuf:"bytes,2,rep,name=assignments,proto3" json:"assignments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1671,9 +1791,11 @@ func (x *ListRoleAssignmentsResponse) GetAssignments() []*RoleAssignment {
 	return nil
 }
 
+// DeleteRoleAssignmentRequest names an assignment.
 type DeleteRoleAssignmentRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AssignmentId  string                 `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment to delete.
+	AssignmentId  string `protobuf:"bytes,1,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1715,6 +1837,7 @@ func (x *DeleteRoleAssignmentRequest) GetAssignmentId() string {
 	return ""
 }
 
+// DeleteRoleAssignmentResponse is empty.
 type DeleteRoleAssignmentResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1751,13 +1874,19 @@ func (*DeleteRoleAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{26}
 }
 
+// ShareResourceWithPrincipalRequest grants a role to one principal.
 type ShareResourceWithPrincipalRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  ResourceType           `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceId    string                 `protobuf:"bytes,2,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
-	Principal     Principal              `protobuf:"varint,3,opt,name=principal,proto3,enum=gitpod.v1.Principal" json:"principal,omitempty"`
-	PrincipalId   string                 `protobuf:"bytes,4,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
-	Role          ResourceRole           `protobuf:"varint,5,opt,name=role,proto3,enum=gitpod.v1.ResourceRole" json:"role,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type of the resource; must be set.
+	ResourceType ResourceType `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// The resource.
+	ResourceId string `protobuf:"bytes,2,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	// PRINCIPAL_USER or PRINCIPAL_SERVICE_ACCOUNT.
+	Principal Principal `protobuf:"varint,3,opt,name=principal,proto3,enum=gitpod.v1.Principal" json:"principal,omitempty"`
+	// The user or the service account.
+	PrincipalId string `protobuf:"bytes,4,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
+	// The role; must be one for this type of resource.
+	Role          ResourceRole `protobuf:"varint,5,opt,name=role,proto3,enum=gitpod.v1.ResourceRole" json:"role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1827,6 +1956,7 @@ func (x *ShareResourceWithPrincipalRequest) GetRole() ResourceRole {
 	return ResourceRole_RESOURCE_ROLE_UNSPECIFIED
 }
 
+// ShareResourceWithPrincipalResponse is empty.
 type ShareResourceWithPrincipalResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1863,12 +1993,18 @@ func (*ShareResourceWithPrincipalResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{28}
 }
 
+// UnshareResourceWithPrincipalRequest takes a principal's share of a resource
+// back, whatever its role.
 type UnshareResourceWithPrincipalRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  ResourceType           `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceId    string                 `protobuf:"bytes,2,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
-	Principal     Principal              `protobuf:"varint,3,opt,name=principal,proto3,enum=gitpod.v1.Principal" json:"principal,omitempty"`
-	PrincipalId   string                 `protobuf:"bytes,4,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type of the resource; must be set.
+	ResourceType ResourceType `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// The resource.
+	ResourceId string `protobuf:"bytes,2,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	// PRINCIPAL_USER or PRINCIPAL_SERVICE_ACCOUNT.
+	Principal Principal `protobuf:"varint,3,opt,name=principal,proto3,enum=gitpod.v1.Principal" json:"principal,omitempty"`
+	// The user or the service account.
+	PrincipalId   string `protobuf:"bytes,4,opt,name=principal_id,json=principalId,proto3" json:"principal_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1931,6 +2067,7 @@ func (x *UnshareResourceWithPrincipalRequest) GetPrincipalId() string {
 	return ""
 }
 
+// UnshareResourceWithPrincipalResponse is empty.
 type UnshareResourceWithPrincipalResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1967,12 +2104,19 @@ func (*UnshareResourceWithPrincipalResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{30}
 }
 
+// Filter combines its fields with AND. An empty or absent field does not
+// filter.
 type ListGroupsRequest_Filter struct {
-	state                     protoimpl.MessageState                              `protogen:"open.v1"`
-	Search                    string                                              `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
-	GroupIds                  []string                                            `protobuf:"bytes,2,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
-	SystemManaged             *bool                                               `protobuf:"varint,3,opt,name=system_managed,json=systemManaged,proto3,oneof" json:"system_managed,omitempty"`
-	DirectShare               *bool                                               `protobuf:"varint,4,opt,name=direct_share,json=directShare,proto3,oneof" json:"direct_share,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Groups with this text in their name; at most 256 characters.
+	Search string `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
+	// These groups; at most 25.
+	GroupIds []string `protobuf:"bytes,2,rep,name=group_ids,json=groupIds,proto3" json:"group_ids,omitempty"`
+	// Groups that the server keeps, or only others.
+	SystemManaged *bool `protobuf:"varint,3,opt,name=system_managed,json=systemManaged,proto3,oneof" json:"system_managed,omitempty"`
+	// Groups for sharing with a single principal, or only others.
+	DirectShare *bool `protobuf:"varint,4,opt,name=direct_share,json=directShare,proto3,oneof" json:"direct_share,omitempty"`
+	// Leave out groups that have a role on a resource.
 	ExcludeAssignedToResource *ListGroupsRequest_Filter_ExcludeAssignedToResource `protobuf:"bytes,5,opt,name=exclude_assigned_to_resource,json=excludeAssignedToResource,proto3" json:"exclude_assigned_to_resource,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
@@ -2005,7 +2149,7 @@ func (x *ListGroupsRequest_Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest_Filter.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{0, 0}
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *ListGroupsRequest_Filter) GetSearch() string {
@@ -2043,10 +2187,13 @@ func (x *ListGroupsRequest_Filter) GetExcludeAssignedToResource() *ListGroupsReq
 	return nil
 }
 
+// ExcludeAssignedToResource names a resource.
 type ListGroupsRequest_Filter_ExcludeAssignedToResource struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceType  ResourceType           `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
-	ResourceId    string                 `protobuf:"bytes,2,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its type; must be set.
+	ResourceType ResourceType `protobuf:"varint,1,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
+	// Its id.
+	ResourceId    string `protobuf:"bytes,2,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2078,7 +2225,7 @@ func (x *ListGroupsRequest_Filter_ExcludeAssignedToResource) ProtoReflect() prot
 
 // Deprecated: Use ListGroupsRequest_Filter_ExcludeAssignedToResource.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest_Filter_ExcludeAssignedToResource) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{0, 0, 0}
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{5, 0, 0}
 }
 
 func (x *ListGroupsRequest_Filter_ExcludeAssignedToResource) GetResourceType() ResourceType {
@@ -2095,9 +2242,11 @@ func (x *ListGroupsRequest_Filter_ExcludeAssignedToResource) GetResourceId() str
 	return ""
 }
 
+// Filter narrows a list of members.
 type ListMembershipsRequest_Filter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Search        string                 `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Members with this text in their name; at most 256 characters.
+	Search        string `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2129,7 +2278,7 @@ func (x *ListMembershipsRequest_Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembershipsRequest_Filter.ProtoReflect.Descriptor instead.
 func (*ListMembershipsRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{19, 0}
+	return file_gitpod_v1_group_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *ListMembershipsRequest_Filter) GetSearch() string {
@@ -2139,14 +2288,22 @@ func (x *ListMembershipsRequest_Filter) GetSearch() string {
 	return ""
 }
 
+// Filter combines its fields with AND and the values of one field with OR. An
+// empty field does not filter.
 type ListRoleAssignmentsRequest_Filter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ResourceTypes []ResourceType         `protobuf:"varint,1,rep,packed,name=resource_types,json=resourceTypes,proto3,enum=gitpod.v1.ResourceType" json:"resource_types,omitempty"`
-	ResourceRoles []ResourceRole         `protobuf:"varint,2,rep,packed,name=resource_roles,json=resourceRoles,proto3,enum=gitpod.v1.ResourceRole" json:"resource_roles,omitempty"`
-	GroupId       string                 `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	ResourceId    string                 `protobuf:"bytes,5,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
-	ResourceIds   []string               `protobuf:"bytes,6,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Assignments on resources of these types.
+	ResourceTypes []ResourceType `protobuf:"varint,1,rep,packed,name=resource_types,json=resourceTypes,proto3,enum=gitpod.v1.ResourceType" json:"resource_types,omitempty"`
+	// Assignments of these roles.
+	ResourceRoles []ResourceRole `protobuf:"varint,2,rep,packed,name=resource_roles,json=resourceRoles,proto3,enum=gitpod.v1.ResourceRole" json:"resource_roles,omitempty"`
+	// Assignments of this group.
+	GroupId string `protobuf:"bytes,3,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// Assignments of the groups that this user belongs to.
+	UserId string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Assignments on this resource.
+	ResourceId string `protobuf:"bytes,5,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	// Assignments on these resources; at most 25.
+	ResourceIds   []string `protobuf:"bytes,6,rep,name=resource_ids,json=resourceIds,proto3" json:"resource_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2227,7 +2384,32 @@ var File_gitpod_v1_group_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_group_proto_rawDesc = "" +
 	"\n" +
-	"\x15gitpod/v1/group.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15gitpod/v1/event.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x04\n" +
+	"\x15gitpod/v1/group.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15gitpod/v1/event.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x03\n" +
+	"\x05Group\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x121\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x1d\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PR\x04name\x12%\n" +
+	"\x0esystem_managed\x18\x04 \x01(\bR\rsystemManaged\x129\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12*\n" +
+	"\vdescription\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vdescription\x12!\n" +
+	"\fmember_count\x18\b \x01(\x05R\vmemberCount\x12!\n" +
+	"\fdirect_share\x18\t \x01(\bR\vdirectShare\"\x92\x01\n" +
+	"\x12CreateGroupRequest\x121\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x1d\n" +
+	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PR\x04name\x12*\n" +
+	"\vdescription\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vdescription\"=\n" +
+	"\x13CreateGroupResponse\x12&\n" +
+	"\x05group\x18\x01 \x01(\v2\x10.gitpod.v1.GroupR\x05group\"v\n" +
+	"\x0fGetGroupRequest\x12\x1d\n" +
+	"\bgroup_id\x18\x01 \x01(\tB\x02\x18\x01R\agroupId\x12\x1a\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01H\x00R\x02id\x12\x1f\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PH\x00R\x04nameB\a\n" +
+	"\x05group\":\n" +
+	"\x10GetGroupResponse\x12&\n" +
+	"\x05group\x18\x01 \x01(\v2\x10.gitpod.v1.GroupR\x05group\"\xf4\x04\n" +
 	"\x11ListGroupsRequest\x12<\n" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1c.gitpod.v1.PaginationRequestR\n" +
@@ -2250,49 +2432,7 @@ const file_gitpod_v1_group_proto_rawDesc = "" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1d.gitpod.v1.PaginationResponseR\n" +
 	"pagination\x12(\n" +
-	"\x06groups\x18\x02 \x03(\v2\x10.gitpod.v1.GroupR\x06groups\"\x82\x03\n" +
-	"\x05Group\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x121\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x1d\n" +
-	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PR\x04name\x12%\n" +
-	"\x0esystem_managed\x18\x04 \x01(\bR\rsystemManaged\x129\n" +
-	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
-	"\n" +
-	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12*\n" +
-	"\vdescription\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vdescription\x12!\n" +
-	"\fmember_count\x18\b \x01(\x05R\vmemberCount\x12!\n" +
-	"\fdirect_share\x18\t \x01(\bR\vdirectShare\"\xb1\x01\n" +
-	"\x0fGroupMembership\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12,\n" +
-	"\asubject\x18\x02 \x01(\v2\x12.gitpod.v1.SubjectR\asubject\x12#\n" +
-	"\bgroup_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1d\n" +
-	"\n" +
-	"avatar_url\x18\x05 \x01(\tR\tavatarUrl\"\x94\x03\n" +
-	"\x0eRoleAssignment\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12#\n" +
-	"\bgroup_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x121\n" +
-	"\x0forganization_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12)\n" +
-	"\vresource_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\n" +
-	"resourceId\x12<\n" +
-	"\rresource_type\x18\x05 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\fresourceType\x12<\n" +
-	"\rresource_role\x18\x06 \x01(\x0e2\x17.gitpod.v1.ResourceRoleR\fresourceRole\x12O\n" +
-	"\x15derived_from_org_role\x18\a \x01(\x0e2\x17.gitpod.v1.ResourceRoleH\x00R\x12derivedFromOrgRole\x88\x01\x01B\x18\n" +
-	"\x16_derived_from_org_role\"\x92\x01\n" +
-	"\x12CreateGroupRequest\x121\n" +
-	"\x0forganization_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x1d\n" +
-	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PR\x04name\x12*\n" +
-	"\vdescription\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vdescription\"=\n" +
-	"\x13CreateGroupResponse\x12&\n" +
-	"\x05group\x18\x01 \x01(\v2\x10.gitpod.v1.GroupR\x05group\"v\n" +
-	"\x0fGetGroupRequest\x12\x1d\n" +
-	"\bgroup_id\x18\x01 \x01(\tB\x02\x18\x01R\agroupId\x12\x1a\n" +
-	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01H\x00R\x02id\x12\x1f\n" +
-	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PH\x00R\x04nameB\a\n" +
-	"\x05group\":\n" +
-	"\x10GetGroupResponse\x12&\n" +
-	"\x05group\x18\x01 \x01(\v2\x10.gitpod.v1.GroupR\x05group\"\x84\x01\n" +
+	"\x06groups\x18\x02 \x03(\v2\x10.gitpod.v1.GroupR\x06groups\"\x84\x01\n" +
 	"\x12UpdateGroupRequest\x12#\n" +
 	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18PR\x04name\x12*\n" +
@@ -2301,15 +2441,19 @@ const file_gitpod_v1_group_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\v2\x10.gitpod.v1.GroupR\x05group\"9\n" +
 	"\x12DeleteGroupRequest\x12#\n" +
 	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\"\x15\n" +
-	"\x13DeleteGroupResponse\"l\n" +
+	"\x13DeleteGroupResponse\"\xb1\x01\n" +
+	"\x0fGroupMembership\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12,\n" +
+	"\asubject\x18\x02 \x01(\v2\x12.gitpod.v1.SubjectR\asubject\x12#\n" +
+	"\bgroup_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"avatar_url\x18\x05 \x01(\tR\tavatarUrl\"l\n" +
 	"\x17CreateMembershipRequest\x12#\n" +
 	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12,\n" +
 	"\asubject\x18\x02 \x01(\v2\x12.gitpod.v1.SubjectR\asubject\"N\n" +
 	"\x18CreateMembershipResponse\x122\n" +
-	"\x06member\x18\x01 \x01(\v2\x1a.gitpod.v1.GroupMembershipR\x06member\"H\n" +
-	"\x17DeleteMembershipRequest\x12-\n" +
-	"\rmembership_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\fmembershipId\"\x1a\n" +
-	"\x18DeleteMembershipResponse\"q\n" +
+	"\x06member\x18\x01 \x01(\v2\x1a.gitpod.v1.GroupMembershipR\x06member\"q\n" +
 	"\x14GetMembershipRequest\x12#\n" +
 	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x124\n" +
 	"\asubject\x18\x02 \x01(\v2\x12.gitpod.v1.SubjectB\x06\xbaH\x03\xc8\x01\x01R\asubject\"K\n" +
@@ -2327,7 +2471,20 @@ const file_gitpod_v1_group_proto_rawDesc = "" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1d.gitpod.v1.PaginationResponseR\n" +
 	"pagination\x124\n" +
-	"\amembers\x18\x02 \x03(\v2\x1a.gitpod.v1.GroupMembershipR\amembers\"\xe9\x01\n" +
+	"\amembers\x18\x02 \x03(\v2\x1a.gitpod.v1.GroupMembershipR\amembers\"H\n" +
+	"\x17DeleteMembershipRequest\x12-\n" +
+	"\rmembership_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\fmembershipId\"\x1a\n" +
+	"\x18DeleteMembershipResponse\"\x94\x03\n" +
+	"\x0eRoleAssignment\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12#\n" +
+	"\bgroup_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x121\n" +
+	"\x0forganization_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12)\n" +
+	"\vresource_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\n" +
+	"resourceId\x12<\n" +
+	"\rresource_type\x18\x05 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\fresourceType\x12<\n" +
+	"\rresource_role\x18\x06 \x01(\x0e2\x17.gitpod.v1.ResourceRoleR\fresourceRole\x12O\n" +
+	"\x15derived_from_org_role\x18\a \x01(\x0e2\x17.gitpod.v1.ResourceRoleH\x00R\x12derivedFromOrgRole\x88\x01\x01B\x18\n" +
+	"\x16_derived_from_org_role\"\xe9\x01\n" +
 	"\x1bCreateRoleAssignmentRequest\x12#\n" +
 	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12<\n" +
 	"\rresource_type\x18\x02 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\fresourceType\x12)\n" +
@@ -2455,10 +2612,10 @@ const file_gitpod_v1_group_proto_rawDesc = "" +
 	"ListGroups\x12\x1c.gitpod.v1.ListGroupsRequest\x1a\x1d.gitpod.v1.ListGroupsResponse\x12L\n" +
 	"\vUpdateGroup\x12\x1d.gitpod.v1.UpdateGroupRequest\x1a\x1e.gitpod.v1.UpdateGroupResponse\x12L\n" +
 	"\vDeleteGroup\x12\x1d.gitpod.v1.DeleteGroupRequest\x1a\x1e.gitpod.v1.DeleteGroupResponse\x12[\n" +
-	"\x10CreateMembership\x12\".gitpod.v1.CreateMembershipRequest\x1a#.gitpod.v1.CreateMembershipResponse\x12[\n" +
-	"\x10DeleteMembership\x12\".gitpod.v1.DeleteMembershipRequest\x1a#.gitpod.v1.DeleteMembershipResponse\x12R\n" +
+	"\x10CreateMembership\x12\".gitpod.v1.CreateMembershipRequest\x1a#.gitpod.v1.CreateMembershipResponse\x12R\n" +
 	"\rGetMembership\x12\x1f.gitpod.v1.GetMembershipRequest\x1a .gitpod.v1.GetMembershipResponse\x12X\n" +
-	"\x0fListMemberships\x12!.gitpod.v1.ListMembershipsRequest\x1a\".gitpod.v1.ListMembershipsResponse\x12g\n" +
+	"\x0fListMemberships\x12!.gitpod.v1.ListMembershipsRequest\x1a\".gitpod.v1.ListMembershipsResponse\x12[\n" +
+	"\x10DeleteMembership\x12\".gitpod.v1.DeleteMembershipRequest\x1a#.gitpod.v1.DeleteMembershipResponse\x12g\n" +
 	"\x14CreateRoleAssignment\x12&.gitpod.v1.CreateRoleAssignmentRequest\x1a'.gitpod.v1.CreateRoleAssignmentResponse\x12d\n" +
 	"\x13ListRoleAssignments\x12%.gitpod.v1.ListRoleAssignmentsRequest\x1a&.gitpod.v1.ListRoleAssignmentsResponse\x12g\n" +
 	"\x14DeleteRoleAssignment\x12&.gitpod.v1.DeleteRoleAssignmentRequest\x1a'.gitpod.v1.DeleteRoleAssignmentResponse\x12y\n" +
@@ -2481,27 +2638,27 @@ var file_gitpod_v1_group_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_gitpod_v1_group_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_gitpod_v1_group_proto_goTypes = []any{
 	(ResourceRole)(0),                                          // 0: gitpod.v1.ResourceRole
-	(*ListGroupsRequest)(nil),                                  // 1: gitpod.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),                                 // 2: gitpod.v1.ListGroupsResponse
-	(*Group)(nil),                                              // 3: gitpod.v1.Group
-	(*GroupMembership)(nil),                                    // 4: gitpod.v1.GroupMembership
-	(*RoleAssignment)(nil),                                     // 5: gitpod.v1.RoleAssignment
-	(*CreateGroupRequest)(nil),                                 // 6: gitpod.v1.CreateGroupRequest
-	(*CreateGroupResponse)(nil),                                // 7: gitpod.v1.CreateGroupResponse
-	(*GetGroupRequest)(nil),                                    // 8: gitpod.v1.GetGroupRequest
-	(*GetGroupResponse)(nil),                                   // 9: gitpod.v1.GetGroupResponse
-	(*UpdateGroupRequest)(nil),                                 // 10: gitpod.v1.UpdateGroupRequest
-	(*UpdateGroupResponse)(nil),                                // 11: gitpod.v1.UpdateGroupResponse
-	(*DeleteGroupRequest)(nil),                                 // 12: gitpod.v1.DeleteGroupRequest
-	(*DeleteGroupResponse)(nil),                                // 13: gitpod.v1.DeleteGroupResponse
-	(*CreateMembershipRequest)(nil),                            // 14: gitpod.v1.CreateMembershipRequest
-	(*CreateMembershipResponse)(nil),                           // 15: gitpod.v1.CreateMembershipResponse
-	(*DeleteMembershipRequest)(nil),                            // 16: gitpod.v1.DeleteMembershipRequest
-	(*DeleteMembershipResponse)(nil),                           // 17: gitpod.v1.DeleteMembershipResponse
-	(*GetMembershipRequest)(nil),                               // 18: gitpod.v1.GetMembershipRequest
-	(*GetMembershipResponse)(nil),                              // 19: gitpod.v1.GetMembershipResponse
-	(*ListMembershipsRequest)(nil),                             // 20: gitpod.v1.ListMembershipsRequest
-	(*ListMembershipsResponse)(nil),                            // 21: gitpod.v1.ListMembershipsResponse
+	(*Group)(nil),                                              // 1: gitpod.v1.Group
+	(*CreateGroupRequest)(nil),                                 // 2: gitpod.v1.CreateGroupRequest
+	(*CreateGroupResponse)(nil),                                // 3: gitpod.v1.CreateGroupResponse
+	(*GetGroupRequest)(nil),                                    // 4: gitpod.v1.GetGroupRequest
+	(*GetGroupResponse)(nil),                                   // 5: gitpod.v1.GetGroupResponse
+	(*ListGroupsRequest)(nil),                                  // 6: gitpod.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),                                 // 7: gitpod.v1.ListGroupsResponse
+	(*UpdateGroupRequest)(nil),                                 // 8: gitpod.v1.UpdateGroupRequest
+	(*UpdateGroupResponse)(nil),                                // 9: gitpod.v1.UpdateGroupResponse
+	(*DeleteGroupRequest)(nil),                                 // 10: gitpod.v1.DeleteGroupRequest
+	(*DeleteGroupResponse)(nil),                                // 11: gitpod.v1.DeleteGroupResponse
+	(*GroupMembership)(nil),                                    // 12: gitpod.v1.GroupMembership
+	(*CreateMembershipRequest)(nil),                            // 13: gitpod.v1.CreateMembershipRequest
+	(*CreateMembershipResponse)(nil),                           // 14: gitpod.v1.CreateMembershipResponse
+	(*GetMembershipRequest)(nil),                               // 15: gitpod.v1.GetMembershipRequest
+	(*GetMembershipResponse)(nil),                              // 16: gitpod.v1.GetMembershipResponse
+	(*ListMembershipsRequest)(nil),                             // 17: gitpod.v1.ListMembershipsRequest
+	(*ListMembershipsResponse)(nil),                            // 18: gitpod.v1.ListMembershipsResponse
+	(*DeleteMembershipRequest)(nil),                            // 19: gitpod.v1.DeleteMembershipRequest
+	(*DeleteMembershipResponse)(nil),                           // 20: gitpod.v1.DeleteMembershipResponse
+	(*RoleAssignment)(nil),                                     // 21: gitpod.v1.RoleAssignment
 	(*CreateRoleAssignmentRequest)(nil),                        // 22: gitpod.v1.CreateRoleAssignmentRequest
 	(*CreateRoleAssignmentResponse)(nil),                       // 23: gitpod.v1.CreateRoleAssignmentResponse
 	(*ListRoleAssignmentsRequest)(nil),                         // 24: gitpod.v1.ListRoleAssignmentsRequest
@@ -2516,42 +2673,42 @@ var file_gitpod_v1_group_proto_goTypes = []any{
 	(*ListGroupsRequest_Filter_ExcludeAssignedToResource)(nil), // 33: gitpod.v1.ListGroupsRequest.Filter.ExcludeAssignedToResource
 	(*ListMembershipsRequest_Filter)(nil),                      // 34: gitpod.v1.ListMembershipsRequest.Filter
 	(*ListRoleAssignmentsRequest_Filter)(nil),                  // 35: gitpod.v1.ListRoleAssignmentsRequest.Filter
-	(*PaginationRequest)(nil),                                  // 36: gitpod.v1.PaginationRequest
-	(*PaginationResponse)(nil),                                 // 37: gitpod.v1.PaginationResponse
-	(*timestamppb.Timestamp)(nil),                              // 38: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil),                              // 36: google.protobuf.Timestamp
+	(*PaginationRequest)(nil),                                  // 37: gitpod.v1.PaginationRequest
+	(*PaginationResponse)(nil),                                 // 38: gitpod.v1.PaginationResponse
 	(*Subject)(nil),                                            // 39: gitpod.v1.Subject
 	(ResourceType)(0),                                          // 40: gitpod.v1.ResourceType
 	(Principal)(0),                                             // 41: gitpod.v1.Principal
 }
 var file_gitpod_v1_group_proto_depIdxs = []int32{
-	36, // 0: gitpod.v1.ListGroupsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	32, // 1: gitpod.v1.ListGroupsRequest.filter:type_name -> gitpod.v1.ListGroupsRequest.Filter
-	37, // 2: gitpod.v1.ListGroupsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	3,  // 3: gitpod.v1.ListGroupsResponse.groups:type_name -> gitpod.v1.Group
-	38, // 4: gitpod.v1.Group.created_at:type_name -> google.protobuf.Timestamp
-	38, // 5: gitpod.v1.Group.updated_at:type_name -> google.protobuf.Timestamp
-	39, // 6: gitpod.v1.GroupMembership.subject:type_name -> gitpod.v1.Subject
-	40, // 7: gitpod.v1.RoleAssignment.resource_type:type_name -> gitpod.v1.ResourceType
-	0,  // 8: gitpod.v1.RoleAssignment.resource_role:type_name -> gitpod.v1.ResourceRole
-	0,  // 9: gitpod.v1.RoleAssignment.derived_from_org_role:type_name -> gitpod.v1.ResourceRole
-	3,  // 10: gitpod.v1.CreateGroupResponse.group:type_name -> gitpod.v1.Group
-	3,  // 11: gitpod.v1.GetGroupResponse.group:type_name -> gitpod.v1.Group
-	3,  // 12: gitpod.v1.UpdateGroupResponse.group:type_name -> gitpod.v1.Group
-	39, // 13: gitpod.v1.CreateMembershipRequest.subject:type_name -> gitpod.v1.Subject
-	4,  // 14: gitpod.v1.CreateMembershipResponse.member:type_name -> gitpod.v1.GroupMembership
-	39, // 15: gitpod.v1.GetMembershipRequest.subject:type_name -> gitpod.v1.Subject
-	4,  // 16: gitpod.v1.GetMembershipResponse.member:type_name -> gitpod.v1.GroupMembership
-	36, // 17: gitpod.v1.ListMembershipsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	34, // 18: gitpod.v1.ListMembershipsRequest.filter:type_name -> gitpod.v1.ListMembershipsRequest.Filter
-	37, // 19: gitpod.v1.ListMembershipsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	4,  // 20: gitpod.v1.ListMembershipsResponse.members:type_name -> gitpod.v1.GroupMembership
+	36, // 0: gitpod.v1.Group.created_at:type_name -> google.protobuf.Timestamp
+	36, // 1: gitpod.v1.Group.updated_at:type_name -> google.protobuf.Timestamp
+	1,  // 2: gitpod.v1.CreateGroupResponse.group:type_name -> gitpod.v1.Group
+	1,  // 3: gitpod.v1.GetGroupResponse.group:type_name -> gitpod.v1.Group
+	37, // 4: gitpod.v1.ListGroupsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	32, // 5: gitpod.v1.ListGroupsRequest.filter:type_name -> gitpod.v1.ListGroupsRequest.Filter
+	38, // 6: gitpod.v1.ListGroupsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	1,  // 7: gitpod.v1.ListGroupsResponse.groups:type_name -> gitpod.v1.Group
+	1,  // 8: gitpod.v1.UpdateGroupResponse.group:type_name -> gitpod.v1.Group
+	39, // 9: gitpod.v1.GroupMembership.subject:type_name -> gitpod.v1.Subject
+	39, // 10: gitpod.v1.CreateMembershipRequest.subject:type_name -> gitpod.v1.Subject
+	12, // 11: gitpod.v1.CreateMembershipResponse.member:type_name -> gitpod.v1.GroupMembership
+	39, // 12: gitpod.v1.GetMembershipRequest.subject:type_name -> gitpod.v1.Subject
+	12, // 13: gitpod.v1.GetMembershipResponse.member:type_name -> gitpod.v1.GroupMembership
+	37, // 14: gitpod.v1.ListMembershipsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	34, // 15: gitpod.v1.ListMembershipsRequest.filter:type_name -> gitpod.v1.ListMembershipsRequest.Filter
+	38, // 16: gitpod.v1.ListMembershipsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	12, // 17: gitpod.v1.ListMembershipsResponse.members:type_name -> gitpod.v1.GroupMembership
+	40, // 18: gitpod.v1.RoleAssignment.resource_type:type_name -> gitpod.v1.ResourceType
+	0,  // 19: gitpod.v1.RoleAssignment.resource_role:type_name -> gitpod.v1.ResourceRole
+	0,  // 20: gitpod.v1.RoleAssignment.derived_from_org_role:type_name -> gitpod.v1.ResourceRole
 	40, // 21: gitpod.v1.CreateRoleAssignmentRequest.resource_type:type_name -> gitpod.v1.ResourceType
 	0,  // 22: gitpod.v1.CreateRoleAssignmentRequest.resource_role:type_name -> gitpod.v1.ResourceRole
-	5,  // 23: gitpod.v1.CreateRoleAssignmentResponse.assignment:type_name -> gitpod.v1.RoleAssignment
-	36, // 24: gitpod.v1.ListRoleAssignmentsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	21, // 23: gitpod.v1.CreateRoleAssignmentResponse.assignment:type_name -> gitpod.v1.RoleAssignment
+	37, // 24: gitpod.v1.ListRoleAssignmentsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
 	35, // 25: gitpod.v1.ListRoleAssignmentsRequest.filter:type_name -> gitpod.v1.ListRoleAssignmentsRequest.Filter
-	37, // 26: gitpod.v1.ListRoleAssignmentsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	5,  // 27: gitpod.v1.ListRoleAssignmentsResponse.assignments:type_name -> gitpod.v1.RoleAssignment
+	38, // 26: gitpod.v1.ListRoleAssignmentsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	21, // 27: gitpod.v1.ListRoleAssignmentsResponse.assignments:type_name -> gitpod.v1.RoleAssignment
 	40, // 28: gitpod.v1.ShareResourceWithPrincipalRequest.resource_type:type_name -> gitpod.v1.ResourceType
 	41, // 29: gitpod.v1.ShareResourceWithPrincipalRequest.principal:type_name -> gitpod.v1.Principal
 	0,  // 30: gitpod.v1.ShareResourceWithPrincipalRequest.role:type_name -> gitpod.v1.ResourceRole
@@ -2561,29 +2718,29 @@ var file_gitpod_v1_group_proto_depIdxs = []int32{
 	40, // 34: gitpod.v1.ListGroupsRequest.Filter.ExcludeAssignedToResource.resource_type:type_name -> gitpod.v1.ResourceType
 	40, // 35: gitpod.v1.ListRoleAssignmentsRequest.Filter.resource_types:type_name -> gitpod.v1.ResourceType
 	0,  // 36: gitpod.v1.ListRoleAssignmentsRequest.Filter.resource_roles:type_name -> gitpod.v1.ResourceRole
-	6,  // 37: gitpod.v1.GroupService.CreateGroup:input_type -> gitpod.v1.CreateGroupRequest
-	8,  // 38: gitpod.v1.GroupService.GetGroup:input_type -> gitpod.v1.GetGroupRequest
-	1,  // 39: gitpod.v1.GroupService.ListGroups:input_type -> gitpod.v1.ListGroupsRequest
-	10, // 40: gitpod.v1.GroupService.UpdateGroup:input_type -> gitpod.v1.UpdateGroupRequest
-	12, // 41: gitpod.v1.GroupService.DeleteGroup:input_type -> gitpod.v1.DeleteGroupRequest
-	14, // 42: gitpod.v1.GroupService.CreateMembership:input_type -> gitpod.v1.CreateMembershipRequest
-	16, // 43: gitpod.v1.GroupService.DeleteMembership:input_type -> gitpod.v1.DeleteMembershipRequest
-	18, // 44: gitpod.v1.GroupService.GetMembership:input_type -> gitpod.v1.GetMembershipRequest
-	20, // 45: gitpod.v1.GroupService.ListMemberships:input_type -> gitpod.v1.ListMembershipsRequest
+	2,  // 37: gitpod.v1.GroupService.CreateGroup:input_type -> gitpod.v1.CreateGroupRequest
+	4,  // 38: gitpod.v1.GroupService.GetGroup:input_type -> gitpod.v1.GetGroupRequest
+	6,  // 39: gitpod.v1.GroupService.ListGroups:input_type -> gitpod.v1.ListGroupsRequest
+	8,  // 40: gitpod.v1.GroupService.UpdateGroup:input_type -> gitpod.v1.UpdateGroupRequest
+	10, // 41: gitpod.v1.GroupService.DeleteGroup:input_type -> gitpod.v1.DeleteGroupRequest
+	13, // 42: gitpod.v1.GroupService.CreateMembership:input_type -> gitpod.v1.CreateMembershipRequest
+	15, // 43: gitpod.v1.GroupService.GetMembership:input_type -> gitpod.v1.GetMembershipRequest
+	17, // 44: gitpod.v1.GroupService.ListMemberships:input_type -> gitpod.v1.ListMembershipsRequest
+	19, // 45: gitpod.v1.GroupService.DeleteMembership:input_type -> gitpod.v1.DeleteMembershipRequest
 	22, // 46: gitpod.v1.GroupService.CreateRoleAssignment:input_type -> gitpod.v1.CreateRoleAssignmentRequest
 	24, // 47: gitpod.v1.GroupService.ListRoleAssignments:input_type -> gitpod.v1.ListRoleAssignmentsRequest
 	26, // 48: gitpod.v1.GroupService.DeleteRoleAssignment:input_type -> gitpod.v1.DeleteRoleAssignmentRequest
 	28, // 49: gitpod.v1.GroupService.ShareResourceWithPrincipal:input_type -> gitpod.v1.ShareResourceWithPrincipalRequest
 	30, // 50: gitpod.v1.GroupService.UnshareResourceWithPrincipal:input_type -> gitpod.v1.UnshareResourceWithPrincipalRequest
-	7,  // 51: gitpod.v1.GroupService.CreateGroup:output_type -> gitpod.v1.CreateGroupResponse
-	9,  // 52: gitpod.v1.GroupService.GetGroup:output_type -> gitpod.v1.GetGroupResponse
-	2,  // 53: gitpod.v1.GroupService.ListGroups:output_type -> gitpod.v1.ListGroupsResponse
-	11, // 54: gitpod.v1.GroupService.UpdateGroup:output_type -> gitpod.v1.UpdateGroupResponse
-	13, // 55: gitpod.v1.GroupService.DeleteGroup:output_type -> gitpod.v1.DeleteGroupResponse
-	15, // 56: gitpod.v1.GroupService.CreateMembership:output_type -> gitpod.v1.CreateMembershipResponse
-	17, // 57: gitpod.v1.GroupService.DeleteMembership:output_type -> gitpod.v1.DeleteMembershipResponse
-	19, // 58: gitpod.v1.GroupService.GetMembership:output_type -> gitpod.v1.GetMembershipResponse
-	21, // 59: gitpod.v1.GroupService.ListMemberships:output_type -> gitpod.v1.ListMembershipsResponse
+	3,  // 51: gitpod.v1.GroupService.CreateGroup:output_type -> gitpod.v1.CreateGroupResponse
+	5,  // 52: gitpod.v1.GroupService.GetGroup:output_type -> gitpod.v1.GetGroupResponse
+	7,  // 53: gitpod.v1.GroupService.ListGroups:output_type -> gitpod.v1.ListGroupsResponse
+	9,  // 54: gitpod.v1.GroupService.UpdateGroup:output_type -> gitpod.v1.UpdateGroupResponse
+	11, // 55: gitpod.v1.GroupService.DeleteGroup:output_type -> gitpod.v1.DeleteGroupResponse
+	14, // 56: gitpod.v1.GroupService.CreateMembership:output_type -> gitpod.v1.CreateMembershipResponse
+	16, // 57: gitpod.v1.GroupService.GetMembership:output_type -> gitpod.v1.GetMembershipResponse
+	18, // 58: gitpod.v1.GroupService.ListMemberships:output_type -> gitpod.v1.ListMembershipsResponse
+	20, // 59: gitpod.v1.GroupService.DeleteMembership:output_type -> gitpod.v1.DeleteMembershipResponse
 	23, // 60: gitpod.v1.GroupService.CreateRoleAssignment:output_type -> gitpod.v1.CreateRoleAssignmentResponse
 	25, // 61: gitpod.v1.GroupService.ListRoleAssignments:output_type -> gitpod.v1.ListRoleAssignmentsResponse
 	27, // 62: gitpod.v1.GroupService.DeleteRoleAssignment:output_type -> gitpod.v1.DeleteRoleAssignmentResponse
@@ -2604,11 +2761,11 @@ func file_gitpod_v1_group_proto_init() {
 	file_gitpod_v1_event_proto_init()
 	file_gitpod_v1_identity_proto_init()
 	file_gitpod_v1_pagination_proto_init()
-	file_gitpod_v1_group_proto_msgTypes[4].OneofWrappers = []any{}
-	file_gitpod_v1_group_proto_msgTypes[7].OneofWrappers = []any{
+	file_gitpod_v1_group_proto_msgTypes[3].OneofWrappers = []any{
 		(*GetGroupRequest_Id)(nil),
 		(*GetGroupRequest_Name)(nil),
 	}
+	file_gitpod_v1_group_proto_msgTypes[20].OneofWrappers = []any{}
 	file_gitpod_v1_group_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

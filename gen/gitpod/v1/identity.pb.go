@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/identity.proto
 
+// Who a caller is, and how tokens are exchanged.
+
 package gitpodv1
 
 import (
@@ -22,65 +24,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type IDTokenVersion int32
-
-const (
-	IDTokenVersion_ID_TOKEN_VERSION_UNSPECIFIED IDTokenVersion = 0
-	IDTokenVersion_ID_TOKEN_VERSION_V1          IDTokenVersion = 1
-	IDTokenVersion_ID_TOKEN_VERSION_V2          IDTokenVersion = 2
-)
-
-// Enum value maps for IDTokenVersion.
-var (
-	IDTokenVersion_name = map[int32]string{
-		0: "ID_TOKEN_VERSION_UNSPECIFIED",
-		1: "ID_TOKEN_VERSION_V1",
-		2: "ID_TOKEN_VERSION_V2",
-	}
-	IDTokenVersion_value = map[string]int32{
-		"ID_TOKEN_VERSION_UNSPECIFIED": 0,
-		"ID_TOKEN_VERSION_V1":          1,
-		"ID_TOKEN_VERSION_V2":          2,
-	}
-)
-
-func (x IDTokenVersion) Enum() *IDTokenVersion {
-	p := new(IDTokenVersion)
-	*p = x
-	return p
-}
-
-func (x IDTokenVersion) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (IDTokenVersion) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_identity_proto_enumTypes[0].Descriptor()
-}
-
-func (IDTokenVersion) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_identity_proto_enumTypes[0]
-}
-
-func (x IDTokenVersion) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use IDTokenVersion.Descriptor instead.
-func (IDTokenVersion) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{0}
-}
-
+// Principal is a kind of subject.
 type Principal int32
 
 const (
-	Principal_PRINCIPAL_UNSPECIFIED     Principal = 0
-	Principal_PRINCIPAL_ACCOUNT         Principal = 1
-	Principal_PRINCIPAL_USER            Principal = 2
-	Principal_PRINCIPAL_RUNNER          Principal = 3
-	Principal_PRINCIPAL_ENVIRONMENT     Principal = 4
+	// Not set.
+	Principal_PRINCIPAL_UNSPECIFIED Principal = 0
+	// A person's login, across organizations.
+	Principal_PRINCIPAL_ACCOUNT Principal = 1
+	// A person, as a member of one organization.
+	Principal_PRINCIPAL_USER Principal = 2
+	// A runner.
+	Principal_PRINCIPAL_RUNNER Principal = 3
+	// An environment.
+	Principal_PRINCIPAL_ENVIRONMENT Principal = 4
+	// A service account.
 	Principal_PRINCIPAL_SERVICE_ACCOUNT Principal = 5
-	Principal_PRINCIPAL_RUNNER_MANAGER  Principal = 6
+	// A runner manager.
+	Principal_PRINCIPAL_RUNNER_MANAGER Principal = 6
 )
 
 // Enum value maps for Principal.
@@ -116,11 +77,11 @@ func (x Principal) String() string {
 }
 
 func (Principal) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_identity_proto_enumTypes[1].Descriptor()
+	return file_gitpod_v1_identity_proto_enumTypes[0].Descriptor()
 }
 
 func (Principal) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_identity_proto_enumTypes[1]
+	return &file_gitpod_v1_identity_proto_enumTypes[0]
 }
 
 func (x Principal) Number() protoreflect.EnumNumber {
@@ -129,116 +90,76 @@ func (x Principal) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Principal.Descriptor instead.
 func (Principal) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{1}
-}
-
-type GetIDTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Audience      []string               `protobuf:"bytes,1,rep,name=audience,proto3" json:"audience,omitempty"`
-	Version       IDTokenVersion         `protobuf:"varint,2,opt,name=version,proto3,enum=gitpod.v1.IDTokenVersion" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetIDTokenRequest) Reset() {
-	*x = GetIDTokenRequest{}
-	mi := &file_gitpod_v1_identity_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetIDTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetIDTokenRequest) ProtoMessage() {}
-
-func (x *GetIDTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_identity_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetIDTokenRequest.ProtoReflect.Descriptor instead.
-func (*GetIDTokenRequest) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *GetIDTokenRequest) GetAudience() []string {
-	if x != nil {
-		return x.Audience
+// IDTokenVersion is a form of ID tokens. They differ in the claims.
+type IDTokenVersion int32
+
+const (
+	// Not set; the server chooses.
+	IDTokenVersion_ID_TOKEN_VERSION_UNSPECIFIED IDTokenVersion = 0
+	// The first form.
+	IDTokenVersion_ID_TOKEN_VERSION_V1 IDTokenVersion = 1
+	// The second form.
+	IDTokenVersion_ID_TOKEN_VERSION_V2 IDTokenVersion = 2
+)
+
+// Enum value maps for IDTokenVersion.
+var (
+	IDTokenVersion_name = map[int32]string{
+		0: "ID_TOKEN_VERSION_UNSPECIFIED",
+		1: "ID_TOKEN_VERSION_V1",
+		2: "ID_TOKEN_VERSION_V2",
 	}
-	return nil
-}
-
-func (x *GetIDTokenRequest) GetVersion() IDTokenVersion {
-	if x != nil {
-		return x.Version
+	IDTokenVersion_value = map[string]int32{
+		"ID_TOKEN_VERSION_UNSPECIFIED": 0,
+		"ID_TOKEN_VERSION_V1":          1,
+		"ID_TOKEN_VERSION_V2":          2,
 	}
-	return IDTokenVersion_ID_TOKEN_VERSION_UNSPECIFIED
+)
+
+func (x IDTokenVersion) Enum() *IDTokenVersion {
+	p := new(IDTokenVersion)
+	*p = x
+	return p
 }
 
-type GetIDTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x IDTokenVersion) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (x *GetIDTokenResponse) Reset() {
-	*x = GetIDTokenResponse{}
-	mi := &file_gitpod_v1_identity_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
+func (IDTokenVersion) Descriptor() protoreflect.EnumDescriptor {
+	return file_gitpod_v1_identity_proto_enumTypes[1].Descriptor()
 }
 
-func (x *GetIDTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
+func (IDTokenVersion) Type() protoreflect.EnumType {
+	return &file_gitpod_v1_identity_proto_enumTypes[1]
 }
 
-func (*GetIDTokenResponse) ProtoMessage() {}
-
-func (x *GetIDTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_identity_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
+func (x IDTokenVersion) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use GetIDTokenResponse.ProtoReflect.Descriptor instead.
-func (*GetIDTokenResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use IDTokenVersion.Descriptor instead.
+func (IDTokenVersion) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *GetIDTokenResponse) GetToken() string {
-	if x != nil {
-		return x.Token
-	}
-	return ""
-}
-
+// Subject names somebody or something that acts.
 type Subject struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Principal     Principal              `protobuf:"varint,2,opt,name=principal,proto3,enum=gitpod.v1.Principal" json:"principal,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id; may be empty where the principal says enough.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What it is.
+	Principal     Principal `protobuf:"varint,2,opt,name=principal,proto3,enum=gitpod.v1.Principal" json:"principal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subject) Reset() {
 	*x = Subject{}
-	mi := &file_gitpod_v1_identity_proto_msgTypes[2]
+	mi := &file_gitpod_v1_identity_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +171,7 @@ func (x *Subject) String() string {
 func (*Subject) ProtoMessage() {}
 
 func (x *Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_identity_proto_msgTypes[2]
+	mi := &file_gitpod_v1_identity_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +184,7 @@ func (x *Subject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subject.ProtoReflect.Descriptor instead.
 func (*Subject) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{2}
+	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Subject) GetId() string {
@@ -280,6 +201,108 @@ func (x *Subject) GetPrincipal() Principal {
 	return Principal_PRINCIPAL_UNSPECIFIED
 }
 
+// GetIDTokenRequest says whom the token is for.
+type GetIDTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those who shall accept the token; at least one.
+	Audience []string `protobuf:"bytes,1,rep,name=audience,proto3" json:"audience,omitempty"`
+	// The form of the token.
+	Version       IDTokenVersion `protobuf:"varint,2,opt,name=version,proto3,enum=gitpod.v1.IDTokenVersion" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIDTokenRequest) Reset() {
+	*x = GetIDTokenRequest{}
+	mi := &file_gitpod_v1_identity_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIDTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIDTokenRequest) ProtoMessage() {}
+
+func (x *GetIDTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_identity_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIDTokenRequest.ProtoReflect.Descriptor instead.
+func (*GetIDTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetIDTokenRequest) GetAudience() []string {
+	if x != nil {
+		return x.Audience
+	}
+	return nil
+}
+
+func (x *GetIDTokenRequest) GetVersion() IDTokenVersion {
+	if x != nil {
+		return x.Version
+	}
+	return IDTokenVersion_ID_TOKEN_VERSION_UNSPECIFIED
+}
+
+// GetIDTokenResponse returns the token.
+type GetIDTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The signed token.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIDTokenResponse) Reset() {
+	*x = GetIDTokenResponse{}
+	mi := &file_gitpod_v1_identity_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIDTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIDTokenResponse) ProtoMessage() {}
+
+func (x *GetIDTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_identity_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIDTokenResponse.ProtoReflect.Descriptor instead.
+func (*GetIDTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetIDTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// GetAuthenticatedIdentityRequest is empty.
 type GetAuthenticatedIdentityRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -316,11 +339,15 @@ func (*GetAuthenticatedIdentityRequest) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{3}
 }
 
+// GetAuthenticatedIdentityResponse tells who the caller is.
 type GetAuthenticatedIdentityResponse struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Subject          *Subject               `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	OrganizationId   string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	OrganizationTier string                 `protobuf:"bytes,3,opt,name=organization_tier,json=organizationTier,proto3" json:"organization_tier,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller.
+	Subject *Subject `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The caller's organization; never empty.
+	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The organization's tier, as a word.
+	OrganizationTier string `protobuf:"bytes,3,opt,name=organization_tier,json=organizationTier,proto3" json:"organization_tier,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -376,9 +403,11 @@ func (x *GetAuthenticatedIdentityResponse) GetOrganizationTier() string {
 	return ""
 }
 
+// ExchangeTokenRequest holds the token to exchange.
 type ExchangeTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExchangeToken string                 `protobuf:"bytes,1,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From CreateRunner or CreateRunnerToken; works once, within 24 hours.
+	ExchangeToken string `protobuf:"bytes,1,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -420,9 +449,12 @@ func (x *ExchangeTokenRequest) GetExchangeToken() string {
 	return ""
 }
 
+// ExchangeTokenResponse returns the new token.
 type ExchangeTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AccessToken   string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bearer token of the runner. It stops working when the runner is
+	// deleted.
+	AccessToken   string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -468,15 +500,15 @@ var File_gitpod_v1_identity_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x18gitpod/v1/identity.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\"n\n" +
+	"\x18gitpod/v1/identity.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\"d\n" +
+	"\aSubject\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x02id\x12<\n" +
+	"\tprincipal\x18\x02 \x01(\x0e2\x14.gitpod.v1.PrincipalB\b\xbaH\x05\x82\x01\x02\x10\x01R\tprincipal\"n\n" +
 	"\x11GetIDTokenRequest\x12$\n" +
 	"\baudience\x18\x01 \x03(\tB\b\xbaH\x05\x92\x01\x02\b\x01R\baudience\x123\n" +
 	"\aversion\x18\x02 \x01(\x0e2\x19.gitpod.v1.IDTokenVersionR\aversion\"*\n" +
 	"\x12GetIDTokenResponse\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\"d\n" +
-	"\aSubject\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x02id\x12<\n" +
-	"\tprincipal\x18\x02 \x01(\x0e2\x14.gitpod.v1.PrincipalB\b\xbaH\x05\x82\x01\x02\x10\x01R\tprincipal\"!\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"!\n" +
 	"\x1fGetAuthenticatedIdentityRequest\"\xa6\x01\n" +
 	" GetAuthenticatedIdentityResponse\x12,\n" +
 	"\asubject\x18\x01 \x01(\v2\x12.gitpod.v1.SubjectR\asubject\x12'\n" +
@@ -485,11 +517,7 @@ const file_gitpod_v1_identity_proto_rawDesc = "" +
 	"\x14ExchangeTokenRequest\x12%\n" +
 	"\x0eexchange_token\x18\x01 \x01(\tR\rexchangeToken\":\n" +
 	"\x15ExchangeTokenResponse\x12!\n" +
-	"\faccess_token\x18\x01 \x01(\tR\vaccessToken*d\n" +
-	"\x0eIDTokenVersion\x12 \n" +
-	"\x1cID_TOKEN_VERSION_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13ID_TOKEN_VERSION_V1\x10\x01\x12\x17\n" +
-	"\x13ID_TOKEN_VERSION_V2\x10\x02*\xbf\x01\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken*\xbf\x01\n" +
 	"\tPrincipal\x12\x19\n" +
 	"\x15PRINCIPAL_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PRINCIPAL_ACCOUNT\x10\x01\x12\x12\n" +
@@ -497,7 +525,11 @@ const file_gitpod_v1_identity_proto_rawDesc = "" +
 	"\x10PRINCIPAL_RUNNER\x10\x03\x12\x19\n" +
 	"\x15PRINCIPAL_ENVIRONMENT\x10\x04\x12\x1d\n" +
 	"\x19PRINCIPAL_SERVICE_ACCOUNT\x10\x05\x12\x1c\n" +
-	"\x18PRINCIPAL_RUNNER_MANAGER\x10\x062\xa5\x02\n" +
+	"\x18PRINCIPAL_RUNNER_MANAGER\x10\x06*d\n" +
+	"\x0eIDTokenVersion\x12 \n" +
+	"\x1cID_TOKEN_VERSION_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13ID_TOKEN_VERSION_V1\x10\x01\x12\x17\n" +
+	"\x13ID_TOKEN_VERSION_V2\x10\x022\xa5\x02\n" +
 	"\x0fIdentityService\x12I\n" +
 	"\n" +
 	"GetIDToken\x12\x1c.gitpod.v1.GetIDTokenRequest\x1a\x1d.gitpod.v1.GetIDTokenResponse\x12s\n" +
@@ -519,24 +551,24 @@ func file_gitpod_v1_identity_proto_rawDescGZIP() []byte {
 var file_gitpod_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_gitpod_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_gitpod_v1_identity_proto_goTypes = []any{
-	(IDTokenVersion)(0),                      // 0: gitpod.v1.IDTokenVersion
-	(Principal)(0),                           // 1: gitpod.v1.Principal
-	(*GetIDTokenRequest)(nil),                // 2: gitpod.v1.GetIDTokenRequest
-	(*GetIDTokenResponse)(nil),               // 3: gitpod.v1.GetIDTokenResponse
-	(*Subject)(nil),                          // 4: gitpod.v1.Subject
+	(Principal)(0),                           // 0: gitpod.v1.Principal
+	(IDTokenVersion)(0),                      // 1: gitpod.v1.IDTokenVersion
+	(*Subject)(nil),                          // 2: gitpod.v1.Subject
+	(*GetIDTokenRequest)(nil),                // 3: gitpod.v1.GetIDTokenRequest
+	(*GetIDTokenResponse)(nil),               // 4: gitpod.v1.GetIDTokenResponse
 	(*GetAuthenticatedIdentityRequest)(nil),  // 5: gitpod.v1.GetAuthenticatedIdentityRequest
 	(*GetAuthenticatedIdentityResponse)(nil), // 6: gitpod.v1.GetAuthenticatedIdentityResponse
 	(*ExchangeTokenRequest)(nil),             // 7: gitpod.v1.ExchangeTokenRequest
 	(*ExchangeTokenResponse)(nil),            // 8: gitpod.v1.ExchangeTokenResponse
 }
 var file_gitpod_v1_identity_proto_depIdxs = []int32{
-	0, // 0: gitpod.v1.GetIDTokenRequest.version:type_name -> gitpod.v1.IDTokenVersion
-	1, // 1: gitpod.v1.Subject.principal:type_name -> gitpod.v1.Principal
-	4, // 2: gitpod.v1.GetAuthenticatedIdentityResponse.subject:type_name -> gitpod.v1.Subject
-	2, // 3: gitpod.v1.IdentityService.GetIDToken:input_type -> gitpod.v1.GetIDTokenRequest
+	0, // 0: gitpod.v1.Subject.principal:type_name -> gitpod.v1.Principal
+	1, // 1: gitpod.v1.GetIDTokenRequest.version:type_name -> gitpod.v1.IDTokenVersion
+	2, // 2: gitpod.v1.GetAuthenticatedIdentityResponse.subject:type_name -> gitpod.v1.Subject
+	3, // 3: gitpod.v1.IdentityService.GetIDToken:input_type -> gitpod.v1.GetIDTokenRequest
 	5, // 4: gitpod.v1.IdentityService.GetAuthenticatedIdentity:input_type -> gitpod.v1.GetAuthenticatedIdentityRequest
 	7, // 5: gitpod.v1.IdentityService.ExchangeToken:input_type -> gitpod.v1.ExchangeTokenRequest
-	3, // 6: gitpod.v1.IdentityService.GetIDToken:output_type -> gitpod.v1.GetIDTokenResponse
+	4, // 6: gitpod.v1.IdentityService.GetIDToken:output_type -> gitpod.v1.GetIDTokenResponse
 	6, // 7: gitpod.v1.IdentityService.GetAuthenticatedIdentity:output_type -> gitpod.v1.GetAuthenticatedIdentityResponse
 	8, // 8: gitpod.v1.IdentityService.ExchangeToken:output_type -> gitpod.v1.ExchangeTokenResponse
 	6, // [6:9] is the sub-list for method output_type

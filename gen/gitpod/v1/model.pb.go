@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/model.proto
 
+// Language models and the state of the integrations that provide them.
+
 package gitpodv1
 
 import (
@@ -21,34 +23,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SupportedModel names a language model. The numbers have no order: they were
+// given as models appeared.
 type SupportedModel int32
 
 const (
-	SupportedModel_SUPPORTED_MODEL_UNSPECIFIED         SupportedModel = 0
-	SupportedModel_SUPPORTED_MODEL_SONNET_3_5          SupportedModel = 1
-	SupportedModel_SUPPORTED_MODEL_SONNET_3_7          SupportedModel = 2
+	// Not set.
+	SupportedModel_SUPPORTED_MODEL_UNSPECIFIED SupportedModel = 0
+	// Claude Sonnet 3.5.
+	SupportedModel_SUPPORTED_MODEL_SONNET_3_5 SupportedModel = 1
+	// Claude Sonnet 3.7.
+	SupportedModel_SUPPORTED_MODEL_SONNET_3_7 SupportedModel = 2
+	// Claude Sonnet 3.7, extended variant.
 	SupportedModel_SUPPORTED_MODEL_SONNET_3_7_EXTENDED SupportedModel = 3
-	SupportedModel_SUPPORTED_MODEL_SONNET_4            SupportedModel = 4
-	SupportedModel_SUPPORTED_MODEL_SONNET_4_EXTENDED   SupportedModel = 5
-	SupportedModel_SUPPORTED_MODEL_SONNET_4_5          SupportedModel = 8
+	// Claude Sonnet 4.
+	SupportedModel_SUPPORTED_MODEL_SONNET_4 SupportedModel = 4
+	// Claude Sonnet 4, extended variant.
+	SupportedModel_SUPPORTED_MODEL_SONNET_4_EXTENDED SupportedModel = 5
+	// Claude Sonnet 4.5.
+	SupportedModel_SUPPORTED_MODEL_SONNET_4_5 SupportedModel = 8
+	// Claude Sonnet 4.5, extended variant.
 	SupportedModel_SUPPORTED_MODEL_SONNET_4_5_EXTENDED SupportedModel = 9
-	SupportedModel_SUPPORTED_MODEL_SONNET_4_6          SupportedModel = 18
+	// Claude Sonnet 4.6.
+	SupportedModel_SUPPORTED_MODEL_SONNET_4_6 SupportedModel = 18
+	// Claude Sonnet 4.6, extended variant.
 	SupportedModel_SUPPORTED_MODEL_SONNET_4_6_EXTENDED SupportedModel = 19
-	SupportedModel_SUPPORTED_MODEL_SONNET_5            SupportedModel = 32
-	SupportedModel_SUPPORTED_MODEL_OPUS_4              SupportedModel = 6
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_EXTENDED     SupportedModel = 7
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_5            SupportedModel = 14
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_5_EXTENDED   SupportedModel = 15
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_6            SupportedModel = 16
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_6_EXTENDED   SupportedModel = 17
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_7            SupportedModel = 22
-	SupportedModel_SUPPORTED_MODEL_OPUS_4_8            SupportedModel = 31
-	SupportedModel_SUPPORTED_MODEL_HAIKU_4_5           SupportedModel = 21
-	SupportedModel_SUPPORTED_MODEL_OPENAI_4O           SupportedModel = 10
-	SupportedModel_SUPPORTED_MODEL_OPENAI_4O_MINI      SupportedModel = 11
-	SupportedModel_SUPPORTED_MODEL_OPENAI_O1           SupportedModel = 12
-	SupportedModel_SUPPORTED_MODEL_OPENAI_O1_MINI      SupportedModel = 13
-	SupportedModel_SUPPORTED_MODEL_OPENAI_AUTO         SupportedModel = 23
+	// Claude Sonnet 5.
+	SupportedModel_SUPPORTED_MODEL_SONNET_5 SupportedModel = 32
+	// Claude Opus 4.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4 SupportedModel = 6
+	// Claude Opus 4, extended variant.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_EXTENDED SupportedModel = 7
+	// Claude Opus 4.5.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_5 SupportedModel = 14
+	// Claude Opus 4.5, extended variant.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_5_EXTENDED SupportedModel = 15
+	// Claude Opus 4.6.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_6 SupportedModel = 16
+	// Claude Opus 4.6, extended variant.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_6_EXTENDED SupportedModel = 17
+	// Claude Opus 4.7.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_7 SupportedModel = 22
+	// Claude Opus 4.8.
+	SupportedModel_SUPPORTED_MODEL_OPUS_4_8 SupportedModel = 31
+	// Claude Haiku 4.5.
+	SupportedModel_SUPPORTED_MODEL_HAIKU_4_5 SupportedModel = 21
+	// GPT-4o.
+	SupportedModel_SUPPORTED_MODEL_OPENAI_4O SupportedModel = 10
+	// GPT-4o mini.
+	SupportedModel_SUPPORTED_MODEL_OPENAI_4O_MINI SupportedModel = 11
+	// o1.
+	SupportedModel_SUPPORTED_MODEL_OPENAI_O1 SupportedModel = 12
+	// o1-mini.
+	SupportedModel_SUPPORTED_MODEL_OPENAI_O1_MINI SupportedModel = 13
+	// Whichever model OpenAI's side chooses.
+	SupportedModel_SUPPORTED_MODEL_OPENAI_AUTO SupportedModel = 23
 )
 
 // Enum value maps for SupportedModel.
@@ -136,13 +165,18 @@ func (SupportedModel) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_model_proto_rawDescGZIP(), []int{0}
 }
 
+// LLMIntegrationPhase says whether an integration can be used.
 type LLMIntegrationPhase int32
 
 const (
+	// Not set.
 	LLMIntegrationPhase_LLM_INTEGRATION_PHASE_UNSPECIFIED LLMIntegrationPhase = 0
-	LLMIntegrationPhase_LLM_INTEGRATION_PHASE_AVAILABLE   LLMIntegrationPhase = 1
+	// Switched on and usable.
+	LLMIntegrationPhase_LLM_INTEGRATION_PHASE_AVAILABLE LLMIntegrationPhase = 1
+	// Switched on, but not usable at present.
 	LLMIntegrationPhase_LLM_INTEGRATION_PHASE_UNAVAILABLE LLMIntegrationPhase = 2
-	LLMIntegrationPhase_LLM_INTEGRATION_PHASE_DISABLED    LLMIntegrationPhase = 3
+	// Switched off.
+	LLMIntegrationPhase_LLM_INTEGRATION_PHASE_DISABLED LLMIntegrationPhase = 3
 )
 
 // Enum value maps for LLMIntegrationPhase.

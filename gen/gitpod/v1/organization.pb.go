@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/organization.proto
 
+// Organizations and their members.
+
 package gitpodv1
 
 import (
@@ -23,14 +25,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// OrganizationTier is a plan that clients know about. It changes nothing on a
+// self-hosted control plane.
 type OrganizationTier int32
 
 const (
+	// Not set.
 	OrganizationTier_ORGANIZATION_TIER_UNSPECIFIED OrganizationTier = 0
-	OrganizationTier_ORGANIZATION_TIER_FREE        OrganizationTier = 1
-	OrganizationTier_ORGANIZATION_TIER_ENTERPRISE  OrganizationTier = 2
-	OrganizationTier_ORGANIZATION_TIER_CORE        OrganizationTier = 3
-	OrganizationTier_ORGANIZATION_TIER_FREE_ONA    OrganizationTier = 4
+	// The free plan.
+	OrganizationTier_ORGANIZATION_TIER_FREE OrganizationTier = 1
+	// The plan for enterprises.
+	OrganizationTier_ORGANIZATION_TIER_ENTERPRISE OrganizationTier = 2
+	// The plan called Core.
+	OrganizationTier_ORGANIZATION_TIER_CORE OrganizationTier = 3
+	// The free plan called Ona.
+	OrganizationTier_ORGANIZATION_TIER_FREE_ONA OrganizationTier = 4
 )
 
 // Enum value maps for OrganizationTier.
@@ -78,12 +87,16 @@ func (OrganizationTier) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{0}
 }
 
+// OrganizationRole is what a member may do in an organization.
 type OrganizationRole int32
 
 const (
+	// Not set.
 	OrganizationRole_ORGANIZATION_ROLE_UNSPECIFIED OrganizationRole = 0
-	OrganizationRole_ORGANIZATION_ROLE_ADMIN       OrganizationRole = 1
-	OrganizationRole_ORGANIZATION_ROLE_MEMBER      OrganizationRole = 2
+	// Everything.
+	OrganizationRole_ORGANIZATION_ROLE_ADMIN OrganizationRole = 1
+	// What groups and roles allow.
+	OrganizationRole_ORGANIZATION_ROLE_MEMBER OrganizationRole = 2
 )
 
 // Enum value maps for OrganizationRole.
@@ -127,11 +140,15 @@ func (OrganizationRole) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{1}
 }
 
+// SortField is something that members can be sorted by.
 type ListMembersRequest_SortField int32
 
 const (
+	// Not set; the server chooses.
 	ListMembersRequest_SORT_FIELD_UNSPECIFIED ListMembersRequest_SortField = 0
-	ListMembersRequest_SORT_FIELD_NAME        ListMembersRequest_SortField = 1
+	// The full name.
+	ListMembersRequest_SORT_FIELD_NAME ListMembersRequest_SortField = 1
+	// When the member joined.
 	ListMembersRequest_SORT_FIELD_DATE_JOINED ListMembersRequest_SortField = 2
 )
 
@@ -173,32 +190,42 @@ func (x ListMembersRequest_SortField) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListMembersRequest_SortField.Descriptor instead.
 func (ListMembersRequest_SortField) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{6, 0}
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{9, 0}
 }
 
-type UpdateOrganizationRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	OrganizationId string                 `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	Name           *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	InviteDomains  *InviteDomains         `protobuf:"bytes,3,opt,name=invite_domains,json=inviteDomains,proto3,oneof" json:"invite_domains,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+// Organization owns everything else: members, groups, runners.
+type Organization struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the organization.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its name for people.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// When it was created.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it last changed.
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// The domains whose people may join; absent for none.
+	InviteDomains *InviteDomains `protobuf:"bytes,5,opt,name=invite_domains,json=inviteDomains,proto3" json:"invite_domains,omitempty"`
+	// The plan that it is on.
+	Tier          OrganizationTier `protobuf:"varint,6,opt,name=tier,proto3,enum=gitpod.v1.OrganizationTier" json:"tier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *UpdateOrganizationRequest) Reset() {
-	*x = UpdateOrganizationRequest{}
+func (x *Organization) Reset() {
+	*x = Organization{}
 	mi := &file_gitpod_v1_organization_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationRequest) String() string {
+func (x *Organization) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationRequest) ProtoMessage() {}
+func (*Organization) ProtoMessage() {}
 
-func (x *UpdateOrganizationRequest) ProtoReflect() protoreflect.Message {
+func (x *Organization) ProtoReflect() protoreflect.Message {
 	mi := &file_gitpod_v1_organization_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -210,53 +237,77 @@ func (x *UpdateOrganizationRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationRequest.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use Organization.ProtoReflect.Descriptor instead.
+func (*Organization) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *UpdateOrganizationRequest) GetOrganizationId() string {
+func (x *Organization) GetId() string {
 	if x != nil {
-		return x.OrganizationId
+		return x.Id
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationRequest) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
+func (x *Organization) GetName() string {
+	if x != nil {
+		return x.Name
 	}
 	return ""
 }
 
-func (x *UpdateOrganizationRequest) GetInviteDomains() *InviteDomains {
+func (x *Organization) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Organization) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Organization) GetInviteDomains() *InviteDomains {
 	if x != nil {
 		return x.InviteDomains
 	}
 	return nil
 }
 
-type UpdateOrganizationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+func (x *Organization) GetTier() OrganizationTier {
+	if x != nil {
+		return x.Tier
+	}
+	return OrganizationTier_ORGANIZATION_TIER_UNSPECIFIED
+}
+
+// InviteDomains lists the domains whose people may join.
+type InviteDomains struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Domain names such as "example.com", each once, 4 to 253 characters, without
+	// a dot at the end.
+	Domains       []string `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *UpdateOrganizationResponse) Reset() {
-	*x = UpdateOrganizationResponse{}
+func (x *InviteDomains) Reset() {
+	*x = InviteDomains{}
 	mi := &file_gitpod_v1_organization_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateOrganizationResponse) String() string {
+func (x *InviteDomains) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateOrganizationResponse) ProtoMessage() {}
+func (*InviteDomains) ProtoMessage() {}
 
-func (x *UpdateOrganizationResponse) ProtoReflect() protoreflect.Message {
+func (x *InviteDomains) ProtoReflect() protoreflect.Message {
 	mi := &file_gitpod_v1_organization_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -268,23 +319,27 @@ func (x *UpdateOrganizationResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateOrganizationResponse.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use InviteDomains.ProtoReflect.Descriptor instead.
+func (*InviteDomains) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *UpdateOrganizationResponse) GetOrganization() *Organization {
+func (x *InviteDomains) GetDomains() []string {
 	if x != nil {
-		return x.Organization
+		return x.Domains
 	}
 	return nil
 }
 
+// CreateOrganizationRequest describes the organization to create.
 type CreateOrganizationRequest struct {
-	state                            protoimpl.MessageState `protogen:"open.v1"`
-	Name                             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	JoinOrganization                 bool                   `protobuf:"varint,2,opt,name=join_organization,json=joinOrganization,proto3" json:"join_organization,omitempty"`
-	InviteAccountsWithMatchingDomain bool                   `protobuf:"varint,3,opt,name=invite_accounts_with_matching_domain,json=inviteAccountsWithMatchingDomain,proto3" json:"invite_accounts_with_matching_domain,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, at least 3 characters.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The caller becomes a member, as an admin.
+	JoinOrganization bool `protobuf:"varint,2,opt,name=join_organization,json=joinOrganization,proto3" json:"join_organization,omitempty"`
+	// Everybody with an email address in the caller's domain may join.
+	InviteAccountsWithMatchingDomain bool `protobuf:"varint,3,opt,name=invite_accounts_with_matching_domain,json=inviteAccountsWithMatchingDomain,proto3" json:"invite_accounts_with_matching_domain,omitempty"`
 	unknownFields                    protoimpl.UnknownFields
 	sizeCache                        protoimpl.SizeCache
 }
@@ -340,10 +395,13 @@ func (x *CreateOrganizationRequest) GetInviteAccountsWithMatchingDomain() bool {
 	return false
 }
 
+// CreateOrganizationResponse returns the new organization.
 type CreateOrganizationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	Member        *OrganizationMember    `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization.
+	Organization *Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// The caller as a member; absent unless join_organization was set.
+	Member        *OrganizationMember `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,9 +450,11 @@ func (x *CreateOrganizationResponse) GetMember() *OrganizationMember {
 	return nil
 }
 
+// GetOrganizationRequest names an organization.
 type GetOrganizationRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	OrganizationId string                 `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization to return.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -436,9 +496,11 @@ func (x *GetOrganizationRequest) GetOrganizationId() string {
 	return ""
 }
 
+// GetOrganizationResponse returns an organization.
 type GetOrganizationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization.
+	Organization  *Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -480,31 +542,34 @@ func (x *GetOrganizationResponse) GetOrganization() *Organization {
 	return nil
 }
 
-type ListMembersRequest struct {
-	state          protoimpl.MessageState     `protogen:"open.v1"`
-	Pagination     *PaginationRequest         `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	OrganizationId string                     `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	Filter         *ListMembersRequest_Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	Sort           *ListMembersRequest_Sort   `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
-	Count          *CountRequest              `protobuf:"bytes,5,opt,name=count,proto3" json:"count,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+// UpdateOrganizationRequest says what to change.
+type UpdateOrganizationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization to change.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The new name. Absent leaves it unchanged.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// The new domains, which replace the old ones. Absent leaves them unchanged;
+	// an empty list removes them.
+	InviteDomains *InviteDomains `protobuf:"bytes,3,opt,name=invite_domains,json=inviteDomains,proto3,oneof" json:"invite_domains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListMembersRequest) Reset() {
-	*x = ListMembersRequest{}
+func (x *UpdateOrganizationRequest) Reset() {
+	*x = UpdateOrganizationRequest{}
 	mi := &file_gitpod_v1_organization_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListMembersRequest) String() string {
+func (x *UpdateOrganizationRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListMembersRequest) ProtoMessage() {}
+func (*UpdateOrganizationRequest) ProtoMessage() {}
 
-func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
+func (x *UpdateOrganizationRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_gitpod_v1_organization_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -516,303 +581,104 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
-func (*ListMembersRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use UpdateOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationRequest) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *ListMembersRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListMembersRequest) GetOrganizationId() string {
+func (x *UpdateOrganizationRequest) GetOrganizationId() string {
 	if x != nil {
 		return x.OrganizationId
 	}
 	return ""
 }
 
-func (x *ListMembersRequest) GetFilter() *ListMembersRequest_Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-func (x *ListMembersRequest) GetSort() *ListMembersRequest_Sort {
-	if x != nil {
-		return x.Sort
-	}
-	return nil
-}
-
-func (x *ListMembersRequest) GetCount() *CountRequest {
-	if x != nil {
-		return x.Count
-	}
-	return nil
-}
-
-type ListMembersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Members       []*OrganizationMember  `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
-	Count         *CountResponse         `protobuf:"bytes,3,opt,name=count,proto3" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListMembersResponse) Reset() {
-	*x = ListMembersResponse{}
-	mi := &file_gitpod_v1_organization_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListMembersResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListMembersResponse) ProtoMessage() {}
-
-func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_organization_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
-func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *ListMembersResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListMembersResponse) GetMembers() []*OrganizationMember {
-	if x != nil {
-		return x.Members
-	}
-	return nil
-}
-
-func (x *ListMembersResponse) GetCount() *CountResponse {
-	if x != nil {
-		return x.Count
-	}
-	return nil
-}
-
-type SetRoleRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	OrganizationId string                 `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	UserId         string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Role           OrganizationRole       `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.OrganizationRole" json:"role,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *SetRoleRequest) Reset() {
-	*x = SetRoleRequest{}
-	mi := &file_gitpod_v1_organization_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetRoleRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetRoleRequest) ProtoMessage() {}
-
-func (x *SetRoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_organization_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetRoleRequest.ProtoReflect.Descriptor instead.
-func (*SetRoleRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *SetRoleRequest) GetOrganizationId() string {
-	if x != nil {
-		return x.OrganizationId
+func (x *UpdateOrganizationRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
 	}
 	return ""
 }
 
-func (x *SetRoleRequest) GetUserId() string {
-	if x != nil {
-		return x.UserId
-	}
-	return ""
-}
-
-func (x *SetRoleRequest) GetRole() OrganizationRole {
-	if x != nil {
-		return x.Role
-	}
-	return OrganizationRole_ORGANIZATION_ROLE_UNSPECIFIED
-}
-
-type SetRoleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetRoleResponse) Reset() {
-	*x = SetRoleResponse{}
-	mi := &file_gitpod_v1_organization_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetRoleResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetRoleResponse) ProtoMessage() {}
-
-func (x *SetRoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_organization_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetRoleResponse.ProtoReflect.Descriptor instead.
-func (*SetRoleResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{9}
-}
-
-type Organization struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	InviteDomains *InviteDomains         `protobuf:"bytes,5,opt,name=invite_domains,json=inviteDomains,proto3" json:"invite_domains,omitempty"`
-	Tier          OrganizationTier       `protobuf:"varint,6,opt,name=tier,proto3,enum=gitpod.v1.OrganizationTier" json:"tier,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Organization) Reset() {
-	*x = Organization{}
-	mi := &file_gitpod_v1_organization_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Organization) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Organization) ProtoMessage() {}
-
-func (x *Organization) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_organization_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Organization.ProtoReflect.Descriptor instead.
-func (*Organization) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Organization) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Organization) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Organization) GetCreatedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreatedAt
-	}
-	return nil
-}
-
-func (x *Organization) GetUpdatedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.UpdatedAt
-	}
-	return nil
-}
-
-func (x *Organization) GetInviteDomains() *InviteDomains {
+func (x *UpdateOrganizationRequest) GetInviteDomains() *InviteDomains {
 	if x != nil {
 		return x.InviteDomains
 	}
 	return nil
 }
 
-func (x *Organization) GetTier() OrganizationTier {
-	if x != nil {
-		return x.Tier
-	}
-	return OrganizationTier_ORGANIZATION_TIER_UNSPECIFIED
+// UpdateOrganizationResponse returns the changed organization.
+type UpdateOrganizationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization as it is now.
+	Organization  *Organization `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
+func (x *UpdateOrganizationResponse) Reset() {
+	*x = UpdateOrganizationResponse{}
+	mi := &file_gitpod_v1_organization_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOrganizationResponse) ProtoMessage() {}
+
+func (x *UpdateOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_organization_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+// OrganizationMember is a user in an organization.
 type OrganizationMember struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Role          OrganizationRole       `protobuf:"varint,2,opt,name=role,proto3,enum=gitpod.v1.OrganizationRole" json:"role,omitempty"`
-	MemberSince   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=member_since,json=memberSince,proto3" json:"member_since,omitempty"`
-	AvatarUrl     string                 `protobuf:"bytes,4,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
-	FullName      string                 `protobuf:"bytes,5,opt,name=full_name,json=fullName,proto3" json:"full_name,omitempty"`
-	Email         string                 `protobuf:"bytes,6,opt,name=email,proto3" json:"email,omitempty"`
-	Status        UserStatus             `protobuf:"varint,7,opt,name=status,proto3,enum=gitpod.v1.UserStatus" json:"status,omitempty"`
-	LoginProvider string                 `protobuf:"bytes,8,opt,name=login_provider,json=loginProvider,proto3" json:"login_provider,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// What the user may do.
+	Role OrganizationRole `protobuf:"varint,2,opt,name=role,proto3,enum=gitpod.v1.OrganizationRole" json:"role,omitempty"`
+	// When the user joined.
+	MemberSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=member_since,json=memberSince,proto3" json:"member_since,omitempty"`
+	// The user's picture; empty for none.
+	AvatarUrl string `protobuf:"bytes,4,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
+	// The user's name.
+	FullName string `protobuf:"bytes,5,opt,name=full_name,json=fullName,proto3" json:"full_name,omitempty"`
+	// The user's email address.
+	Email string `protobuf:"bytes,6,opt,name=email,proto3" json:"email,omitempty"`
+	// Whether the user may sign in.
+	Status UserStatus `protobuf:"varint,7,opt,name=status,proto3,enum=gitpod.v1.UserStatus" json:"status,omitempty"`
+	// How the user signs in.
+	LoginProvider string `protobuf:"bytes,8,opt,name=login_provider,json=loginProvider,proto3" json:"login_provider,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrganizationMember) Reset() {
 	*x = OrganizationMember{}
-	mi := &file_gitpod_v1_organization_proto_msgTypes[11]
+	mi := &file_gitpod_v1_organization_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +690,7 @@ func (x *OrganizationMember) String() string {
 func (*OrganizationMember) ProtoMessage() {}
 
 func (x *OrganizationMember) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_organization_proto_msgTypes[11]
+	mi := &file_gitpod_v1_organization_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +703,7 @@ func (x *OrganizationMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationMember.ProtoReflect.Descriptor instead.
 func (*OrganizationMember) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{11}
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OrganizationMember) GetUserId() string {
@@ -896,27 +762,237 @@ func (x *OrganizationMember) GetLoginProvider() string {
 	return ""
 }
 
-type InviteDomains struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Domains       []string               `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
+// ListMembersRequest selects members.
+type ListMembersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The organization.
+	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Which members to return; absent means all.
+	Filter *ListMembersRequest_Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How to order them; absent leaves it to the server.
+	Sort *ListMembersRequest_Sort `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// Whether to count them, too.
+	Count         *CountRequest `protobuf:"bytes,5,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *InviteDomains) Reset() {
-	*x = InviteDomains{}
+func (x *ListMembersRequest) Reset() {
+	*x = ListMembersRequest{}
+	mi := &file_gitpod_v1_organization_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMembersRequest) ProtoMessage() {}
+
+func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_organization_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
+func (*ListMembersRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListMembersRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListMembersRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *ListMembersRequest) GetFilter() *ListMembersRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListMembersRequest) GetSort() *ListMembersRequest_Sort {
+	if x != nil {
+		return x.Sort
+	}
+	return nil
+}
+
+func (x *ListMembersRequest) GetCount() *CountRequest {
+	if x != nil {
+		return x.Count
+	}
+	return nil
+}
+
+// ListMembersResponse is one page of members.
+type ListMembersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The members.
+	Members []*OrganizationMember `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// How many there are; absent unless it was asked for.
+	Count         *CountResponse `protobuf:"bytes,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMembersResponse) Reset() {
+	*x = ListMembersResponse{}
+	mi := &file_gitpod_v1_organization_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMembersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMembersResponse) ProtoMessage() {}
+
+func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_organization_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
+func (*ListMembersResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListMembersResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListMembersResponse) GetMembers() []*OrganizationMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *ListMembersResponse) GetCount() *CountResponse {
+	if x != nil {
+		return x.Count
+	}
+	return nil
+}
+
+// SetRoleRequest gives a member a role.
+type SetRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organization.
+	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The member.
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The new role; must be set.
+	Role          OrganizationRole `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.OrganizationRole" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoleRequest) Reset() {
+	*x = SetRoleRequest{}
+	mi := &file_gitpod_v1_organization_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoleRequest) ProtoMessage() {}
+
+func (x *SetRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_organization_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoleRequest.ProtoReflect.Descriptor instead.
+func (*SetRoleRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetRoleRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *SetRoleRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetRoleRequest) GetRole() OrganizationRole {
+	if x != nil {
+		return x.Role
+	}
+	return OrganizationRole_ORGANIZATION_ROLE_UNSPECIFIED
+}
+
+// SetRoleResponse is empty.
+type SetRoleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoleResponse) Reset() {
+	*x = SetRoleResponse{}
 	mi := &file_gitpod_v1_organization_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *InviteDomains) String() string {
+func (x *SetRoleResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*InviteDomains) ProtoMessage() {}
+func (*SetRoleResponse) ProtoMessage() {}
 
-func (x *InviteDomains) ProtoReflect() protoreflect.Message {
+func (x *SetRoleResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_gitpod_v1_organization_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -928,26 +1004,28 @@ func (x *InviteDomains) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use InviteDomains.ProtoReflect.Descriptor instead.
-func (*InviteDomains) Descriptor() ([]byte, []int) {
+// Deprecated: Use SetRoleResponse.ProtoReflect.Descriptor instead.
+func (*SetRoleResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *InviteDomains) GetDomains() []string {
-	if x != nil {
-		return x.Domains
-	}
-	return nil
-}
-
+// Filter combines its fields with AND and the values of one field with OR. An
+// empty field does not filter.
 type ListMembersRequest_Filter struct {
-	state                   protoimpl.MessageState `protogen:"open.v1"`
-	Search                  string                 `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
-	Statuses                []UserStatus           `protobuf:"varint,2,rep,packed,name=statuses,proto3,enum=gitpod.v1.UserStatus" json:"statuses,omitempty"`
-	Roles                   []OrganizationRole     `protobuf:"varint,3,rep,packed,name=roles,proto3,enum=gitpod.v1.OrganizationRole" json:"roles,omitempty"`
-	UserIds                 []string               `protobuf:"bytes,4,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
-	ExcludeGroupIds         []string               `protobuf:"bytes,5,rep,name=exclude_group_ids,json=excludeGroupIds,proto3" json:"exclude_group_ids,omitempty"`
-	ExcludeMembersInAnyTeam bool                   `protobuf:"varint,6,opt,name=exclude_members_in_any_team,json=excludeMembersInAnyTeam,proto3" json:"exclude_members_in_any_team,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Members with this text in their name or email address; at most 256
+	// characters.
+	Search string `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
+	// Members in these states.
+	Statuses []UserStatus `protobuf:"varint,2,rep,packed,name=statuses,proto3,enum=gitpod.v1.UserStatus" json:"statuses,omitempty"`
+	// Members with these roles.
+	Roles []OrganizationRole `protobuf:"varint,3,rep,packed,name=roles,proto3,enum=gitpod.v1.OrganizationRole" json:"roles,omitempty"`
+	// These users; at most 25.
+	UserIds []string `protobuf:"bytes,4,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	// Nobody who belongs to one of these groups; at most 25.
+	ExcludeGroupIds []string `protobuf:"bytes,5,rep,name=exclude_group_ids,json=excludeGroupIds,proto3" json:"exclude_group_ids,omitempty"`
+	// Nobody who belongs to a team.
+	ExcludeMembersInAnyTeam bool `protobuf:"varint,6,opt,name=exclude_members_in_any_team,json=excludeMembersInAnyTeam,proto3" json:"exclude_members_in_any_team,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -979,7 +1057,7 @@ func (x *ListMembersRequest_Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest_Filter.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{6, 0}
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{9, 0}
 }
 
 func (x *ListMembersRequest_Filter) GetSearch() string {
@@ -1024,10 +1102,13 @@ func (x *ListMembersRequest_Filter) GetExcludeMembersInAnyTeam() bool {
 	return false
 }
 
+// Sort orders the members.
 type ListMembersRequest_Sort struct {
-	state         protoimpl.MessageState       `protogen:"open.v1"`
-	Field         ListMembersRequest_SortField `protobuf:"varint,1,opt,name=field,proto3,enum=gitpod.v1.ListMembersRequest_SortField" json:"field,omitempty"`
-	Order         SortOrder                    `protobuf:"varint,2,opt,name=order,proto3,enum=gitpod.v1.SortOrder" json:"order,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to sort by.
+	Field ListMembersRequest_SortField `protobuf:"varint,1,opt,name=field,proto3,enum=gitpod.v1.ListMembersRequest_SortField" json:"field,omitempty"`
+	// Up or down.
+	Order         SortOrder `protobuf:"varint,2,opt,name=order,proto3,enum=gitpod.v1.SortOrder" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1059,7 +1140,7 @@ func (x *ListMembersRequest_Sort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest_Sort.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest_Sort) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{6, 1}
+	return file_gitpod_v1_organization_proto_rawDescGZIP(), []int{9, 1}
 }
 
 func (x *ListMembersRequest_Sort) GetField() ListMembersRequest_SortField {
@@ -1080,15 +1161,18 @@ var File_gitpod_v1_organization_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_organization_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgitpod/v1/organization.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15gitpod/v1/count.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x14gitpod/v1/user.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x01\n" +
-	"\x19UpdateOrganizationRequest\x124\n" +
-	"\x0forganization_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x0eorganizationId\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12D\n" +
-	"\x0einvite_domains\x18\x03 \x01(\v2\x18.gitpod.v1.InviteDomainsH\x01R\rinviteDomains\x88\x01\x01B\a\n" +
-	"\x05_nameB\x11\n" +
-	"\x0f_invite_domains\"a\n" +
-	"\x1aUpdateOrganizationResponse\x12C\n" +
-	"\forganization\x18\x01 \x01(\v2\x17.gitpod.v1.OrganizationB\x06\xbaH\x03\xc8\x01\x01R\forganization\"\xb8\x01\n" +
+	"\x1cgitpod/v1/organization.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15gitpod/v1/count.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x14gitpod/v1/user.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n" +
+	"\fOrganization\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x02id\x12\x1a\n" +
+	"\x04name\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12A\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tcreatedAt\x12A\n" +
+	"\n" +
+	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tupdatedAt\x12?\n" +
+	"\x0einvite_domains\x18\x05 \x01(\v2\x18.gitpod.v1.InviteDomainsR\rinviteDomains\x127\n" +
+	"\x04tier\x18\x06 \x01(\x0e2\x1b.gitpod.v1.OrganizationTierB\x06\xbaH\x03\xc8\x01\x01R\x04tier\"\x80\x01\n" +
+	"\rInviteDomains\x12o\n" +
+	"\adomains\x18\x01 \x03(\tBU\xbaHR\x92\x01O\x18\x01\"KrI\x10\x04\x18\xfd\x012B^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\\.)+[a-zA-Z]{2,}$R\adomains\"\xb8\x01\n" +
 	"\x19CreateOrganizationRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\a\xc8\x01\x01r\x02\x10\x03R\x04name\x12+\n" +
@@ -1100,7 +1184,25 @@ const file_gitpod_v1_organization_proto_rawDesc = "" +
 	"\x16GetOrganizationRequest\x124\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x0eorganizationId\"^\n" +
 	"\x17GetOrganizationResponse\x12C\n" +
-	"\forganization\x18\x01 \x01(\v2\x17.gitpod.v1.OrganizationB\x06\xbaH\x03\xc8\x01\x01R\forganization\"\xba\x06\n" +
+	"\forganization\x18\x01 \x01(\v2\x17.gitpod.v1.OrganizationB\x06\xbaH\x03\xc8\x01\x01R\forganization\"\xcc\x01\n" +
+	"\x19UpdateOrganizationRequest\x124\n" +
+	"\x0forganization_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x0eorganizationId\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12D\n" +
+	"\x0einvite_domains\x18\x03 \x01(\v2\x18.gitpod.v1.InviteDomainsH\x01R\rinviteDomains\x88\x01\x01B\a\n" +
+	"\x05_nameB\x11\n" +
+	"\x0f_invite_domains\"a\n" +
+	"\x1aUpdateOrganizationResponse\x12C\n" +
+	"\forganization\x18\x01 \x01(\v2\x17.gitpod.v1.OrganizationB\x06\xbaH\x03\xc8\x01\x01R\forganization\"\x82\x03\n" +
+	"\x12OrganizationMember\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x06userId\x127\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x1b.gitpod.v1.OrganizationRoleB\x06\xbaH\x03\xc8\x01\x01R\x04role\x12E\n" +
+	"\fmember_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\vmemberSince\x12\x1d\n" +
+	"\n" +
+	"avatar_url\x18\x04 \x01(\tR\tavatarUrl\x12#\n" +
+	"\tfull_name\x18\x05 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bfullName\x12\x1c\n" +
+	"\x05email\x18\x06 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x05email\x125\n" +
+	"\x06status\x18\a \x01(\x0e2\x15.gitpod.v1.UserStatusB\x06\xbaH\x03\xc8\x01\x01R\x06status\x12-\n" +
+	"\x0elogin_provider\x18\b \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\rloginProvider\"\xba\x06\n" +
 	"\x12ListMembersRequest\x12<\n" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1c.gitpod.v1.PaginationRequestR\n" +
@@ -1134,28 +1236,7 @@ const file_gitpod_v1_organization_proto_rawDesc = "" +
 	"\x0forganization_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x0eorganizationId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x06userId\x12/\n" +
 	"\x04role\x18\x03 \x01(\x0e2\x1b.gitpod.v1.OrganizationRoleR\x04role\"\x11\n" +
-	"\x0fSetRoleResponse\"\xc7\x02\n" +
-	"\fOrganization\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x02id\x12\x1a\n" +
-	"\x04name\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12A\n" +
-	"\n" +
-	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tcreatedAt\x12A\n" +
-	"\n" +
-	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\tupdatedAt\x12?\n" +
-	"\x0einvite_domains\x18\x05 \x01(\v2\x18.gitpod.v1.InviteDomainsR\rinviteDomains\x127\n" +
-	"\x04tier\x18\x06 \x01(\x0e2\x1b.gitpod.v1.OrganizationTierB\x06\xbaH\x03\xc8\x01\x01R\x04tier\"\x82\x03\n" +
-	"\x12OrganizationMember\x12$\n" +
-	"\auser_id\x18\x01 \x01(\tB\v\xbaH\b\xc8\x01\x01r\x03\xb0\x01\x01R\x06userId\x127\n" +
-	"\x04role\x18\x02 \x01(\x0e2\x1b.gitpod.v1.OrganizationRoleB\x06\xbaH\x03\xc8\x01\x01R\x04role\x12E\n" +
-	"\fmember_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\vmemberSince\x12\x1d\n" +
-	"\n" +
-	"avatar_url\x18\x04 \x01(\tR\tavatarUrl\x12#\n" +
-	"\tfull_name\x18\x05 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bfullName\x12\x1c\n" +
-	"\x05email\x18\x06 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x05email\x125\n" +
-	"\x06status\x18\a \x01(\x0e2\x15.gitpod.v1.UserStatusB\x06\xbaH\x03\xc8\x01\x01R\x06status\x12-\n" +
-	"\x0elogin_provider\x18\b \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\rloginProvider\"\x80\x01\n" +
-	"\rInviteDomains\x12o\n" +
-	"\adomains\x18\x01 \x03(\tBU\xbaHR\x92\x01O\x18\x01\"KrI\x10\x04\x18\xfd\x012B^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\\.)+[a-zA-Z]{2,}$R\adomains*\xaf\x01\n" +
+	"\x0fSetRoleResponse*\xaf\x01\n" +
 	"\x10OrganizationTier\x12!\n" +
 	"\x1dORGANIZATION_TIER_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ORGANIZATION_TIER_FREE\x10\x01\x12 \n" +
@@ -1191,64 +1272,64 @@ var file_gitpod_v1_organization_proto_goTypes = []any{
 	(OrganizationTier)(0),              // 0: gitpod.v1.OrganizationTier
 	(OrganizationRole)(0),              // 1: gitpod.v1.OrganizationRole
 	(ListMembersRequest_SortField)(0),  // 2: gitpod.v1.ListMembersRequest.SortField
-	(*UpdateOrganizationRequest)(nil),  // 3: gitpod.v1.UpdateOrganizationRequest
-	(*UpdateOrganizationResponse)(nil), // 4: gitpod.v1.UpdateOrganizationResponse
+	(*Organization)(nil),               // 3: gitpod.v1.Organization
+	(*InviteDomains)(nil),              // 4: gitpod.v1.InviteDomains
 	(*CreateOrganizationRequest)(nil),  // 5: gitpod.v1.CreateOrganizationRequest
 	(*CreateOrganizationResponse)(nil), // 6: gitpod.v1.CreateOrganizationResponse
 	(*GetOrganizationRequest)(nil),     // 7: gitpod.v1.GetOrganizationRequest
 	(*GetOrganizationResponse)(nil),    // 8: gitpod.v1.GetOrganizationResponse
-	(*ListMembersRequest)(nil),         // 9: gitpod.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 10: gitpod.v1.ListMembersResponse
-	(*SetRoleRequest)(nil),             // 11: gitpod.v1.SetRoleRequest
-	(*SetRoleResponse)(nil),            // 12: gitpod.v1.SetRoleResponse
-	(*Organization)(nil),               // 13: gitpod.v1.Organization
-	(*OrganizationMember)(nil),         // 14: gitpod.v1.OrganizationMember
-	(*InviteDomains)(nil),              // 15: gitpod.v1.InviteDomains
+	(*UpdateOrganizationRequest)(nil),  // 9: gitpod.v1.UpdateOrganizationRequest
+	(*UpdateOrganizationResponse)(nil), // 10: gitpod.v1.UpdateOrganizationResponse
+	(*OrganizationMember)(nil),         // 11: gitpod.v1.OrganizationMember
+	(*ListMembersRequest)(nil),         // 12: gitpod.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 13: gitpod.v1.ListMembersResponse
+	(*SetRoleRequest)(nil),             // 14: gitpod.v1.SetRoleRequest
+	(*SetRoleResponse)(nil),            // 15: gitpod.v1.SetRoleResponse
 	(*ListMembersRequest_Filter)(nil),  // 16: gitpod.v1.ListMembersRequest.Filter
 	(*ListMembersRequest_Sort)(nil),    // 17: gitpod.v1.ListMembersRequest.Sort
-	(*PaginationRequest)(nil),          // 18: gitpod.v1.PaginationRequest
-	(*CountRequest)(nil),               // 19: gitpod.v1.CountRequest
-	(*PaginationResponse)(nil),         // 20: gitpod.v1.PaginationResponse
-	(*CountResponse)(nil),              // 21: gitpod.v1.CountResponse
-	(*timestamppb.Timestamp)(nil),      // 22: google.protobuf.Timestamp
-	(UserStatus)(0),                    // 23: gitpod.v1.UserStatus
+	(*timestamppb.Timestamp)(nil),      // 18: google.protobuf.Timestamp
+	(UserStatus)(0),                    // 19: gitpod.v1.UserStatus
+	(*PaginationRequest)(nil),          // 20: gitpod.v1.PaginationRequest
+	(*CountRequest)(nil),               // 21: gitpod.v1.CountRequest
+	(*PaginationResponse)(nil),         // 22: gitpod.v1.PaginationResponse
+	(*CountResponse)(nil),              // 23: gitpod.v1.CountResponse
 	(SortOrder)(0),                     // 24: gitpod.v1.SortOrder
 }
 var file_gitpod_v1_organization_proto_depIdxs = []int32{
-	15, // 0: gitpod.v1.UpdateOrganizationRequest.invite_domains:type_name -> gitpod.v1.InviteDomains
-	13, // 1: gitpod.v1.UpdateOrganizationResponse.organization:type_name -> gitpod.v1.Organization
-	13, // 2: gitpod.v1.CreateOrganizationResponse.organization:type_name -> gitpod.v1.Organization
-	14, // 3: gitpod.v1.CreateOrganizationResponse.member:type_name -> gitpod.v1.OrganizationMember
-	13, // 4: gitpod.v1.GetOrganizationResponse.organization:type_name -> gitpod.v1.Organization
-	18, // 5: gitpod.v1.ListMembersRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	16, // 6: gitpod.v1.ListMembersRequest.filter:type_name -> gitpod.v1.ListMembersRequest.Filter
-	17, // 7: gitpod.v1.ListMembersRequest.sort:type_name -> gitpod.v1.ListMembersRequest.Sort
-	19, // 8: gitpod.v1.ListMembersRequest.count:type_name -> gitpod.v1.CountRequest
-	20, // 9: gitpod.v1.ListMembersResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	14, // 10: gitpod.v1.ListMembersResponse.members:type_name -> gitpod.v1.OrganizationMember
-	21, // 11: gitpod.v1.ListMembersResponse.count:type_name -> gitpod.v1.CountResponse
-	1,  // 12: gitpod.v1.SetRoleRequest.role:type_name -> gitpod.v1.OrganizationRole
-	22, // 13: gitpod.v1.Organization.created_at:type_name -> google.protobuf.Timestamp
-	22, // 14: gitpod.v1.Organization.updated_at:type_name -> google.protobuf.Timestamp
-	15, // 15: gitpod.v1.Organization.invite_domains:type_name -> gitpod.v1.InviteDomains
-	0,  // 16: gitpod.v1.Organization.tier:type_name -> gitpod.v1.OrganizationTier
-	1,  // 17: gitpod.v1.OrganizationMember.role:type_name -> gitpod.v1.OrganizationRole
-	22, // 18: gitpod.v1.OrganizationMember.member_since:type_name -> google.protobuf.Timestamp
-	23, // 19: gitpod.v1.OrganizationMember.status:type_name -> gitpod.v1.UserStatus
-	23, // 20: gitpod.v1.ListMembersRequest.Filter.statuses:type_name -> gitpod.v1.UserStatus
+	18, // 0: gitpod.v1.Organization.created_at:type_name -> google.protobuf.Timestamp
+	18, // 1: gitpod.v1.Organization.updated_at:type_name -> google.protobuf.Timestamp
+	4,  // 2: gitpod.v1.Organization.invite_domains:type_name -> gitpod.v1.InviteDomains
+	0,  // 3: gitpod.v1.Organization.tier:type_name -> gitpod.v1.OrganizationTier
+	3,  // 4: gitpod.v1.CreateOrganizationResponse.organization:type_name -> gitpod.v1.Organization
+	11, // 5: gitpod.v1.CreateOrganizationResponse.member:type_name -> gitpod.v1.OrganizationMember
+	3,  // 6: gitpod.v1.GetOrganizationResponse.organization:type_name -> gitpod.v1.Organization
+	4,  // 7: gitpod.v1.UpdateOrganizationRequest.invite_domains:type_name -> gitpod.v1.InviteDomains
+	3,  // 8: gitpod.v1.UpdateOrganizationResponse.organization:type_name -> gitpod.v1.Organization
+	1,  // 9: gitpod.v1.OrganizationMember.role:type_name -> gitpod.v1.OrganizationRole
+	18, // 10: gitpod.v1.OrganizationMember.member_since:type_name -> google.protobuf.Timestamp
+	19, // 11: gitpod.v1.OrganizationMember.status:type_name -> gitpod.v1.UserStatus
+	20, // 12: gitpod.v1.ListMembersRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	16, // 13: gitpod.v1.ListMembersRequest.filter:type_name -> gitpod.v1.ListMembersRequest.Filter
+	17, // 14: gitpod.v1.ListMembersRequest.sort:type_name -> gitpod.v1.ListMembersRequest.Sort
+	21, // 15: gitpod.v1.ListMembersRequest.count:type_name -> gitpod.v1.CountRequest
+	22, // 16: gitpod.v1.ListMembersResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	11, // 17: gitpod.v1.ListMembersResponse.members:type_name -> gitpod.v1.OrganizationMember
+	23, // 18: gitpod.v1.ListMembersResponse.count:type_name -> gitpod.v1.CountResponse
+	1,  // 19: gitpod.v1.SetRoleRequest.role:type_name -> gitpod.v1.OrganizationRole
+	19, // 20: gitpod.v1.ListMembersRequest.Filter.statuses:type_name -> gitpod.v1.UserStatus
 	1,  // 21: gitpod.v1.ListMembersRequest.Filter.roles:type_name -> gitpod.v1.OrganizationRole
 	2,  // 22: gitpod.v1.ListMembersRequest.Sort.field:type_name -> gitpod.v1.ListMembersRequest.SortField
 	24, // 23: gitpod.v1.ListMembersRequest.Sort.order:type_name -> gitpod.v1.SortOrder
 	5,  // 24: gitpod.v1.OrganizationService.CreateOrganization:input_type -> gitpod.v1.CreateOrganizationRequest
 	7,  // 25: gitpod.v1.OrganizationService.GetOrganization:input_type -> gitpod.v1.GetOrganizationRequest
-	3,  // 26: gitpod.v1.OrganizationService.UpdateOrganization:input_type -> gitpod.v1.UpdateOrganizationRequest
-	9,  // 27: gitpod.v1.OrganizationService.ListMembers:input_type -> gitpod.v1.ListMembersRequest
-	11, // 28: gitpod.v1.OrganizationService.SetRole:input_type -> gitpod.v1.SetRoleRequest
+	9,  // 26: gitpod.v1.OrganizationService.UpdateOrganization:input_type -> gitpod.v1.UpdateOrganizationRequest
+	12, // 27: gitpod.v1.OrganizationService.ListMembers:input_type -> gitpod.v1.ListMembersRequest
+	14, // 28: gitpod.v1.OrganizationService.SetRole:input_type -> gitpod.v1.SetRoleRequest
 	6,  // 29: gitpod.v1.OrganizationService.CreateOrganization:output_type -> gitpod.v1.CreateOrganizationResponse
 	8,  // 30: gitpod.v1.OrganizationService.GetOrganization:output_type -> gitpod.v1.GetOrganizationResponse
-	4,  // 31: gitpod.v1.OrganizationService.UpdateOrganization:output_type -> gitpod.v1.UpdateOrganizationResponse
-	10, // 32: gitpod.v1.OrganizationService.ListMembers:output_type -> gitpod.v1.ListMembersResponse
-	12, // 33: gitpod.v1.OrganizationService.SetRole:output_type -> gitpod.v1.SetRoleResponse
+	10, // 31: gitpod.v1.OrganizationService.UpdateOrganization:output_type -> gitpod.v1.UpdateOrganizationResponse
+	13, // 32: gitpod.v1.OrganizationService.ListMembers:output_type -> gitpod.v1.ListMembersResponse
+	15, // 33: gitpod.v1.OrganizationService.SetRole:output_type -> gitpod.v1.SetRoleResponse
 	29, // [29:34] is the sub-list for method output_type
 	24, // [24:29] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
@@ -1264,7 +1345,7 @@ func file_gitpod_v1_organization_proto_init() {
 	file_gitpod_v1_count_proto_init()
 	file_gitpod_v1_pagination_proto_init()
 	file_gitpod_v1_user_proto_init()
-	file_gitpod_v1_organization_proto_msgTypes[0].OneofWrappers = []any{}
+	file_gitpod_v1_organization_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

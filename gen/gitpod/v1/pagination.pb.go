@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/pagination.proto
 
+// How lists are cut into pages and sorted.
+
 package gitpodv1
 
 import (
@@ -22,12 +24,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SortOrder is a direction.
 type SortOrder int32
 
 const (
+	// Not set; the list decides.
 	SortOrder_SORT_ORDER_UNSPECIFIED SortOrder = 0
-	SortOrder_SORT_ORDER_ASC         SortOrder = 1
-	SortOrder_SORT_ORDER_DESC        SortOrder = 2
+	// Smallest or oldest first.
+	SortOrder_SORT_ORDER_ASC SortOrder = 1
+	// Largest or newest first.
+	SortOrder_SORT_ORDER_DESC SortOrder = 2
 )
 
 // Enum value maps for SortOrder.
@@ -71,10 +77,17 @@ func (SortOrder) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_pagination_proto_rawDescGZIP(), []int{0}
 }
 
+// PaginationRequest says which page of a list to return. Clients that speak
+// plain JSON may send token and pageSize as query parameters instead; those win
+// over the body.
 type PaginationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	Token         string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most items to return, up to 100; 0 means 25.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// PaginationResponse.next_token of the page before; empty for the first page.
+	// A token goes with the filter and the order that it was made for, but not
+	// with a page size. Any other token is refused with invalid_argument.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -123,9 +136,13 @@ func (x *PaginationRequest) GetToken() string {
 	return ""
 }
 
+// PaginationResponse tells how to go on. The items of a list keep their order
+// while pages are read, whatever is added meanwhile.
 type PaginationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NextToken     string                 `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3" json:"next_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Asks for the next page; empty on the last page. A page that has a next one
+	// is never empty. Opaque, and safe to put into a URL.
+	NextToken     string `protobuf:"bytes,1,opt,name=next_token,json=nextToken,proto3" json:"next_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -167,69 +184,20 @@ func (x *PaginationResponse) GetNextToken() string {
 	return ""
 }
 
-type Sort struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Field         string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
-	Order         SortOrder              `protobuf:"varint,2,opt,name=order,proto3,enum=gitpod.v1.SortOrder" json:"order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Sort) Reset() {
-	*x = Sort{}
-	mi := &file_gitpod_v1_pagination_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Sort) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Sort) ProtoMessage() {}
-
-func (x *Sort) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_pagination_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Sort.ProtoReflect.Descriptor instead.
-func (*Sort) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_pagination_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Sort) GetField() string {
-	if x != nil {
-		return x.Field
-	}
-	return ""
-}
-
-func (x *Sort) GetOrder() SortOrder {
-	if x != nil {
-		return x.Order
-	}
-	return SortOrder_SORT_ORDER_UNSPECIFIED
-}
-
+// BigPaginationRequest is a PaginationRequest for lists of small items.
 type BigPaginationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	Token         string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most items to return, up to 10,000; 0 leaves the choice to the server.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// PaginationResponse.next_token of the page before; empty for the first page.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BigPaginationRequest) Reset() {
 	*x = BigPaginationRequest{}
-	mi := &file_gitpod_v1_pagination_proto_msgTypes[3]
+	mi := &file_gitpod_v1_pagination_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -241,7 +209,7 @@ func (x *BigPaginationRequest) String() string {
 func (*BigPaginationRequest) ProtoMessage() {}
 
 func (x *BigPaginationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_pagination_proto_msgTypes[3]
+	mi := &file_gitpod_v1_pagination_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -254,7 +222,7 @@ func (x *BigPaginationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BigPaginationRequest.ProtoReflect.Descriptor instead.
 func (*BigPaginationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_pagination_proto_rawDescGZIP(), []int{3}
+	return file_gitpod_v1_pagination_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *BigPaginationRequest) GetPageSize() int32 {
@@ -271,6 +239,61 @@ func (x *BigPaginationRequest) GetToken() string {
 	return ""
 }
 
+// Sort orders a list.
+type Sort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field to sort by.
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// Up or down.
+	Order         SortOrder `protobuf:"varint,2,opt,name=order,proto3,enum=gitpod.v1.SortOrder" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sort) Reset() {
+	*x = Sort{}
+	mi := &file_gitpod_v1_pagination_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sort) ProtoMessage() {}
+
+func (x *Sort) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_pagination_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sort.ProtoReflect.Descriptor instead.
+func (*Sort) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_pagination_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Sort) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Sort) GetOrder() SortOrder {
+	if x != nil {
+		return x.Order
+	}
+	return SortOrder_SORT_ORDER_UNSPECIFIED
+}
+
 var File_gitpod_v1_pagination_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_pagination_proto_rawDesc = "" +
@@ -281,14 +304,14 @@ const file_gitpod_v1_pagination_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tR\x05token\"3\n" +
 	"\x12PaginationResponse\x12\x1d\n" +
 	"\n" +
-	"next_token\x18\x01 \x01(\tR\tnextToken\"H\n" +
-	"\x04Sort\x12\x14\n" +
-	"\x05field\x18\x01 \x01(\tR\x05field\x12*\n" +
-	"\x05order\x18\x02 \x01(\x0e2\x14.gitpod.v1.SortOrderR\x05order\"U\n" +
+	"next_token\x18\x01 \x01(\tR\tnextToken\"U\n" +
 	"\x14BigPaginationRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\bpageSize\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token*P\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"H\n" +
+	"\x04Sort\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12*\n" +
+	"\x05order\x18\x02 \x01(\x0e2\x14.gitpod.v1.SortOrderR\x05order*P\n" +
 	"\tSortOrder\x12\x1a\n" +
 	"\x16SORT_ORDER_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSORT_ORDER_ASC\x10\x01\x12\x13\n" +
@@ -312,8 +335,8 @@ var file_gitpod_v1_pagination_proto_goTypes = []any{
 	(SortOrder)(0),               // 0: gitpod.v1.SortOrder
 	(*PaginationRequest)(nil),    // 1: gitpod.v1.PaginationRequest
 	(*PaginationResponse)(nil),   // 2: gitpod.v1.PaginationResponse
-	(*Sort)(nil),                 // 3: gitpod.v1.Sort
-	(*BigPaginationRequest)(nil), // 4: gitpod.v1.BigPaginationRequest
+	(*BigPaginationRequest)(nil), // 3: gitpod.v1.BigPaginationRequest
+	(*Sort)(nil),                 // 4: gitpod.v1.Sort
 }
 var file_gitpod_v1_pagination_proto_depIdxs = []int32{
 	0, // 0: gitpod.v1.Sort.order:type_name -> gitpod.v1.SortOrder

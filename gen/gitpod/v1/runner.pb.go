@@ -4,6 +4,33 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/runner.proto
 
+// The runner API, version 1: registering runners, telling them what to be,
+// asking them about source code hosts, and saying who may use them.
+//
+// This is a wire-compatible definition that was written for Muster. Names,
+// numbers and validation rules are those that existing clients speak; the
+// wording is Muster's own. Muster is not affiliated with or endorsed by the
+// vendor of the original API.
+//
+// What holds for the whole package:
+//
+//   - Ids are UUIDs in the hyphenated form of 36 characters. Lengths of text
+//     are counted in characters, not in bytes.
+//   - Every procedure but IdentityService.ExchangeToken needs a bearer token.
+//     It may answer unauthenticated (no valid token), permission_denied (the
+//     caller may see the resource but not do this) and invalid_argument (the
+//     request breaks a rule). The "Errors" paragraphs say what else to expect,
+//     or what is special about these.
+//   - What a caller may not see answers not_found, as if it did not exist.
+//   - A procedure that this server does not offer answers unimplemented. On
+//     resource_exhausted, unavailable, aborted and deadline_exceeded the same
+//     call may succeed later.
+//   - In an update, a field with presence that is absent stays as it is.
+//   - A secret comes in clear text, is sealed for its runner before anything is
+//     stored, and never goes out in clear text again.
+//   - Rules on the fields of a reply describe what a client may rely on; the
+//     server does not check its replies against them.
+
 package gitpodv1
 
 import (
@@ -24,218 +51,25 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type LogLevel int32
-
-const (
-	LogLevel_LOG_LEVEL_UNSPECIFIED LogLevel = 0
-	LogLevel_LOG_LEVEL_DEBUG       LogLevel = 1
-	LogLevel_LOG_LEVEL_INFO        LogLevel = 2
-	LogLevel_LOG_LEVEL_WARN        LogLevel = 3
-	LogLevel_LOG_LEVEL_ERROR       LogLevel = 4
-)
-
-// Enum value maps for LogLevel.
-var (
-	LogLevel_name = map[int32]string{
-		0: "LOG_LEVEL_UNSPECIFIED",
-		1: "LOG_LEVEL_DEBUG",
-		2: "LOG_LEVEL_INFO",
-		3: "LOG_LEVEL_WARN",
-		4: "LOG_LEVEL_ERROR",
-	}
-	LogLevel_value = map[string]int32{
-		"LOG_LEVEL_UNSPECIFIED": 0,
-		"LOG_LEVEL_DEBUG":       1,
-		"LOG_LEVEL_INFO":        2,
-		"LOG_LEVEL_WARN":        3,
-		"LOG_LEVEL_ERROR":       4,
-	}
-)
-
-func (x LogLevel) Enum() *LogLevel {
-	p := new(LogLevel)
-	*p = x
-	return p
-}
-
-func (x LogLevel) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (LogLevel) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_proto_enumTypes[0].Descriptor()
-}
-
-func (LogLevel) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_proto_enumTypes[0]
-}
-
-func (x LogLevel) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use LogLevel.Descriptor instead.
-func (LogLevel) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{0}
-}
-
-type SearchMode int32
-
-const (
-	SearchMode_SEARCH_MODE_UNSPECIFIED SearchMode = 0
-	SearchMode_SEARCH_MODE_KEYWORD     SearchMode = 1
-	SearchMode_SEARCH_MODE_NATIVE      SearchMode = 2
-)
-
-// Enum value maps for SearchMode.
-var (
-	SearchMode_name = map[int32]string{
-		0: "SEARCH_MODE_UNSPECIFIED",
-		1: "SEARCH_MODE_KEYWORD",
-		2: "SEARCH_MODE_NATIVE",
-	}
-	SearchMode_value = map[string]int32{
-		"SEARCH_MODE_UNSPECIFIED": 0,
-		"SEARCH_MODE_KEYWORD":     1,
-		"SEARCH_MODE_NATIVE":      2,
-	}
-)
-
-func (x SearchMode) Enum() *SearchMode {
-	p := new(SearchMode)
-	*p = x
-	return p
-}
-
-func (x SearchMode) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (SearchMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_proto_enumTypes[1].Descriptor()
-}
-
-func (SearchMode) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_proto_enumTypes[1]
-}
-
-func (x SearchMode) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use SearchMode.Descriptor instead.
-func (SearchMode) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{1}
-}
-
-type RunnerVariant int32
-
-const (
-	RunnerVariant_RUNNER_VARIANT_UNSPECIFIED RunnerVariant = 0
-	RunnerVariant_RUNNER_VARIANT_STANDARD    RunnerVariant = 1
-	RunnerVariant_RUNNER_VARIANT_ENTERPRISE  RunnerVariant = 2
-)
-
-// Enum value maps for RunnerVariant.
-var (
-	RunnerVariant_name = map[int32]string{
-		0: "RUNNER_VARIANT_UNSPECIFIED",
-		1: "RUNNER_VARIANT_STANDARD",
-		2: "RUNNER_VARIANT_ENTERPRISE",
-	}
-	RunnerVariant_value = map[string]int32{
-		"RUNNER_VARIANT_UNSPECIFIED": 0,
-		"RUNNER_VARIANT_STANDARD":    1,
-		"RUNNER_VARIANT_ENTERPRISE":  2,
-	}
-)
-
-func (x RunnerVariant) Enum() *RunnerVariant {
-	p := new(RunnerVariant)
-	*p = x
-	return p
-}
-
-func (x RunnerVariant) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (RunnerVariant) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_proto_enumTypes[2].Descriptor()
-}
-
-func (RunnerVariant) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_proto_enumTypes[2]
-}
-
-func (x RunnerVariant) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use RunnerVariant.Descriptor instead.
-func (RunnerVariant) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{2}
-}
-
-type RunnerReleaseChannel int32
-
-const (
-	RunnerReleaseChannel_RUNNER_RELEASE_CHANNEL_UNSPECIFIED RunnerReleaseChannel = 0
-	RunnerReleaseChannel_RUNNER_RELEASE_CHANNEL_STABLE      RunnerReleaseChannel = 1
-	RunnerReleaseChannel_RUNNER_RELEASE_CHANNEL_LATEST      RunnerReleaseChannel = 2
-)
-
-// Enum value maps for RunnerReleaseChannel.
-var (
-	RunnerReleaseChannel_name = map[int32]string{
-		0: "RUNNER_RELEASE_CHANNEL_UNSPECIFIED",
-		1: "RUNNER_RELEASE_CHANNEL_STABLE",
-		2: "RUNNER_RELEASE_CHANNEL_LATEST",
-	}
-	RunnerReleaseChannel_value = map[string]int32{
-		"RUNNER_RELEASE_CHANNEL_UNSPECIFIED": 0,
-		"RUNNER_RELEASE_CHANNEL_STABLE":      1,
-		"RUNNER_RELEASE_CHANNEL_LATEST":      2,
-	}
-)
-
-func (x RunnerReleaseChannel) Enum() *RunnerReleaseChannel {
-	p := new(RunnerReleaseChannel)
-	*p = x
-	return p
-}
-
-func (x RunnerReleaseChannel) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (RunnerReleaseChannel) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_proto_enumTypes[3].Descriptor()
-}
-
-func (RunnerReleaseChannel) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_proto_enumTypes[3]
-}
-
-func (x RunnerReleaseChannel) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use RunnerReleaseChannel.Descriptor instead.
-func (RunnerReleaseChannel) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{3}
-}
-
+// RunnerPhase is a stage in the life of a runner.
 type RunnerPhase int32
 
 const (
+	// Not set.
 	RunnerPhase_RUNNER_PHASE_UNSPECIFIED RunnerPhase = 0
-	RunnerPhase_RUNNER_PHASE_CREATED     RunnerPhase = 1
-	RunnerPhase_RUNNER_PHASE_INACTIVE    RunnerPhase = 2
-	RunnerPhase_RUNNER_PHASE_ACTIVE      RunnerPhase = 3
-	RunnerPhase_RUNNER_PHASE_DELETING    RunnerPhase = 4
-	RunnerPhase_RUNNER_PHASE_DELETED     RunnerPhase = 5
-	RunnerPhase_RUNNER_PHASE_DEGRADED    RunnerPhase = 6
+	// Registered, but no runner has connected yet.
+	RunnerPhase_RUNNER_PHASE_CREATED RunnerPhase = 1
+	// Was connected before and is not now.
+	RunnerPhase_RUNNER_PHASE_INACTIVE RunnerPhase = 2
+	// Connected: it renews its lease of 30 seconds in time.
+	RunnerPhase_RUNNER_PHASE_ACTIVE RunnerPhase = 3
+	// Deleted, and finishing its work.
+	RunnerPhase_RUNNER_PHASE_DELETING RunnerPhase = 4
+	// Gone.
+	RunnerPhase_RUNNER_PHASE_DELETED RunnerPhase = 5
+	// Connected, but not able to do all of its work; RunnerStatus.message says
+	// why.
+	RunnerPhase_RUNNER_PHASE_DEGRADED RunnerPhase = 6
 )
 
 // Enum value maps for RunnerPhase.
@@ -271,11 +105,11 @@ func (x RunnerPhase) String() string {
 }
 
 func (RunnerPhase) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_proto_enumTypes[4].Descriptor()
+	return file_gitpod_v1_runner_proto_enumTypes[0].Descriptor()
 }
 
 func (RunnerPhase) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_proto_enumTypes[4]
+	return &file_gitpod_v1_runner_proto_enumTypes[0]
 }
 
 func (x RunnerPhase) Number() protoreflect.EnumNumber {
@@ -284,30 +118,50 @@ func (x RunnerPhase) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunnerPhase.Descriptor instead.
 func (RunnerPhase) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{4}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{0}
 }
 
+// RunnerCapability is something that not every runner can do. A call that needs
+// a capability which the runner lacks answers failed_precondition.
 type RunnerCapability int32
 
 const (
-	RunnerCapability_RUNNER_CAPABILITY_UNSPECIFIED                       RunnerCapability = 0
-	RunnerCapability_RUNNER_CAPABILITY_FETCH_LOCAL_SCM_INTEGRATIONS      RunnerCapability = 1
-	RunnerCapability_RUNNER_CAPABILITY_SECRET_CONTAINER_REGISTRY         RunnerCapability = 2
-	RunnerCapability_RUNNER_CAPABILITY_AGENT_EXECUTION                   RunnerCapability = 3
-	RunnerCapability_RUNNER_CAPABILITY_ALLOW_ENV_TOKEN_POPULATION        RunnerCapability = 4
-	RunnerCapability_RUNNER_CAPABILITY_DEFAULT_DEV_CONTAINER_IMAGE       RunnerCapability = 5
-	RunnerCapability_RUNNER_CAPABILITY_ENVIRONMENT_SNAPSHOT              RunnerCapability = 6
+	// Not set.
+	RunnerCapability_RUNNER_CAPABILITY_UNSPECIFIED RunnerCapability = 0
+	// Brings integrations with source code hosts of its own.
+	RunnerCapability_RUNNER_CAPABILITY_FETCH_LOCAL_SCM_INTEGRATIONS RunnerCapability = 1
+	// Signs in to container registries with stored secrets.
+	RunnerCapability_RUNNER_CAPABILITY_SECRET_CONTAINER_REGISTRY RunnerCapability = 2
+	// Runs AI agents.
+	RunnerCapability_RUNNER_CAPABILITY_AGENT_EXECUTION RunnerCapability = 3
+	// Puts tokens into environments.
+	RunnerCapability_RUNNER_CAPABILITY_ALLOW_ENV_TOKEN_POPULATION RunnerCapability = 4
+	// Lets the default dev container image be chosen.
+	RunnerCapability_RUNNER_CAPABILITY_DEFAULT_DEV_CONTAINER_IMAGE RunnerCapability = 5
+	// Takes snapshots of environments.
+	RunnerCapability_RUNNER_CAPABILITY_ENVIRONMENT_SNAPSHOT RunnerCapability = 6
+	// Runs prebuilds before it takes a snapshot.
 	RunnerCapability_RUNNER_CAPABILITY_PREBUILDS_BEFORE_SNAPSHOT_TRIGGER RunnerCapability = 7
-	RunnerCapability_RUNNER_CAPABILITY_LIST_SCM_ORGANIZATIONS            RunnerCapability = 8
-	RunnerCapability_RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS           RunnerCapability = 9
-	RunnerCapability_RUNNER_CAPABILITY_RUNNER_SIDE_AGENT                 RunnerCapability = 10
-	RunnerCapability_RUNNER_CAPABILITY_WARM_POOL                         RunnerCapability = 11
-	RunnerCapability_RUNNER_CAPABILITY_ASG_WARM_POOL                     RunnerCapability = 12
-	RunnerCapability_RUNNER_CAPABILITY_PORT_AUTHENTICATION               RunnerCapability = 13
-	RunnerCapability_RUNNER_CAPABILITY_HORIZONTAL_SCALING                RunnerCapability = 14
-	RunnerCapability_RUNNER_CAPABILITY_AGENT_EXECUTION_CNF               RunnerCapability = 15
-	RunnerCapability_RUNNER_CAPABILITY_REDIS_STREAM                      RunnerCapability = 16
-	RunnerCapability_RUNNER_CAPABILITY_DYNAMIC_LLM_REQUEST_HEADERS       RunnerCapability = 18
+	// Answers ListSCMOrganizations.
+	RunnerCapability_RUNNER_CAPABILITY_LIST_SCM_ORGANIZATIONS RunnerCapability = 8
+	// Answers CheckRepositoryAccess.
+	RunnerCapability_RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS RunnerCapability = 9
+	// Runs AI agents on the runner itself.
+	RunnerCapability_RUNNER_CAPABILITY_RUNNER_SIDE_AGENT RunnerCapability = 10
+	// Keeps environments ready in advance.
+	RunnerCapability_RUNNER_CAPABILITY_WARM_POOL RunnerCapability = 11
+	// Keeps machines of an auto scaling group ready in advance.
+	RunnerCapability_RUNNER_CAPABILITY_ASG_WARM_POOL RunnerCapability = 12
+	// Asks for authentication on shared ports.
+	RunnerCapability_RUNNER_CAPABILITY_PORT_AUTHENTICATION RunnerCapability = 13
+	// Consists of several replicas.
+	RunnerCapability_RUNNER_CAPABILITY_HORIZONTAL_SCALING RunnerCapability = 14
+	// Runs AI agents in the mode that clients know as CNF.
+	RunnerCapability_RUNNER_CAPABILITY_AGENT_EXECUTION_CNF RunnerCapability = 15
+	// Passes data on through Redis streams.
+	RunnerCapability_RUNNER_CAPABILITY_REDIS_STREAM RunnerCapability = 16
+	// Computes headers of LLM requests from CEL expressions.
+	RunnerCapability_RUNNER_CAPABILITY_DYNAMIC_LLM_REQUEST_HEADERS RunnerCapability = 18
 )
 
 // Enum value maps for RunnerCapability.
@@ -365,11 +219,11 @@ func (x RunnerCapability) String() string {
 }
 
 func (RunnerCapability) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_proto_enumTypes[5].Descriptor()
+	return file_gitpod_v1_runner_proto_enumTypes[1].Descriptor()
 }
 
 func (RunnerCapability) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_proto_enumTypes[5]
+	return &file_gitpod_v1_runner_proto_enumTypes[1]
 }
 
 func (x RunnerCapability) Number() protoreflect.EnumNumber {
@@ -378,15 +232,239 @@ func (x RunnerCapability) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunnerCapability.Descriptor instead.
 func (RunnerCapability) EnumDescriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{1}
+}
+
+// RunnerReleaseChannel is a series of runner releases.
+type RunnerReleaseChannel int32
+
+const (
+	// Not set; the runner chooses.
+	RunnerReleaseChannel_RUNNER_RELEASE_CHANNEL_UNSPECIFIED RunnerReleaseChannel = 0
+	// Releases for production.
+	RunnerReleaseChannel_RUNNER_RELEASE_CHANNEL_STABLE RunnerReleaseChannel = 1
+	// Every release, as soon as it is out.
+	RunnerReleaseChannel_RUNNER_RELEASE_CHANNEL_LATEST RunnerReleaseChannel = 2
+)
+
+// Enum value maps for RunnerReleaseChannel.
+var (
+	RunnerReleaseChannel_name = map[int32]string{
+		0: "RUNNER_RELEASE_CHANNEL_UNSPECIFIED",
+		1: "RUNNER_RELEASE_CHANNEL_STABLE",
+		2: "RUNNER_RELEASE_CHANNEL_LATEST",
+	}
+	RunnerReleaseChannel_value = map[string]int32{
+		"RUNNER_RELEASE_CHANNEL_UNSPECIFIED": 0,
+		"RUNNER_RELEASE_CHANNEL_STABLE":      1,
+		"RUNNER_RELEASE_CHANNEL_LATEST":      2,
+	}
+)
+
+func (x RunnerReleaseChannel) Enum() *RunnerReleaseChannel {
+	p := new(RunnerReleaseChannel)
+	*p = x
+	return p
+}
+
+func (x RunnerReleaseChannel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RunnerReleaseChannel) Descriptor() protoreflect.EnumDescriptor {
+	return file_gitpod_v1_runner_proto_enumTypes[2].Descriptor()
+}
+
+func (RunnerReleaseChannel) Type() protoreflect.EnumType {
+	return &file_gitpod_v1_runner_proto_enumTypes[2]
+}
+
+func (x RunnerReleaseChannel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RunnerReleaseChannel.Descriptor instead.
+func (RunnerReleaseChannel) EnumDescriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{2}
+}
+
+// RunnerVariant is an edition of a runner.
+type RunnerVariant int32
+
+const (
+	// Not set.
+	RunnerVariant_RUNNER_VARIANT_UNSPECIFIED RunnerVariant = 0
+	// The standard edition.
+	RunnerVariant_RUNNER_VARIANT_STANDARD RunnerVariant = 1
+	// The enterprise edition.
+	RunnerVariant_RUNNER_VARIANT_ENTERPRISE RunnerVariant = 2
+)
+
+// Enum value maps for RunnerVariant.
+var (
+	RunnerVariant_name = map[int32]string{
+		0: "RUNNER_VARIANT_UNSPECIFIED",
+		1: "RUNNER_VARIANT_STANDARD",
+		2: "RUNNER_VARIANT_ENTERPRISE",
+	}
+	RunnerVariant_value = map[string]int32{
+		"RUNNER_VARIANT_UNSPECIFIED": 0,
+		"RUNNER_VARIANT_STANDARD":    1,
+		"RUNNER_VARIANT_ENTERPRISE":  2,
+	}
+)
+
+func (x RunnerVariant) Enum() *RunnerVariant {
+	p := new(RunnerVariant)
+	*p = x
+	return p
+}
+
+func (x RunnerVariant) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RunnerVariant) Descriptor() protoreflect.EnumDescriptor {
+	return file_gitpod_v1_runner_proto_enumTypes[3].Descriptor()
+}
+
+func (RunnerVariant) Type() protoreflect.EnumType {
+	return &file_gitpod_v1_runner_proto_enumTypes[3]
+}
+
+func (x RunnerVariant) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RunnerVariant.Descriptor instead.
+func (RunnerVariant) EnumDescriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{3}
+}
+
+// LogLevel is the least severe kind of message that still goes to the log.
+type LogLevel int32
+
+const (
+	// Not set; the runner chooses.
+	LogLevel_LOG_LEVEL_UNSPECIFIED LogLevel = 0
+	// Everything.
+	LogLevel_LOG_LEVEL_DEBUG LogLevel = 1
+	// What happens in normal operation, and worse.
+	LogLevel_LOG_LEVEL_INFO LogLevel = 2
+	// What may become a problem, and worse.
+	LogLevel_LOG_LEVEL_WARN LogLevel = 3
+	// Failures only.
+	LogLevel_LOG_LEVEL_ERROR LogLevel = 4
+)
+
+// Enum value maps for LogLevel.
+var (
+	LogLevel_name = map[int32]string{
+		0: "LOG_LEVEL_UNSPECIFIED",
+		1: "LOG_LEVEL_DEBUG",
+		2: "LOG_LEVEL_INFO",
+		3: "LOG_LEVEL_WARN",
+		4: "LOG_LEVEL_ERROR",
+	}
+	LogLevel_value = map[string]int32{
+		"LOG_LEVEL_UNSPECIFIED": 0,
+		"LOG_LEVEL_DEBUG":       1,
+		"LOG_LEVEL_INFO":        2,
+		"LOG_LEVEL_WARN":        3,
+		"LOG_LEVEL_ERROR":       4,
+	}
+)
+
+func (x LogLevel) Enum() *LogLevel {
+	p := new(LogLevel)
+	*p = x
+	return p
+}
+
+func (x LogLevel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LogLevel) Descriptor() protoreflect.EnumDescriptor {
+	return file_gitpod_v1_runner_proto_enumTypes[4].Descriptor()
+}
+
+func (LogLevel) Type() protoreflect.EnumType {
+	return &file_gitpod_v1_runner_proto_enumTypes[4]
+}
+
+func (x LogLevel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LogLevel.Descriptor instead.
+func (LogLevel) EnumDescriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{4}
+}
+
+// SearchMode says how to read the text of a repository search.
+type SearchMode int32
+
+const (
+	// The same as SEARCH_MODE_KEYWORD.
+	SearchMode_SEARCH_MODE_UNSPECIFIED SearchMode = 0
+	// Plain words. They never act as operators of the host's search language.
+	SearchMode_SEARCH_MODE_KEYWORD SearchMode = 1
+	// The host's own search language, passed on as it is.
+	SearchMode_SEARCH_MODE_NATIVE SearchMode = 2
+)
+
+// Enum value maps for SearchMode.
+var (
+	SearchMode_name = map[int32]string{
+		0: "SEARCH_MODE_UNSPECIFIED",
+		1: "SEARCH_MODE_KEYWORD",
+		2: "SEARCH_MODE_NATIVE",
+	}
+	SearchMode_value = map[string]int32{
+		"SEARCH_MODE_UNSPECIFIED": 0,
+		"SEARCH_MODE_KEYWORD":     1,
+		"SEARCH_MODE_NATIVE":      2,
+	}
+)
+
+func (x SearchMode) Enum() *SearchMode {
+	p := new(SearchMode)
+	*p = x
+	return p
+}
+
+func (x SearchMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SearchMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_gitpod_v1_runner_proto_enumTypes[5].Descriptor()
+}
+
+func (SearchMode) Type() protoreflect.EnumType {
+	return &file_gitpod_v1_runner_proto_enumTypes[5]
+}
+
+func (x SearchMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SearchMode.Descriptor instead.
+func (SearchMode) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{5}
 }
 
+// RunnerRole is what a group may do with a runner.
 type RunnerRole int32
 
 const (
+	// Not set; refused.
 	RunnerRole_RUNNER_ROLE_UNSPECIFIED RunnerRole = 0
-	RunnerRole_RUNNER_ROLE_ADMIN       RunnerRole = 1
-	RunnerRole_RUNNER_ROLE_USER        RunnerRole = 2
+	// Use the runner, configure it and share it.
+	RunnerRole_RUNNER_ROLE_ADMIN RunnerRole = 1
+	// Use the runner.
+	RunnerRole_RUNNER_ROLE_USER RunnerRole = 2
 )
 
 // Enum value maps for RunnerRole.
@@ -430,1859 +508,37 @@ func (RunnerRole) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{6}
 }
 
-type CreateRunnerRequest struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Kind            RunnerKind             `protobuf:"varint,2,opt,name=kind,proto3,enum=gitpod.v1.RunnerKind" json:"kind,omitempty"`
-	Spec            *RunnerSpec            `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
-	Provider        RunnerProvider         `protobuf:"varint,4,opt,name=provider,proto3,enum=gitpod.v1.RunnerProvider" json:"provider,omitempty"`
-	RunnerManagerId string                 `protobuf:"bytes,5,opt,name=runner_manager_id,json=runnerManagerId,proto3" json:"runner_manager_id,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *CreateRunnerRequest) Reset() {
-	*x = CreateRunnerRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerRequest) ProtoMessage() {}
-
-func (x *CreateRunnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerRequest.ProtoReflect.Descriptor instead.
-func (*CreateRunnerRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *CreateRunnerRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *CreateRunnerRequest) GetKind() RunnerKind {
-	if x != nil {
-		return x.Kind
-	}
-	return RunnerKind_RUNNER_KIND_UNSPECIFIED
-}
-
-func (x *CreateRunnerRequest) GetSpec() *RunnerSpec {
-	if x != nil {
-		return x.Spec
-	}
-	return nil
-}
-
-func (x *CreateRunnerRequest) GetProvider() RunnerProvider {
-	if x != nil {
-		return x.Provider
-	}
-	return RunnerProvider_RUNNER_PROVIDER_UNSPECIFIED
-}
-
-func (x *CreateRunnerRequest) GetRunnerManagerId() string {
-	if x != nil {
-		return x.RunnerManagerId
-	}
-	return ""
-}
-
-type CreateRunnerResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Runner *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	AccessToken   string `protobuf:"bytes,2,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
-	ExchangeToken string `protobuf:"bytes,3,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerResponse) Reset() {
-	*x = CreateRunnerResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerResponse) ProtoMessage() {}
-
-func (x *CreateRunnerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerResponse.ProtoReflect.Descriptor instead.
-func (*CreateRunnerResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *CreateRunnerResponse) GetRunner() *Runner {
-	if x != nil {
-		return x.Runner
-	}
-	return nil
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *CreateRunnerResponse) GetAccessToken() string {
-	if x != nil {
-		return x.AccessToken
-	}
-	return ""
-}
-
-func (x *CreateRunnerResponse) GetExchangeToken() string {
-	if x != nil {
-		return x.ExchangeToken
-	}
-	return ""
-}
-
-type GetRunnerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetRunnerRequest) Reset() {
-	*x = GetRunnerRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetRunnerRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetRunnerRequest) ProtoMessage() {}
-
-func (x *GetRunnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetRunnerRequest.ProtoReflect.Descriptor instead.
-func (*GetRunnerRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *GetRunnerRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-type GetRunnerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Runner        *Runner                `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetRunnerResponse) Reset() {
-	*x = GetRunnerResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetRunnerResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetRunnerResponse) ProtoMessage() {}
-
-func (x *GetRunnerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetRunnerResponse.ProtoReflect.Descriptor instead.
-func (*GetRunnerResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *GetRunnerResponse) GetRunner() *Runner {
-	if x != nil {
-		return x.Runner
-	}
-	return nil
-}
-
-type ListRunnersRequest struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Pagination    *PaginationRequest         `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Filter        *ListRunnersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListRunnersRequest) Reset() {
-	*x = ListRunnersRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListRunnersRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListRunnersRequest) ProtoMessage() {}
-
-func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListRunnersRequest.ProtoReflect.Descriptor instead.
-func (*ListRunnersRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *ListRunnersRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListRunnersRequest) GetFilter() *ListRunnersRequest_Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-type ListRunnersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Runners       []*Runner              `protobuf:"bytes,2,rep,name=runners,proto3" json:"runners,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListRunnersResponse) Reset() {
-	*x = ListRunnersResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListRunnersResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListRunnersResponse) ProtoMessage() {}
-
-func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListRunnersResponse.ProtoReflect.Descriptor instead.
-func (*ListRunnersResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *ListRunnersResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListRunnersResponse) GetRunners() []*Runner {
-	if x != nil {
-		return x.Runners
-	}
-	return nil
-}
-
-type UpdateRunnerRequest struct {
-	state         protoimpl.MessageState    `protogen:"open.v1"`
-	RunnerId      string                    `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Name          *string                   `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Spec          *UpdateRunnerRequest_Spec `protobuf:"bytes,3,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateRunnerRequest) Reset() {
-	*x = UpdateRunnerRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateRunnerRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateRunnerRequest) ProtoMessage() {}
-
-func (x *UpdateRunnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateRunnerRequest.ProtoReflect.Descriptor instead.
-func (*UpdateRunnerRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *UpdateRunnerRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *UpdateRunnerRequest) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateRunnerRequest) GetSpec() *UpdateRunnerRequest_Spec {
-	if x != nil {
-		return x.Spec
-	}
-	return nil
-}
-
-type UpdateRunnerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateRunnerResponse) Reset() {
-	*x = UpdateRunnerResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateRunnerResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateRunnerResponse) ProtoMessage() {}
-
-func (x *UpdateRunnerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateRunnerResponse.ProtoReflect.Descriptor instead.
-func (*UpdateRunnerResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{7}
-}
-
-type DeleteRunnerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteRunnerRequest) Reset() {
-	*x = DeleteRunnerRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteRunnerRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteRunnerRequest) ProtoMessage() {}
-
-func (x *DeleteRunnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteRunnerRequest.ProtoReflect.Descriptor instead.
-func (*DeleteRunnerRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *DeleteRunnerRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *DeleteRunnerRequest) GetForce() bool {
-	if x != nil {
-		return x.Force
-	}
-	return false
-}
-
-type DeleteRunnerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteRunnerResponse) Reset() {
-	*x = DeleteRunnerResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteRunnerResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteRunnerResponse) ProtoMessage() {}
-
-func (x *DeleteRunnerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteRunnerResponse.ProtoReflect.Descriptor instead.
-func (*DeleteRunnerResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{9}
-}
-
-type CreateRunnerTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerTokenRequest) Reset() {
-	*x = CreateRunnerTokenRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerTokenRequest) ProtoMessage() {}
-
-func (x *CreateRunnerTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerTokenRequest.ProtoReflect.Descriptor instead.
-func (*CreateRunnerTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *CreateRunnerTokenRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-type CreateRunnerTokenResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	AccessToken   string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
-	ExchangeToken string `protobuf:"bytes,2,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerTokenResponse) Reset() {
-	*x = CreateRunnerTokenResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerTokenResponse) ProtoMessage() {}
-
-func (x *CreateRunnerTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerTokenResponse.ProtoReflect.Descriptor instead.
-func (*CreateRunnerTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{11}
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *CreateRunnerTokenResponse) GetAccessToken() string {
-	if x != nil {
-		return x.AccessToken
-	}
-	return ""
-}
-
-func (x *CreateRunnerTokenResponse) GetExchangeToken() string {
-	if x != nil {
-		return x.ExchangeToken
-	}
-	return ""
-}
-
-type CreateRunnerLogsTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerLogsTokenRequest) Reset() {
-	*x = CreateRunnerLogsTokenRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerLogsTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerLogsTokenRequest) ProtoMessage() {}
-
-func (x *CreateRunnerLogsTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerLogsTokenRequest.ProtoReflect.Descriptor instead.
-func (*CreateRunnerLogsTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *CreateRunnerLogsTokenRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-type CreateRunnerLogsTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AccessToken   string                 `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerLogsTokenResponse) Reset() {
-	*x = CreateRunnerLogsTokenResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerLogsTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerLogsTokenResponse) ProtoMessage() {}
-
-func (x *CreateRunnerLogsTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerLogsTokenResponse.ProtoReflect.Descriptor instead.
-func (*CreateRunnerLogsTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *CreateRunnerLogsTokenResponse) GetAccessToken() string {
-	if x != nil {
-		return x.AccessToken
-	}
-	return ""
-}
-
-type ParseContextURLRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	ContextUrl    string                 `protobuf:"bytes,2,opt,name=context_url,json=contextUrl,proto3" json:"context_url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ParseContextURLRequest) Reset() {
-	*x = ParseContextURLRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ParseContextURLRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ParseContextURLRequest) ProtoMessage() {}
-
-func (x *ParseContextURLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ParseContextURLRequest.ProtoReflect.Descriptor instead.
-func (*ParseContextURLRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *ParseContextURLRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *ParseContextURLRequest) GetContextUrl() string {
-	if x != nil {
-		return x.ContextUrl
-	}
-	return ""
-}
-
-type ParseContextURLResponse struct {
-	state              protoimpl.MessageState              `protogen:"open.v1"`
-	OriginalContextUrl string                              `protobuf:"bytes,1,opt,name=original_context_url,json=originalContextUrl,proto3" json:"original_context_url,omitempty"`
-	Git                *ParseContextURLResponse_GitContext `protobuf:"bytes,2,opt,name=git,proto3" json:"git,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	Pr                            *ParseContextURLResponse_PullRequest `protobuf:"bytes,4,opt,name=pr,proto3" json:"pr,omitempty"`
-	Issue                         *ParseContextURLResponse_Issue       `protobuf:"bytes,5,opt,name=issue,proto3" json:"issue,omitempty"`
-	PullRequest                   *PullRequest                         `protobuf:"bytes,6,opt,name=pull_request,json=pullRequest,proto3" json:"pull_request,omitempty"`
-	ProjectIds                    []string                             `protobuf:"bytes,3,rep,name=project_ids,json=projectIds,proto3" json:"project_ids,omitempty"`
-	ScmId                         string                               `protobuf:"bytes,7,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	RecommendedEnvironmentClasses []string                             `protobuf:"bytes,8,rep,name=recommended_environment_classes,json=recommendedEnvironmentClasses,proto3" json:"recommended_environment_classes,omitempty"`
-	unknownFields                 protoimpl.UnknownFields
-	sizeCache                     protoimpl.SizeCache
-}
-
-func (x *ParseContextURLResponse) Reset() {
-	*x = ParseContextURLResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ParseContextURLResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ParseContextURLResponse) ProtoMessage() {}
-
-func (x *ParseContextURLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ParseContextURLResponse.ProtoReflect.Descriptor instead.
-func (*ParseContextURLResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *ParseContextURLResponse) GetOriginalContextUrl() string {
-	if x != nil {
-		return x.OriginalContextUrl
-	}
-	return ""
-}
-
-func (x *ParseContextURLResponse) GetGit() *ParseContextURLResponse_GitContext {
-	if x != nil {
-		return x.Git
-	}
-	return nil
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *ParseContextURLResponse) GetPr() *ParseContextURLResponse_PullRequest {
-	if x != nil {
-		return x.Pr
-	}
-	return nil
-}
-
-func (x *ParseContextURLResponse) GetIssue() *ParseContextURLResponse_Issue {
-	if x != nil {
-		return x.Issue
-	}
-	return nil
-}
-
-func (x *ParseContextURLResponse) GetPullRequest() *PullRequest {
-	if x != nil {
-		return x.PullRequest
-	}
-	return nil
-}
-
-func (x *ParseContextURLResponse) GetProjectIds() []string {
-	if x != nil {
-		return x.ProjectIds
-	}
-	return nil
-}
-
-func (x *ParseContextURLResponse) GetScmId() string {
-	if x != nil {
-		return x.ScmId
-	}
-	return ""
-}
-
-func (x *ParseContextURLResponse) GetRecommendedEnvironmentClasses() []string {
-	if x != nil {
-		return x.RecommendedEnvironmentClasses
-	}
-	return nil
-}
-
-type ParseContextURLPreconditionFailureDetails struct {
-	state                     protoimpl.MessageState `protogen:"open.v1"`
-	AuthenticationRequiredUrl string                 `protobuf:"bytes,1,opt,name=authentication_required_url,json=authenticationRequiredUrl,proto3" json:"authentication_required_url,omitempty"`
-	ScmId                     string                 `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	RunnerIds                 []string               `protobuf:"bytes,3,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
-}
-
-func (x *ParseContextURLPreconditionFailureDetails) Reset() {
-	*x = ParseContextURLPreconditionFailureDetails{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ParseContextURLPreconditionFailureDetails) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ParseContextURLPreconditionFailureDetails) ProtoMessage() {}
-
-func (x *ParseContextURLPreconditionFailureDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ParseContextURLPreconditionFailureDetails.ProtoReflect.Descriptor instead.
-func (*ParseContextURLPreconditionFailureDetails) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *ParseContextURLPreconditionFailureDetails) GetAuthenticationRequiredUrl() string {
-	if x != nil {
-		return x.AuthenticationRequiredUrl
-	}
-	return ""
-}
-
-func (x *ParseContextURLPreconditionFailureDetails) GetScmId() string {
-	if x != nil {
-		return x.ScmId
-	}
-	return ""
-}
-
-func (x *ParseContextURLPreconditionFailureDetails) GetRunnerIds() []string {
-	if x != nil {
-		return x.RunnerIds
-	}
-	return nil
-}
-
-type SearchRepositoriesRequest struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId     string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	SearchString string                 `protobuf:"bytes,2,opt,name=search_string,json=searchString,proto3" json:"search_string,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	Limit         int32              `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
-	Pagination    *PaginationRequest `protobuf:"bytes,4,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	ScmHost       string             `protobuf:"bytes,5,opt,name=scm_host,json=scmHost,proto3" json:"scm_host,omitempty"`
-	SearchMode    SearchMode         `protobuf:"varint,6,opt,name=search_mode,json=searchMode,proto3,enum=gitpod.v1.SearchMode" json:"search_mode,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SearchRepositoriesRequest) Reset() {
-	*x = SearchRepositoriesRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SearchRepositoriesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SearchRepositoriesRequest) ProtoMessage() {}
-
-func (x *SearchRepositoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SearchRepositoriesRequest.ProtoReflect.Descriptor instead.
-func (*SearchRepositoriesRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *SearchRepositoriesRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *SearchRepositoriesRequest) GetSearchString() string {
-	if x != nil {
-		return x.SearchString
-	}
-	return ""
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *SearchRepositoriesRequest) GetLimit() int32 {
-	if x != nil {
-		return x.Limit
-	}
-	return 0
-}
-
-func (x *SearchRepositoriesRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *SearchRepositoriesRequest) GetScmHost() string {
-	if x != nil {
-		return x.ScmHost
-	}
-	return ""
-}
-
-func (x *SearchRepositoriesRequest) GetSearchMode() SearchMode {
-	if x != nil {
-		return x.SearchMode
-	}
-	return SearchMode_SEARCH_MODE_UNSPECIFIED
-}
-
-type SearchRepositoriesResponse struct {
-	state        protoimpl.MessageState                   `protogen:"open.v1"`
-	Repositories []*SearchRepositoriesResponse_Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
-	Pagination   *PaginationResponse                      `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	LastPage      int32 `protobuf:"varint,3,opt,name=last_page,json=lastPage,proto3" json:"last_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SearchRepositoriesResponse) Reset() {
-	*x = SearchRepositoriesResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SearchRepositoriesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SearchRepositoriesResponse) ProtoMessage() {}
-
-func (x *SearchRepositoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SearchRepositoriesResponse.ProtoReflect.Descriptor instead.
-func (*SearchRepositoriesResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *SearchRepositoriesResponse) GetRepositories() []*SearchRepositoriesResponse_Repository {
-	if x != nil {
-		return x.Repositories
-	}
-	return nil
-}
-
-func (x *SearchRepositoriesResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *SearchRepositoriesResponse) GetLastPage() int32 {
-	if x != nil {
-		return x.LastPage
-	}
-	return 0
-}
-
-type ListSCMOrganizationsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	ScmHost       string                 `protobuf:"bytes,2,opt,name=scm_host,json=scmHost,proto3" json:"scm_host,omitempty"`
-	Query         string                 `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
-	Pagination    *PaginationRequest     `protobuf:"bytes,4,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListSCMOrganizationsRequest) Reset() {
-	*x = ListSCMOrganizationsRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListSCMOrganizationsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListSCMOrganizationsRequest) ProtoMessage() {}
-
-func (x *ListSCMOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListSCMOrganizationsRequest.ProtoReflect.Descriptor instead.
-func (*ListSCMOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *ListSCMOrganizationsRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *ListSCMOrganizationsRequest) GetScmHost() string {
-	if x != nil {
-		return x.ScmHost
-	}
-	return ""
-}
-
-func (x *ListSCMOrganizationsRequest) GetQuery() string {
-	if x != nil {
-		return x.Query
-	}
-	return ""
-}
-
-func (x *ListSCMOrganizationsRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-type ListSCMOrganizationsResponse struct {
-	state         protoimpl.MessageState                          `protogen:"open.v1"`
-	Organizations []*ListSCMOrganizationsResponse_SCMOrganization `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
-	Pagination    *PaginationResponse                             `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListSCMOrganizationsResponse) Reset() {
-	*x = ListSCMOrganizationsResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListSCMOrganizationsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListSCMOrganizationsResponse) ProtoMessage() {}
-
-func (x *ListSCMOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListSCMOrganizationsResponse.ProtoReflect.Descriptor instead.
-func (*ListSCMOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *ListSCMOrganizationsResponse) GetOrganizations() []*ListSCMOrganizationsResponse_SCMOrganization {
-	if x != nil {
-		return x.Organizations
-	}
-	return nil
-}
-
-func (x *ListSCMOrganizationsResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-type CheckAuthenticationForHostRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CheckAuthenticationForHostRequest) Reset() {
-	*x = CheckAuthenticationForHostRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CheckAuthenticationForHostRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CheckAuthenticationForHostRequest) ProtoMessage() {}
-
-func (x *CheckAuthenticationForHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CheckAuthenticationForHostRequest.ProtoReflect.Descriptor instead.
-func (*CheckAuthenticationForHostRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *CheckAuthenticationForHostRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *CheckAuthenticationForHostRequest) GetHost() string {
-	if x != nil {
-		return x.Host
-	}
-	return ""
-}
-
-type CheckAuthenticationForHostResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Authenticated bool                   `protobuf:"varint,1,opt,name=authenticated,proto3" json:"authenticated,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	AuthenticationUrl string `protobuf:"bytes,2,opt,name=authentication_url,json=authenticationUrl,proto3" json:"authentication_url,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-	PatSupported   bool                                                                        `protobuf:"varint,3,opt,name=pat_supported,json=patSupported,proto3" json:"pat_supported,omitempty"`
-	ScmId          string                                                                      `protobuf:"bytes,4,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	ScmName        string                                                                      `protobuf:"bytes,5,opt,name=scm_name,json=scmName,proto3" json:"scm_name,omitempty"`
-	SupportsOauth2 *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2              `protobuf:"bytes,6,opt,name=supports_oauth2,json=supportsOauth2,proto3" json:"supports_oauth2,omitempty"`
-	SupportsPat    *CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken `protobuf:"bytes,7,opt,name=supports_pat,json=supportsPat,proto3" json:"supports_pat,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CheckAuthenticationForHostResponse) Reset() {
-	*x = CheckAuthenticationForHostResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CheckAuthenticationForHostResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CheckAuthenticationForHostResponse) ProtoMessage() {}
-
-func (x *CheckAuthenticationForHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CheckAuthenticationForHostResponse.ProtoReflect.Descriptor instead.
-func (*CheckAuthenticationForHostResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *CheckAuthenticationForHostResponse) GetAuthenticated() bool {
-	if x != nil {
-		return x.Authenticated
-	}
-	return false
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *CheckAuthenticationForHostResponse) GetAuthenticationUrl() string {
-	if x != nil {
-		return x.AuthenticationUrl
-	}
-	return ""
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
-func (x *CheckAuthenticationForHostResponse) GetPatSupported() bool {
-	if x != nil {
-		return x.PatSupported
-	}
-	return false
-}
-
-func (x *CheckAuthenticationForHostResponse) GetScmId() string {
-	if x != nil {
-		return x.ScmId
-	}
-	return ""
-}
-
-func (x *CheckAuthenticationForHostResponse) GetScmName() string {
-	if x != nil {
-		return x.ScmName
-	}
-	return ""
-}
-
-func (x *CheckAuthenticationForHostResponse) GetSupportsOauth2() *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2 {
-	if x != nil {
-		return x.SupportsOauth2
-	}
-	return nil
-}
-
-func (x *CheckAuthenticationForHostResponse) GetSupportsPat() *CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken {
-	if x != nil {
-		return x.SupportsPat
-	}
-	return nil
-}
-
-type CheckRepositoryAccessRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	RepositoryUrl string                 `protobuf:"bytes,2,opt,name=repository_url,json=repositoryUrl,proto3" json:"repository_url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CheckRepositoryAccessRequest) Reset() {
-	*x = CheckRepositoryAccessRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CheckRepositoryAccessRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CheckRepositoryAccessRequest) ProtoMessage() {}
-
-func (x *CheckRepositoryAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CheckRepositoryAccessRequest.ProtoReflect.Descriptor instead.
-func (*CheckRepositoryAccessRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *CheckRepositoryAccessRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *CheckRepositoryAccessRequest) GetRepositoryUrl() string {
-	if x != nil {
-		return x.RepositoryUrl
-	}
-	return ""
-}
-
-type CheckRepositoryAccessResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	HasAccess     bool                   `protobuf:"varint,1,opt,name=has_access,json=hasAccess,proto3" json:"has_access,omitempty"`
-	ErrorMessage  string                 `protobuf:"bytes,2,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CheckRepositoryAccessResponse) Reset() {
-	*x = CheckRepositoryAccessResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CheckRepositoryAccessResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CheckRepositoryAccessResponse) ProtoMessage() {}
-
-func (x *CheckRepositoryAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CheckRepositoryAccessResponse.ProtoReflect.Descriptor instead.
-func (*CheckRepositoryAccessResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *CheckRepositoryAccessResponse) GetHasAccess() bool {
-	if x != nil {
-		return x.HasAccess
-	}
-	return false
-}
-
-func (x *CheckRepositoryAccessResponse) GetErrorMessage() string {
-	if x != nil {
-		return x.ErrorMessage
-	}
-	return ""
-}
-
-type ListRunnerPoliciesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationRequest     `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	RunnerId      string                 `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListRunnerPoliciesRequest) Reset() {
-	*x = ListRunnerPoliciesRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListRunnerPoliciesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListRunnerPoliciesRequest) ProtoMessage() {}
-
-func (x *ListRunnerPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListRunnerPoliciesRequest.ProtoReflect.Descriptor instead.
-func (*ListRunnerPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *ListRunnerPoliciesRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListRunnerPoliciesRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-type ListRunnerPoliciesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Policies      []*RunnerPolicy        `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListRunnerPoliciesResponse) Reset() {
-	*x = ListRunnerPoliciesResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListRunnerPoliciesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListRunnerPoliciesResponse) ProtoMessage() {}
-
-func (x *ListRunnerPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListRunnerPoliciesResponse.ProtoReflect.Descriptor instead.
-func (*ListRunnerPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *ListRunnerPoliciesResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListRunnerPoliciesResponse) GetPolicies() []*RunnerPolicy {
-	if x != nil {
-		return x.Policies
-	}
-	return nil
-}
-
-type CreateRunnerPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	GroupId       string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Role          RunnerRole             `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.RunnerRole" json:"role,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerPolicyRequest) Reset() {
-	*x = CreateRunnerPolicyRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerPolicyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerPolicyRequest) ProtoMessage() {}
-
-func (x *CreateRunnerPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerPolicyRequest.ProtoReflect.Descriptor instead.
-func (*CreateRunnerPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *CreateRunnerPolicyRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *CreateRunnerPolicyRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *CreateRunnerPolicyRequest) GetRole() RunnerRole {
-	if x != nil {
-		return x.Role
-	}
-	return RunnerRole_RUNNER_ROLE_UNSPECIFIED
-}
-
-type CreateRunnerPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Policy        *RunnerPolicy          `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateRunnerPolicyResponse) Reset() {
-	*x = CreateRunnerPolicyResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRunnerPolicyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRunnerPolicyResponse) ProtoMessage() {}
-
-func (x *CreateRunnerPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRunnerPolicyResponse.ProtoReflect.Descriptor instead.
-func (*CreateRunnerPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *CreateRunnerPolicyResponse) GetPolicy() *RunnerPolicy {
-	if x != nil {
-		return x.Policy
-	}
-	return nil
-}
-
-type UpdateRunnerPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	GroupId       string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Role          RunnerRole             `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.RunnerRole" json:"role,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateRunnerPolicyRequest) Reset() {
-	*x = UpdateRunnerPolicyRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateRunnerPolicyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateRunnerPolicyRequest) ProtoMessage() {}
-
-func (x *UpdateRunnerPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateRunnerPolicyRequest.ProtoReflect.Descriptor instead.
-func (*UpdateRunnerPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *UpdateRunnerPolicyRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *UpdateRunnerPolicyRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-func (x *UpdateRunnerPolicyRequest) GetRole() RunnerRole {
-	if x != nil {
-		return x.Role
-	}
-	return RunnerRole_RUNNER_ROLE_UNSPECIFIED
-}
-
-type UpdateRunnerPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Policy        *RunnerPolicy          `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateRunnerPolicyResponse) Reset() {
-	*x = UpdateRunnerPolicyResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateRunnerPolicyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateRunnerPolicyResponse) ProtoMessage() {}
-
-func (x *UpdateRunnerPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateRunnerPolicyResponse.ProtoReflect.Descriptor instead.
-func (*UpdateRunnerPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{30}
-}
-
-func (x *UpdateRunnerPolicyResponse) GetPolicy() *RunnerPolicy {
-	if x != nil {
-		return x.Policy
-	}
-	return nil
-}
-
-type DeleteRunnerPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	GroupId       string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteRunnerPolicyRequest) Reset() {
-	*x = DeleteRunnerPolicyRequest{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[31]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteRunnerPolicyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteRunnerPolicyRequest) ProtoMessage() {}
-
-func (x *DeleteRunnerPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[31]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteRunnerPolicyRequest.ProtoReflect.Descriptor instead.
-func (*DeleteRunnerPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{31}
-}
-
-func (x *DeleteRunnerPolicyRequest) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *DeleteRunnerPolicyRequest) GetGroupId() string {
-	if x != nil {
-		return x.GroupId
-	}
-	return ""
-}
-
-type DeleteRunnerPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteRunnerPolicyResponse) Reset() {
-	*x = DeleteRunnerPolicyResponse{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteRunnerPolicyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteRunnerPolicyResponse) ProtoMessage() {}
-
-func (x *DeleteRunnerPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteRunnerPolicyResponse.ProtoReflect.Descriptor instead.
-func (*DeleteRunnerPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{32}
-}
-
+// Runner is a machine, or a group of machines acting as one, that is registered
+// with the control plane.
 type Runner struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId        string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	CreatedAt       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	Name            string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	Spec            *RunnerSpec            `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
-	Status          *RunnerStatus          `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
-	Creator         *Subject               `protobuf:"bytes,7,opt,name=creator,proto3" json:"creator,omitempty"`
-	Kind            RunnerKind             `protobuf:"varint,8,opt,name=kind,proto3,enum=gitpod.v1.RunnerKind" json:"kind,omitempty"`
-	Provider        RunnerProvider         `protobuf:"varint,9,opt,name=provider,proto3,enum=gitpod.v1.RunnerProvider" json:"provider,omitempty"`
-	RunnerManagerId string                 `protobuf:"bytes,10,opt,name=runner_manager_id,json=runnerManagerId,proto3" json:"runner_manager_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the runner; never changes.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// When the runner was registered; never changes.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When name or spec last changed.
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Shown to people; 3 to 127 characters, not necessarily unique.
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// What the runner is asked to be.
+	Spec *RunnerSpec `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
+	// What the runner last said about itself.
+	Status *RunnerStatus `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	// Who registered the runner: a user or a service account.
+	Creator *Subject `protobuf:"bytes,7,opt,name=creator,proto3" json:"creator,omitempty"`
+	// Follows from provider; never changes.
+	Kind RunnerKind `protobuf:"varint,8,opt,name=kind,proto3,enum=gitpod.v1.RunnerKind" json:"kind,omitempty"`
+	// What the runner runs on; never changes.
+	Provider RunnerProvider `protobuf:"varint,9,opt,name=provider,proto3,enum=gitpod.v1.RunnerProvider" json:"provider,omitempty"`
+	// The runner manager in charge; only set for RUNNER_PROVIDER_MANAGED.
+	RunnerManagerId string `protobuf:"bytes,10,opt,name=runner_manager_id,json=runnerManagerId,proto3" json:"runner_manager_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Runner) Reset() {
 	*x = Runner{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[33]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +550,7 @@ func (x *Runner) String() string {
 func (*Runner) ProtoMessage() {}
 
 func (x *Runner) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[33]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +563,7 @@ func (x *Runner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Runner.ProtoReflect.Descriptor instead.
 func (*Runner) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{33}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Runner) GetRunnerId() string {
@@ -2380,18 +636,23 @@ func (x *Runner) GetRunnerManagerId() string {
 	return ""
 }
 
+// RunnerSpec is what a runner is asked to be.
 type RunnerSpec struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	DesiredPhase  RunnerPhase            `protobuf:"varint,1,opt,name=desired_phase,json=desiredPhase,proto3,enum=gitpod.v1.RunnerPhase" json:"desired_phase,omitempty"`
-	Configuration *RunnerConfiguration   `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"`
-	Variant       RunnerVariant          `protobuf:"varint,3,opt,name=variant,proto3,enum=gitpod.v1.RunnerVariant" json:"variant,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The phase that the runner should reach. It is kept and returned as it was
+	// sent; the phase that the runner is in stands in RunnerStatus.
+	DesiredPhase RunnerPhase `protobuf:"varint,1,opt,name=desired_phase,json=desiredPhase,proto3,enum=gitpod.v1.RunnerPhase" json:"desired_phase,omitempty"`
+	// The runner's settings. Always present in replies.
+	Configuration *RunnerConfiguration `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	// The edition of the runner; never changes.
+	Variant       RunnerVariant `protobuf:"varint,3,opt,name=variant,proto3,enum=gitpod.v1.RunnerVariant" json:"variant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunnerSpec) Reset() {
 	*x = RunnerSpec{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[34]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +664,7 @@ func (x *RunnerSpec) String() string {
 func (*RunnerSpec) ProtoMessage() {}
 
 func (x *RunnerSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[34]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +677,7 @@ func (x *RunnerSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerSpec.ProtoReflect.Descriptor instead.
 func (*RunnerSpec) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{34}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *RunnerSpec) GetDesiredPhase() RunnerPhase {
@@ -2440,24 +701,38 @@ func (x *RunnerSpec) GetVariant() RunnerVariant {
 	return RunnerVariant_RUNNER_VARIANT_UNSPECIFIED
 }
 
+// RunnerConfiguration holds a runner's settings. The server returns them as
+// they were sent and fills in no defaults.
 type RunnerConfiguration struct {
-	state                         protoimpl.MessageState `protogen:"open.v1"`
-	Region                        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	ReleaseChannel                RunnerReleaseChannel   `protobuf:"varint,2,opt,name=release_channel,json=releaseChannel,proto3,enum=gitpod.v1.RunnerReleaseChannel" json:"release_channel,omitempty"`
-	AutoUpdate                    bool                   `protobuf:"varint,3,opt,name=auto_update,json=autoUpdate,proto3" json:"auto_update,omitempty"`
-	Metrics                       *MetricsConfiguration  `protobuf:"bytes,4,opt,name=metrics,proto3" json:"metrics,omitempty"`
-	LogLevel                      LogLevel               `protobuf:"varint,5,opt,name=log_level,json=logLevel,proto3,enum=gitpod.v1.LogLevel" json:"log_level,omitempty"`
-	DevcontainerImageCacheEnabled bool                   `protobuf:"varint,6,opt,name=devcontainer_image_cache_enabled,json=devcontainerImageCacheEnabled,proto3" json:"devcontainer_image_cache_enabled,omitempty"`
-	UpdateWindow                  *UpdateWindow          `protobuf:"bytes,7,opt,name=update_window,json=updateWindow,proto3" json:"update_window,omitempty"`
-	EncryptedHoneycombApiKey      []byte                 `protobuf:"bytes,8,opt,name=encrypted_honeycomb_api_key,json=encryptedHoneycombApiKey,proto3" json:"encrypted_honeycomb_api_key,omitempty"`
-	ContinuousProfiling           bool                   `protobuf:"varint,9,opt,name=continuous_profiling,json=continuousProfiling,proto3" json:"continuous_profiling,omitempty"`
-	unknownFields                 protoimpl.UnknownFields
-	sizeCache                     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to run the runner, where the provider has regions. A hint, and fixed
+	// at creation; RunnerStatus.region says where it does run.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Which releases the runner installs.
+	ReleaseChannel RunnerReleaseChannel `protobuf:"varint,2,opt,name=release_channel,json=releaseChannel,proto3,enum=gitpod.v1.RunnerReleaseChannel" json:"release_channel,omitempty"`
+	// The runner may replace itself with newer releases.
+	AutoUpdate bool `protobuf:"varint,3,opt,name=auto_update,json=autoUpdate,proto3" json:"auto_update,omitempty"`
+	// Where the runner sends its metrics; absent when it sends none.
+	Metrics *MetricsConfiguration `protobuf:"bytes,4,opt,name=metrics,proto3" json:"metrics,omitempty"`
+	// How much the runner writes to its log.
+	LogLevel LogLevel `protobuf:"varint,5,opt,name=log_level,json=logLevel,proto3,enum=gitpod.v1.LogLevel" json:"log_level,omitempty"`
+	// Keep built dev container images for reuse. Runners of the providers AWS_EC2
+	// and MANAGED honour it, others ignore it.
+	DevcontainerImageCacheEnabled bool `protobuf:"varint,6,opt,name=devcontainer_image_cache_enabled,json=devcontainerImageCacheEnabled,proto3" json:"devcontainer_image_cache_enabled,omitempty"`
+	// When auto_update may act; absent allows it at any hour.
+	UpdateWindow *UpdateWindow `protobuf:"bytes,7,opt,name=update_window,json=updateWindow,proto3" json:"update_window,omitempty"`
+	// The Honeycomb API key, sealed to the runner's public key. Output only;
+	// empty when none is set.
+	EncryptedHoneycombApiKey []byte `protobuf:"bytes,8,opt,name=encrypted_honeycomb_api_key,json=encryptedHoneycombApiKey,proto3" json:"encrypted_honeycomb_api_key,omitempty"`
+	// The runner profiles itself all the time.
+	ContinuousProfiling bool `protobuf:"varint,9,opt,name=continuous_profiling,json=continuousProfiling,proto3" json:"continuous_profiling,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *RunnerConfiguration) Reset() {
 	*x = RunnerConfiguration{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[35]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +744,7 @@ func (x *RunnerConfiguration) String() string {
 func (*RunnerConfiguration) ProtoMessage() {}
 
 func (x *RunnerConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[35]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +757,7 @@ func (x *RunnerConfiguration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerConfiguration.ProtoReflect.Descriptor instead.
 func (*RunnerConfiguration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{35}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RunnerConfiguration) GetRegion() string {
@@ -2548,17 +823,23 @@ func (x *RunnerConfiguration) GetContinuousProfiling() bool {
 	return false
 }
 
+// UpdateWindow is the part of each day, in UTC, in which a runner may update
+// itself. It lasts at least 2 hours and may go past midnight: 22 to 4 is a
+// window of six hours. A message without fields is no window.
 type UpdateWindow struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StartHour     *uint32                `protobuf:"varint,1,opt,name=start_hour,json=startHour,proto3,oneof" json:"start_hour,omitempty"`
-	EndHour       *uint32                `protobuf:"varint,2,opt,name=end_hour,json=endHour,proto3,oneof" json:"end_hour,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hour at which the window opens, 0 to 23. Needed when end_hour is set.
+	StartHour *uint32 `protobuf:"varint,1,opt,name=start_hour,json=startHour,proto3,oneof" json:"start_hour,omitempty"`
+	// The hour at which the window closes, 0 to 23, not the same as start_hour.
+	// Absent closes it 2 hours after it opened.
+	EndHour       *uint32 `protobuf:"varint,2,opt,name=end_hour,json=endHour,proto3,oneof" json:"end_hour,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateWindow) Reset() {
 	*x = UpdateWindow{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[36]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +851,7 @@ func (x *UpdateWindow) String() string {
 func (*UpdateWindow) ProtoMessage() {}
 
 func (x *UpdateWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[36]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +864,7 @@ func (x *UpdateWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWindow.ProtoReflect.Descriptor instead.
 func (*UpdateWindow) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{36}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UpdateWindow) GetStartHour() uint32 {
@@ -2600,21 +881,29 @@ func (x *UpdateWindow) GetEndHour() uint32 {
 	return 0
 }
 
+// MetricsConfiguration says where a runner sends its metrics.
 type MetricsConfiguration struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	Enabled               bool                   `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	Url                   string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	Username              string                 `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
-	Password              string                 `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
-	ManagedMetricsEnabled bool                   `protobuf:"varint,5,opt,name=managed_metrics_enabled,json=managedMetricsEnabled,proto3" json:"managed_metrics_enabled,omitempty"`
-	IncludeVerboseMetrics bool                   `protobuf:"varint,6,opt,name=include_verbose_metrics,json=includeVerboseMetrics,proto3" json:"include_verbose_metrics,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Push metrics to url.
+	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// The remote-write endpoint of the collector.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// The user name for the collector; empty for none.
+	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
+	// The password for the collector. Accepted, kept for the runner, and never
+	// returned.
+	Password string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
+	// Send metrics to the control plane instead of to url.
+	ManagedMetricsEnabled bool `protobuf:"varint,5,opt,name=managed_metrics_enabled,json=managedMetricsEnabled,proto3" json:"managed_metrics_enabled,omitempty"`
+	// Also send metrics of high volume or detail.
+	IncludeVerboseMetrics bool `protobuf:"varint,6,opt,name=include_verbose_metrics,json=includeVerboseMetrics,proto3" json:"include_verbose_metrics,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *MetricsConfiguration) Reset() {
 	*x = MetricsConfiguration{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[37]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +915,7 @@ func (x *MetricsConfiguration) String() string {
 func (*MetricsConfiguration) ProtoMessage() {}
 
 func (x *MetricsConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[37]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +928,7 @@ func (x *MetricsConfiguration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsConfiguration.ProtoReflect.Descriptor instead.
 func (*MetricsConfiguration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{37}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MetricsConfiguration) GetEnabled() bool {
@@ -2684,28 +973,46 @@ func (x *MetricsConfiguration) GetIncludeVerboseMetrics() bool {
 	return false
 }
 
+// RunnerStatus is what is known of a runner's present state, most of it
+// reported by the runner.
 type RunnerStatus struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	UpdatedAt        *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	Version          string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	SystemDetails    string                 `protobuf:"bytes,3,opt,name=system_details,json=systemDetails,proto3" json:"system_details,omitempty"`
-	Phase            RunnerPhase            `protobuf:"varint,4,opt,name=phase,proto3,enum=gitpod.v1.RunnerPhase" json:"phase,omitempty"`
-	LogUrl           string                 `protobuf:"bytes,5,opt,name=log_url,json=logUrl,proto3" json:"log_url,omitempty"`
-	Message          string                 `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
-	Region           string                 `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
-	AdditionalInfo   []*FieldValue          `protobuf:"bytes,8,rep,name=additional_info,json=additionalInfo,proto3" json:"additional_info,omitempty"`
-	Capabilities     []RunnerCapability     `protobuf:"varint,9,rep,packed,name=capabilities,proto3,enum=gitpod.v1.RunnerCapability" json:"capabilities,omitempty"`
-	GatewayInfo      *GatewayInfo           `protobuf:"bytes,10,opt,name=gateway_info,json=gatewayInfo,proto3" json:"gateway_info,omitempty"`
-	LlmUrl           string                 `protobuf:"bytes,11,opt,name=llm_url,json=llmUrl,proto3" json:"llm_url,omitempty"`
-	PublicKey        []byte                 `protobuf:"bytes,12,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	SupportBundleUrl string                 `protobuf:"bytes,13,opt,name=support_bundle_url,json=supportBundleUrl,proto3" json:"support_bundle_url,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the status last changed. A report that repeats the one before does not
+	// move it.
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// The version of the runner's software.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Operating system and hardware, as text for people.
+	SystemDetails string `protobuf:"bytes,3,opt,name=system_details,json=systemDetails,proto3" json:"system_details,omitempty"`
+	// The phase that the runner is in.
+	Phase RunnerPhase `protobuf:"varint,4,opt,name=phase,proto3,enum=gitpod.v1.RunnerPhase" json:"phase,omitempty"`
+	// Where its logs can be read, with a token of CreateRunnerLogsToken.
+	LogUrl string `protobuf:"bytes,5,opt,name=log_url,json=logUrl,proto3" json:"log_url,omitempty"`
+	// Explains the phase to people; often empty.
+	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// Where the runner runs; empty when it does not know.
+	Region string `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
+	// Further facts to show to people, such as a link to the cloud stack.
+	AdditionalInfo []*FieldValue `protobuf:"bytes,8,rep,name=additional_info,json=additionalInfo,proto3" json:"additional_info,omitempty"`
+	// What the runner is able to do.
+	Capabilities []RunnerCapability `protobuf:"varint,9,rep,packed,name=capabilities,proto3,enum=gitpod.v1.RunnerCapability" json:"capabilities,omitempty"`
+	// The gateway that the runner uses, with the distance to it.
+	GatewayInfo *GatewayInfo `protobuf:"bytes,10,opt,name=gateway_info,json=gatewayInfo,proto3" json:"gateway_info,omitempty"`
+	// Where the runner serves language models; empty when it does not.
+	LlmUrl string `protobuf:"bytes,11,opt,name=llm_url,json=llmUrl,proto3" json:"llm_url,omitempty"`
+	// The X25519 key that secrets for this runner are sealed to, 32 bytes. Empty
+	// until the runner has connected for the first time.
+	PublicKey []byte `protobuf:"bytes,12,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// Where its support bundle (profiles and other data for debugging) can be
+	// read, with a token of CreateRunnerLogsToken.
+	SupportBundleUrl string `protobuf:"bytes,13,opt,name=support_bundle_url,json=supportBundleUrl,proto3" json:"support_bundle_url,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RunnerStatus) Reset() {
 	*x = RunnerStatus{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[38]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +1024,7 @@ func (x *RunnerStatus) String() string {
 func (*RunnerStatus) ProtoMessage() {}
 
 func (x *RunnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[38]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +1037,7 @@ func (x *RunnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerStatus.ProtoReflect.Descriptor instead.
 func (*RunnerStatus) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{38}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RunnerStatus) GetUpdatedAt() *timestamppb.Timestamp {
@@ -2824,17 +1131,20 @@ func (x *RunnerStatus) GetSupportBundleUrl() string {
 	return ""
 }
 
+// GatewayInfo is a gateway as seen from a runner.
 type GatewayInfo struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Gateway       *Gateway               `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	Latency       *durationpb.Duration   `protobuf:"bytes,2,opt,name=latency,proto3" json:"latency,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gateway in use.
+	Gateway *Gateway `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// The round-trip time from the runner to the gateway.
+	Latency       *durationpb.Duration `protobuf:"bytes,2,opt,name=latency,proto3" json:"latency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GatewayInfo) Reset() {
 	*x = GatewayInfo{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[39]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +1156,7 @@ func (x *GatewayInfo) String() string {
 func (*GatewayInfo) ProtoMessage() {}
 
 func (x *GatewayInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[39]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +1169,7 @@ func (x *GatewayInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayInfo.ProtoReflect.Descriptor instead.
 func (*GatewayInfo) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{39}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GatewayInfo) GetGateway() *Gateway {
@@ -2876,17 +1186,1569 @@ func (x *GatewayInfo) GetLatency() *durationpb.Duration {
 	return nil
 }
 
-type RunnerPolicy struct {
+// CreateRunnerRequest describes the runner to register.
+type CreateRunnerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shown to people; 3 to 127 characters.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// For old clients that name no provider. Leave it unset when provider is set;
+	// the kind then follows from the provider.
+	Kind RunnerKind `protobuf:"varint,2,opt,name=kind,proto3,enum=gitpod.v1.RunnerKind" json:"kind,omitempty"`
+	// The settings to begin with. An absent spec or configuration is an empty
+	// one.
+	Spec *RunnerSpec `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	// What the runner will run on.
+	Provider RunnerProvider `protobuf:"varint,4,opt,name=provider,proto3,enum=gitpod.v1.RunnerProvider" json:"provider,omitempty"`
+	// The runner manager in charge: needed with RUNNER_PROVIDER_MANAGED, refused
+	// with any other provider.
+	RunnerManagerId string `protobuf:"bytes,5,opt,name=runner_manager_id,json=runnerManagerId,proto3" json:"runner_manager_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CreateRunnerRequest) Reset() {
+	*x = CreateRunnerRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerRequest) ProtoMessage() {}
+
+func (x *CreateRunnerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerRequest.ProtoReflect.Descriptor instead.
+func (*CreateRunnerRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CreateRunnerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateRunnerRequest) GetKind() RunnerKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RunnerKind_RUNNER_KIND_UNSPECIFIED
+}
+
+func (x *CreateRunnerRequest) GetSpec() *RunnerSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *CreateRunnerRequest) GetProvider() RunnerProvider {
+	if x != nil {
+		return x.Provider
+	}
+	return RunnerProvider_RUNNER_PROVIDER_UNSPECIFIED
+}
+
+func (x *CreateRunnerRequest) GetRunnerManagerId() string {
+	if x != nil {
+		return x.RunnerManagerId
+	}
+	return ""
+}
+
+// CreateRunnerResponse returns the new runner.
+type CreateRunnerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner, complete.
+	Runner *Runner `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
+	// Always empty; use exchange_token.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	AccessToken string `protobuf:"bytes,2,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// For IdentityService.ExchangeToken: works once, within 24 hours. It is not
+	// shown again.
+	ExchangeToken string `protobuf:"bytes,3,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerResponse) Reset() {
+	*x = CreateRunnerResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerResponse) ProtoMessage() {}
+
+func (x *CreateRunnerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerResponse.ProtoReflect.Descriptor instead.
+func (*CreateRunnerResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CreateRunnerResponse) GetRunner() *Runner {
+	if x != nil {
+		return x.Runner
+	}
+	return nil
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *CreateRunnerResponse) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *CreateRunnerResponse) GetExchangeToken() string {
+	if x != nil {
+		return x.ExchangeToken
+	}
+	return ""
+}
+
+// GetRunnerRequest names a runner.
+type GetRunnerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to return.
+	RunnerId      string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunnerRequest) Reset() {
+	*x = GetRunnerRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunnerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunnerRequest) ProtoMessage() {}
+
+func (x *GetRunnerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunnerRequest.ProtoReflect.Descriptor instead.
+func (*GetRunnerRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetRunnerRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+// GetRunnerResponse returns a runner.
+type GetRunnerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner.
+	Runner        *Runner `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunnerResponse) Reset() {
+	*x = GetRunnerResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunnerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunnerResponse) ProtoMessage() {}
+
+func (x *GetRunnerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunnerResponse.ProtoReflect.Descriptor instead.
+func (*GetRunnerResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetRunnerResponse) GetRunner() *Runner {
+	if x != nil {
+		return x.Runner
+	}
+	return nil
+}
+
+// ListRunnersRequest selects runners.
+type ListRunnersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which runners to return; absent means all.
+	Filter        *ListRunnersRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunnersRequest) Reset() {
+	*x = ListRunnersRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunnersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunnersRequest) ProtoMessage() {}
+
+func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunnersRequest.ProtoReflect.Descriptor instead.
+func (*ListRunnersRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListRunnersRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListRunnersRequest) GetFilter() *ListRunnersRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// ListRunnersResponse is one page of runners.
+type ListRunnersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The runners.
+	Runners       []*Runner `protobuf:"bytes,2,rep,name=runners,proto3" json:"runners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunnersResponse) Reset() {
+	*x = ListRunnersResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunnersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunnersResponse) ProtoMessage() {}
+
+func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunnersResponse.ProtoReflect.Descriptor instead.
+func (*ListRunnersResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListRunnersResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListRunnersResponse) GetRunners() []*Runner {
+	if x != nil {
+		return x.Runners
+	}
+	return nil
+}
+
+// UpdateRunnerRequest says what to change. Region, variant, kind and provider
+// cannot be changed.
+type UpdateRunnerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to change.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The new name, 3 to 127 characters. Absent leaves it unchanged.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// The changes to the specification. Absent leaves all of it unchanged.
+	Spec          *UpdateRunnerRequest_Spec `protobuf:"bytes,3,opt,name=spec,proto3,oneof" json:"spec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRunnerRequest) Reset() {
+	*x = UpdateRunnerRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRunnerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRunnerRequest) ProtoMessage() {}
+
+func (x *UpdateRunnerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRunnerRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRunnerRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *UpdateRunnerRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *UpdateRunnerRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateRunnerRequest) GetSpec() *UpdateRunnerRequest_Spec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+// UpdateRunnerResponse is empty.
+type UpdateRunnerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	GroupId       string                 `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
-	Role          RunnerRole             `protobuf:"varint,2,opt,name=role,proto3,enum=gitpod.v1.RunnerRole" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRunnerResponse) Reset() {
+	*x = UpdateRunnerResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRunnerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRunnerResponse) ProtoMessage() {}
+
+func (x *UpdateRunnerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRunnerResponse.ProtoReflect.Descriptor instead.
+func (*UpdateRunnerResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{14}
+}
+
+// DeleteRunnerRequest names the runner to delete.
+type DeleteRunnerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to delete.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// Do not wait for the runner, and delete its environments with it. Work in
+	// progress is lost.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRunnerRequest) Reset() {
+	*x = DeleteRunnerRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRunnerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRunnerRequest) ProtoMessage() {}
+
+func (x *DeleteRunnerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRunnerRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRunnerRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeleteRunnerRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *DeleteRunnerRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+// DeleteRunnerResponse is empty.
+type DeleteRunnerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRunnerResponse) Reset() {
+	*x = DeleteRunnerResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRunnerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRunnerResponse) ProtoMessage() {}
+
+func (x *DeleteRunnerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRunnerResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRunnerResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{16}
+}
+
+// CreateRunnerTokenRequest names the runner that needs a token.
+type CreateRunnerTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner that will redeem the token.
+	RunnerId      string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerTokenRequest) Reset() {
+	*x = CreateRunnerTokenRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerTokenRequest) ProtoMessage() {}
+
+func (x *CreateRunnerTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateRunnerTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CreateRunnerTokenRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+// CreateRunnerTokenResponse returns the token.
+type CreateRunnerTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Always empty; use exchange_token.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// For IdentityService.ExchangeToken: works once, within 24 hours. It is not
+	// shown again.
+	ExchangeToken string `protobuf:"bytes,2,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerTokenResponse) Reset() {
+	*x = CreateRunnerTokenResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerTokenResponse) ProtoMessage() {}
+
+func (x *CreateRunnerTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateRunnerTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{18}
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *CreateRunnerTokenResponse) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *CreateRunnerTokenResponse) GetExchangeToken() string {
+	if x != nil {
+		return x.ExchangeToken
+	}
+	return ""
+}
+
+// CreateRunnerLogsTokenRequest names the runner whose logs are wanted.
+type CreateRunnerLogsTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner whose logs the token opens.
+	RunnerId      string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerLogsTokenRequest) Reset() {
+	*x = CreateRunnerLogsTokenRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerLogsTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerLogsTokenRequest) ProtoMessage() {}
+
+func (x *CreateRunnerLogsTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerLogsTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateRunnerLogsTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CreateRunnerLogsTokenRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+// CreateRunnerLogsTokenResponse returns the token.
+type CreateRunnerLogsTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sent as a bearer token to the URLs in RunnerStatus; valid for 10 minutes.
+	AccessToken   string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerLogsTokenResponse) Reset() {
+	*x = CreateRunnerLogsTokenResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerLogsTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerLogsTokenResponse) ProtoMessage() {}
+
+func (x *CreateRunnerLogsTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerLogsTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateRunnerLogsTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CreateRunnerLogsTokenResponse) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+// ParseContextURLRequest holds the URL to understand.
+type ParseContextURLRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to ask. Empty lets the server choose one that the caller may use
+	// and that knows the host.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// An absolute URL, scheme included; "github.com/a/b" is refused.
+	ContextUrl    string `protobuf:"bytes,2,opt,name=context_url,json=contextUrl,proto3" json:"context_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParseContextURLRequest) Reset() {
+	*x = ParseContextURLRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParseContextURLRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParseContextURLRequest) ProtoMessage() {}
+
+func (x *ParseContextURLRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParseContextURLRequest.ProtoReflect.Descriptor instead.
+func (*ParseContextURLRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ParseContextURLRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *ParseContextURLRequest) GetContextUrl() string {
+	if x != nil {
+		return x.ContextUrl
+	}
+	return ""
+}
+
+// ParseContextURLResponse is what a URL points at.
+type ParseContextURLResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL that was asked about, without any user name or password in it.
+	OriginalContextUrl string `protobuf:"bytes,1,opt,name=original_context_url,json=originalContextUrl,proto3" json:"original_context_url,omitempty"`
+	// What to clone.
+	Git *ParseContextURLResponse_GitContext `protobuf:"bytes,2,opt,name=git,proto3" json:"git,omitempty"`
+	// A short form of pull_request, filled for old clients.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	Pr *ParseContextURLResponse_PullRequest `protobuf:"bytes,4,opt,name=pr,proto3" json:"pr,omitempty"`
+	// The issue that the URL points at; absent for any other URL.
+	Issue *ParseContextURLResponse_Issue `protobuf:"bytes,5,opt,name=issue,proto3" json:"issue,omitempty"`
+	// The pull request that the URL points at; absent for any other URL.
+	PullRequest *PullRequest `protobuf:"bytes,6,opt,name=pull_request,json=pullRequest,proto3" json:"pull_request,omitempty"`
+	// The projects that the URL belongs to.
+	ProjectIds []string `protobuf:"bytes,3,rep,name=project_ids,json=projectIds,proto3" json:"project_ids,omitempty"`
+	// The kind of host, such as "github", "gitlab" or "bitbucket".
+	ScmId string `protobuf:"bytes,7,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// Ids of the environment classes that suit the repository, the best one
+	// first.
+	RecommendedEnvironmentClasses []string `protobuf:"bytes,8,rep,name=recommended_environment_classes,json=recommendedEnvironmentClasses,proto3" json:"recommended_environment_classes,omitempty"`
+	unknownFields                 protoimpl.UnknownFields
+	sizeCache                     protoimpl.SizeCache
+}
+
+func (x *ParseContextURLResponse) Reset() {
+	*x = ParseContextURLResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParseContextURLResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParseContextURLResponse) ProtoMessage() {}
+
+func (x *ParseContextURLResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParseContextURLResponse.ProtoReflect.Descriptor instead.
+func (*ParseContextURLResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ParseContextURLResponse) GetOriginalContextUrl() string {
+	if x != nil {
+		return x.OriginalContextUrl
+	}
+	return ""
+}
+
+func (x *ParseContextURLResponse) GetGit() *ParseContextURLResponse_GitContext {
+	if x != nil {
+		return x.Git
+	}
+	return nil
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *ParseContextURLResponse) GetPr() *ParseContextURLResponse_PullRequest {
+	if x != nil {
+		return x.Pr
+	}
+	return nil
+}
+
+func (x *ParseContextURLResponse) GetIssue() *ParseContextURLResponse_Issue {
+	if x != nil {
+		return x.Issue
+	}
+	return nil
+}
+
+func (x *ParseContextURLResponse) GetPullRequest() *PullRequest {
+	if x != nil {
+		return x.PullRequest
+	}
+	return nil
+}
+
+func (x *ParseContextURLResponse) GetProjectIds() []string {
+	if x != nil {
+		return x.ProjectIds
+	}
+	return nil
+}
+
+func (x *ParseContextURLResponse) GetScmId() string {
+	if x != nil {
+		return x.ScmId
+	}
+	return ""
+}
+
+func (x *ParseContextURLResponse) GetRecommendedEnvironmentClasses() []string {
+	if x != nil {
+		return x.RecommendedEnvironmentClasses
+	}
+	return nil
+}
+
+// ParseContextURLPreconditionFailureDetails comes as a detail with
+// failed_precondition from ParseContextURL. It tells how to sign in.
+type ParseContextURLPreconditionFailureDetails struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to sign in.
+	AuthenticationRequiredUrl string `protobuf:"bytes,1,opt,name=authentication_required_url,json=authenticationRequiredUrl,proto3" json:"authentication_required_url,omitempty"`
+	// The kind of host; empty when no integration covers the host.
+	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// Runners through which the caller could sign in. Set when the choice of a
+	// runner was left to the server and the caller is signed in on none of them.
+	RunnerIds     []string `protobuf:"bytes,3,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParseContextURLPreconditionFailureDetails) Reset() {
+	*x = ParseContextURLPreconditionFailureDetails{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParseContextURLPreconditionFailureDetails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParseContextURLPreconditionFailureDetails) ProtoMessage() {}
+
+func (x *ParseContextURLPreconditionFailureDetails) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParseContextURLPreconditionFailureDetails.ProtoReflect.Descriptor instead.
+func (*ParseContextURLPreconditionFailureDetails) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ParseContextURLPreconditionFailureDetails) GetAuthenticationRequiredUrl() string {
+	if x != nil {
+		return x.AuthenticationRequiredUrl
+	}
+	return ""
+}
+
+func (x *ParseContextURLPreconditionFailureDetails) GetScmId() string {
+	if x != nil {
+		return x.ScmId
+	}
+	return ""
+}
+
+func (x *ParseContextURLPreconditionFailureDetails) GetRunnerIds() []string {
+	if x != nil {
+		return x.RunnerIds
+	}
+	return nil
+}
+
+// SearchRepositoriesRequest says what to look for.
+type SearchRepositoriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to ask.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// What to look for, read as search_mode says.
+	SearchString string `protobuf:"bytes,2,opt,name=search_string,json=searchString,proto3" json:"search_string,omitempty"`
+	// The number of results, 1 to 100; 0 is the same as absent. Use
+	// pagination.page_size instead.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Which page to return. Tokens are those of SearchRepositoriesResponse.
+	Pagination *PaginationRequest `protobuf:"bytes,4,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Search this host only, such as "github.com". Empty searches every host that
+	// the runner has an integration for.
+	ScmHost string `protobuf:"bytes,5,opt,name=scm_host,json=scmHost,proto3" json:"scm_host,omitempty"`
+	// How to read search_string.
+	SearchMode    SearchMode `protobuf:"varint,6,opt,name=search_mode,json=searchMode,proto3,enum=gitpod.v1.SearchMode" json:"search_mode,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRepositoriesRequest) Reset() {
+	*x = SearchRepositoriesRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRepositoriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRepositoriesRequest) ProtoMessage() {}
+
+func (x *SearchRepositoriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRepositoriesRequest.ProtoReflect.Descriptor instead.
+func (*SearchRepositoriesRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SearchRepositoriesRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *SearchRepositoriesRequest) GetSearchString() string {
+	if x != nil {
+		return x.SearchString
+	}
+	return ""
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *SearchRepositoriesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *SearchRepositoriesRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *SearchRepositoriesRequest) GetScmHost() string {
+	if x != nil {
+		return x.ScmHost
+	}
+	return ""
+}
+
+func (x *SearchRepositoriesRequest) GetSearchMode() SearchMode {
+	if x != nil {
+		return x.SearchMode
+	}
+	return SearchMode_SEARCH_MODE_UNSPECIFIED
+}
+
+// SearchRepositoriesResponse is one page of repositories.
+type SearchRepositoriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The repositories found.
+	Repositories []*SearchRepositoriesResponse_Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
+	// How to get the next page. Unlike other tokens this one can be read: it is
+	// NEXT_PAGE/TOTAL_PAGES/TOTAL_COUNT with -1 for a total that is not known,
+	// and empty on the last page.
+	Pagination *PaginationResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The total number of pages, where it is known. Read it from
+	// pagination.next_token instead.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	LastPage      int32 `protobuf:"varint,3,opt,name=last_page,json=lastPage,proto3" json:"last_page,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRepositoriesResponse) Reset() {
+	*x = SearchRepositoriesResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRepositoriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRepositoriesResponse) ProtoMessage() {}
+
+func (x *SearchRepositoriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRepositoriesResponse.ProtoReflect.Descriptor instead.
+func (*SearchRepositoriesResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SearchRepositoriesResponse) GetRepositories() []*SearchRepositoriesResponse_Repository {
+	if x != nil {
+		return x.Repositories
+	}
+	return nil
+}
+
+func (x *SearchRepositoriesResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *SearchRepositoriesResponse) GetLastPage() int32 {
+	if x != nil {
+		return x.LastPage
+	}
+	return 0
+}
+
+// ListSCMOrganizationsRequest says whose organizations to list.
+type ListSCMOrganizationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to ask.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The host to ask, such as "github.com".
+	ScmHost string `protobuf:"bytes,2,opt,name=scm_host,json=scmHost,proto3" json:"scm_host,omitempty"`
+	// Only organizations with this text in their name; empty for all. Not every
+	// host supports it.
+	Query string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
+	// Which page to return.
+	Pagination    *PaginationRequest `protobuf:"bytes,4,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSCMOrganizationsRequest) Reset() {
+	*x = ListSCMOrganizationsRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSCMOrganizationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSCMOrganizationsRequest) ProtoMessage() {}
+
+func (x *ListSCMOrganizationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSCMOrganizationsRequest.ProtoReflect.Descriptor instead.
+func (*ListSCMOrganizationsRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListSCMOrganizationsRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *ListSCMOrganizationsRequest) GetScmHost() string {
+	if x != nil {
+		return x.ScmHost
+	}
+	return ""
+}
+
+func (x *ListSCMOrganizationsRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ListSCMOrganizationsRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+// ListSCMOrganizationsResponse is one page of organizations.
+type ListSCMOrganizationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The organizations found.
+	Organizations []*ListSCMOrganizationsResponse_SCMOrganization `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
+	// How to get the next page.
+	Pagination    *PaginationResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSCMOrganizationsResponse) Reset() {
+	*x = ListSCMOrganizationsResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSCMOrganizationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSCMOrganizationsResponse) ProtoMessage() {}
+
+func (x *ListSCMOrganizationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSCMOrganizationsResponse.ProtoReflect.Descriptor instead.
+func (*ListSCMOrganizationsResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListSCMOrganizationsResponse) GetOrganizations() []*ListSCMOrganizationsResponse_SCMOrganization {
+	if x != nil {
+		return x.Organizations
+	}
+	return nil
+}
+
+func (x *ListSCMOrganizationsResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+// CheckAuthenticationForHostRequest names a host.
+type CheckAuthenticationForHostRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to ask.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The host, such as "github.com".
+	Host          string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAuthenticationForHostRequest) Reset() {
+	*x = CheckAuthenticationForHostRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAuthenticationForHostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAuthenticationForHostRequest) ProtoMessage() {}
+
+func (x *CheckAuthenticationForHostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAuthenticationForHostRequest.ProtoReflect.Descriptor instead.
+func (*CheckAuthenticationForHostRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CheckAuthenticationForHostRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *CheckAuthenticationForHostRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+// CheckAuthenticationForHostResponse tells whether and how to sign in to a
+// host.
+type CheckAuthenticationForHostResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller has a valid token for the host on this runner.
+	Authenticated bool `protobuf:"varint,1,opt,name=authenticated,proto3" json:"authenticated,omitempty"`
+	// The same as supports_oauth2.auth_url, filled for old clients.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	AuthenticationUrl string `protobuf:"bytes,2,opt,name=authentication_url,json=authenticationUrl,proto3" json:"authentication_url,omitempty"`
+	// The same as the presence of supports_pat, filled for old clients.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+	PatSupported bool `protobuf:"varint,3,opt,name=pat_supported,json=patSupported,proto3" json:"pat_supported,omitempty"`
+	// The kind of host, such as "github".
+	ScmId string `protobuf:"bytes,4,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// The kind of host in words, such as "GitHub".
+	ScmName string `protobuf:"bytes,5,opt,name=scm_name,json=scmName,proto3" json:"scm_name,omitempty"`
+	// Present when people can sign in with OAuth 2.
+	SupportsOauth2 *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2 `protobuf:"bytes,6,opt,name=supports_oauth2,json=supportsOauth2,proto3" json:"supports_oauth2,omitempty"`
+	// Present when people can sign in with a personal access token.
+	SupportsPat   *CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken `protobuf:"bytes,7,opt,name=supports_pat,json=supportsPat,proto3" json:"supports_pat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAuthenticationForHostResponse) Reset() {
+	*x = CheckAuthenticationForHostResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAuthenticationForHostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAuthenticationForHostResponse) ProtoMessage() {}
+
+func (x *CheckAuthenticationForHostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAuthenticationForHostResponse.ProtoReflect.Descriptor instead.
+func (*CheckAuthenticationForHostResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CheckAuthenticationForHostResponse) GetAuthenticated() bool {
+	if x != nil {
+		return x.Authenticated
+	}
+	return false
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *CheckAuthenticationForHostResponse) GetAuthenticationUrl() string {
+	if x != nil {
+		return x.AuthenticationUrl
+	}
+	return ""
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
+func (x *CheckAuthenticationForHostResponse) GetPatSupported() bool {
+	if x != nil {
+		return x.PatSupported
+	}
+	return false
+}
+
+func (x *CheckAuthenticationForHostResponse) GetScmId() string {
+	if x != nil {
+		return x.ScmId
+	}
+	return ""
+}
+
+func (x *CheckAuthenticationForHostResponse) GetScmName() string {
+	if x != nil {
+		return x.ScmName
+	}
+	return ""
+}
+
+func (x *CheckAuthenticationForHostResponse) GetSupportsOauth2() *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2 {
+	if x != nil {
+		return x.SupportsOauth2
+	}
+	return nil
+}
+
+func (x *CheckAuthenticationForHostResponse) GetSupportsPat() *CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken {
+	if x != nil {
+		return x.SupportsPat
+	}
+	return nil
+}
+
+// CheckRepositoryAccessRequest names a repository.
+type CheckRepositoryAccessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner to ask.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// An absolute URL, scheme included.
+	RepositoryUrl string `protobuf:"bytes,2,opt,name=repository_url,json=repositoryUrl,proto3" json:"repository_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRepositoryAccessRequest) Reset() {
+	*x = CheckRepositoryAccessRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRepositoryAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRepositoryAccessRequest) ProtoMessage() {}
+
+func (x *CheckRepositoryAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRepositoryAccessRequest.ProtoReflect.Descriptor instead.
+func (*CheckRepositoryAccessRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CheckRepositoryAccessRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *CheckRepositoryAccessRequest) GetRepositoryUrl() string {
+	if x != nil {
+		return x.RepositoryUrl
+	}
+	return ""
+}
+
+// CheckRepositoryAccessResponse tells whether the caller can read a repository.
+type CheckRepositoryAccessResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller can read the repository.
+	HasAccess bool `protobuf:"varint,1,opt,name=has_access,json=hasAccess,proto3" json:"has_access,omitempty"`
+	// Why not, as a sentence for people; empty when has_access is set.
+	ErrorMessage  string `protobuf:"bytes,2,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRepositoryAccessResponse) Reset() {
+	*x = CheckRepositoryAccessResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRepositoryAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRepositoryAccessResponse) ProtoMessage() {}
+
+func (x *CheckRepositoryAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRepositoryAccessResponse.ProtoReflect.Descriptor instead.
+func (*CheckRepositoryAccessResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CheckRepositoryAccessResponse) GetHasAccess() bool {
+	if x != nil {
+		return x.HasAccess
+	}
+	return false
+}
+
+func (x *CheckRepositoryAccessResponse) GetErrorMessage() string {
+	if x != nil {
+		return x.ErrorMessage
+	}
+	return ""
+}
+
+// RunnerPolicy is the role of one group on one runner.
+type RunnerPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group.
+	GroupId string `protobuf:"bytes,1,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// What the members of the group may do.
+	Role          RunnerRole `protobuf:"varint,2,opt,name=role,proto3,enum=gitpod.v1.RunnerRole" json:"role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunnerPolicy) Reset() {
 	*x = RunnerPolicy{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[40]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +2760,7 @@ func (x *RunnerPolicy) String() string {
 func (*RunnerPolicy) ProtoMessage() {}
 
 func (x *RunnerPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[40]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +2773,7 @@ func (x *RunnerPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerPolicy.ProtoReflect.Descriptor instead.
 func (*RunnerPolicy) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{40}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RunnerPolicy) GetGroupId() string {
@@ -2928,11 +2790,438 @@ func (x *RunnerPolicy) GetRole() RunnerRole {
 	return RunnerRole_RUNNER_ROLE_UNSPECIFIED
 }
 
-type ListRunnersRequest_Filter struct {
+// ListRunnerPoliciesRequest names a runner.
+type ListRunnerPoliciesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The runner whose policies are wanted.
+	RunnerId      string `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunnerPoliciesRequest) Reset() {
+	*x = ListRunnerPoliciesRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunnerPoliciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunnerPoliciesRequest) ProtoMessage() {}
+
+func (x *ListRunnerPoliciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunnerPoliciesRequest.ProtoReflect.Descriptor instead.
+func (*ListRunnerPoliciesRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListRunnerPoliciesRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListRunnerPoliciesRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+// ListRunnerPoliciesResponse is one page of policies.
+type ListRunnerPoliciesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The policies, at most one for each group.
+	Policies      []*RunnerPolicy `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunnerPoliciesResponse) Reset() {
+	*x = ListRunnerPoliciesResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunnerPoliciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunnerPoliciesResponse) ProtoMessage() {}
+
+func (x *ListRunnerPoliciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunnerPoliciesResponse.ProtoReflect.Descriptor instead.
+func (*ListRunnerPoliciesResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListRunnerPoliciesResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListRunnerPoliciesResponse) GetPolicies() []*RunnerPolicy {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+// CreateRunnerPolicyRequest grants a role.
+type CreateRunnerPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The group that gets the role.
+	GroupId string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The role; must be set.
+	Role          RunnerRole `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.RunnerRole" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerPolicyRequest) Reset() {
+	*x = CreateRunnerPolicyRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerPolicyRequest) ProtoMessage() {}
+
+func (x *CreateRunnerPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerPolicyRequest.ProtoReflect.Descriptor instead.
+func (*CreateRunnerPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CreateRunnerPolicyRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *CreateRunnerPolicyRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *CreateRunnerPolicyRequest) GetRole() RunnerRole {
+	if x != nil {
+		return x.Role
+	}
+	return RunnerRole_RUNNER_ROLE_UNSPECIFIED
+}
+
+// CreateRunnerPolicyResponse returns the new policy.
+type CreateRunnerPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The policy as it is now.
+	Policy        *RunnerPolicy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRunnerPolicyResponse) Reset() {
+	*x = CreateRunnerPolicyResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRunnerPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRunnerPolicyResponse) ProtoMessage() {}
+
+func (x *CreateRunnerPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRunnerPolicyResponse.ProtoReflect.Descriptor instead.
+func (*CreateRunnerPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CreateRunnerPolicyResponse) GetPolicy() *RunnerPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// UpdateRunnerPolicyRequest changes a role.
+type UpdateRunnerPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The group whose role changes.
+	GroupId string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// The new role; must be set.
+	Role          RunnerRole `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.RunnerRole" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRunnerPolicyRequest) Reset() {
+	*x = UpdateRunnerPolicyRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRunnerPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRunnerPolicyRequest) ProtoMessage() {}
+
+func (x *UpdateRunnerPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRunnerPolicyRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRunnerPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *UpdateRunnerPolicyRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *UpdateRunnerPolicyRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *UpdateRunnerPolicyRequest) GetRole() RunnerRole {
+	if x != nil {
+		return x.Role
+	}
+	return RunnerRole_RUNNER_ROLE_UNSPECIFIED
+}
+
+// UpdateRunnerPolicyResponse returns the changed policy.
+type UpdateRunnerPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The policy as it is now.
+	Policy        *RunnerPolicy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRunnerPolicyResponse) Reset() {
+	*x = UpdateRunnerPolicyResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRunnerPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRunnerPolicyResponse) ProtoMessage() {}
+
+func (x *UpdateRunnerPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRunnerPolicyResponse.ProtoReflect.Descriptor instead.
+func (*UpdateRunnerPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *UpdateRunnerPolicyResponse) GetPolicy() *RunnerPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// DeleteRunnerPolicyRequest names a policy by its runner and group.
+type DeleteRunnerPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The group that loses its role.
+	GroupId       string `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRunnerPolicyRequest) Reset() {
+	*x = DeleteRunnerPolicyRequest{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRunnerPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRunnerPolicyRequest) ProtoMessage() {}
+
+func (x *DeleteRunnerPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRunnerPolicyRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRunnerPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *DeleteRunnerPolicyRequest) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *DeleteRunnerPolicyRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+// DeleteRunnerPolicyResponse is empty.
+type DeleteRunnerPolicyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	CreatorIds    []string               `protobuf:"bytes,1,rep,name=creator_ids,json=creatorIds,proto3" json:"creator_ids,omitempty"`
-	Kinds         []RunnerKind           `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=gitpod.v1.RunnerKind" json:"kinds,omitempty"`
-	Providers     []RunnerProvider       `protobuf:"varint,3,rep,packed,name=providers,proto3,enum=gitpod.v1.RunnerProvider" json:"providers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRunnerPolicyResponse) Reset() {
+	*x = DeleteRunnerPolicyResponse{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRunnerPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRunnerPolicyResponse) ProtoMessage() {}
+
+func (x *DeleteRunnerPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRunnerPolicyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRunnerPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{40}
+}
+
+// Filter combines its fields with AND and the values of one field with OR. An
+// empty field does not filter. At most 25 values each.
+type ListRunnersRequest_Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Runners that one of these users or service accounts created.
+	CreatorIds []string `protobuf:"bytes,1,rep,name=creator_ids,json=creatorIds,proto3" json:"creator_ids,omitempty"`
+	// Runners of these kinds.
+	Kinds []RunnerKind `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=gitpod.v1.RunnerKind" json:"kinds,omitempty"`
+	// Runners of these providers.
+	Providers     []RunnerProvider `protobuf:"varint,3,rep,packed,name=providers,proto3,enum=gitpod.v1.RunnerProvider" json:"providers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2964,7 +3253,7 @@ func (x *ListRunnersRequest_Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunnersRequest_Filter.ProtoReflect.Descriptor instead.
 func (*ListRunnersRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{4, 0}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *ListRunnersRequest_Filter) GetCreatorIds() []string {
@@ -2988,23 +3277,91 @@ func (x *ListRunnersRequest_Filter) GetProviders() []RunnerProvider {
 	return nil
 }
 
+// Spec holds the changes to a runner's specification.
+type UpdateRunnerRequest_Spec struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changes to the settings. Absent leaves all of them unchanged.
+	Configuration *UpdateRunnerRequest_RunnerConfiguration `protobuf:"bytes,1,opt,name=configuration,proto3,oneof" json:"configuration,omitempty"`
+	// RUNNER_PHASE_ACTIVE or RUNNER_PHASE_INACTIVE, and only for the runner of
+	// kind RUNNER_KIND_LOCAL_CONFIGURATION. Absent leaves it unchanged.
+	DesiredPhase  *RunnerPhase `protobuf:"varint,2,opt,name=desired_phase,json=desiredPhase,proto3,enum=gitpod.v1.RunnerPhase,oneof" json:"desired_phase,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRunnerRequest_Spec) Reset() {
+	*x = UpdateRunnerRequest_Spec{}
+	mi := &file_gitpod_v1_runner_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRunnerRequest_Spec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRunnerRequest_Spec) ProtoMessage() {}
+
+func (x *UpdateRunnerRequest_Spec) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRunnerRequest_Spec.ProtoReflect.Descriptor instead.
+func (*UpdateRunnerRequest_Spec) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *UpdateRunnerRequest_Spec) GetConfiguration() *UpdateRunnerRequest_RunnerConfiguration {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *UpdateRunnerRequest_Spec) GetDesiredPhase() RunnerPhase {
+	if x != nil && x.DesiredPhase != nil {
+		return *x.DesiredPhase
+	}
+	return RunnerPhase_RUNNER_PHASE_UNSPECIFIED
+}
+
+// RunnerConfiguration holds the changes to a runner's settings. An absent
+// field leaves its setting unchanged.
 type UpdateRunnerRequest_RunnerConfiguration struct {
-	state                         protoimpl.MessageState                    `protogen:"open.v1"`
-	ReleaseChannel                *RunnerReleaseChannel                     `protobuf:"varint,1,opt,name=release_channel,json=releaseChannel,proto3,enum=gitpod.v1.RunnerReleaseChannel,oneof" json:"release_channel,omitempty"`
-	AutoUpdate                    *bool                                     `protobuf:"varint,2,opt,name=auto_update,json=autoUpdate,proto3,oneof" json:"auto_update,omitempty"`
-	Metrics                       *UpdateRunnerRequest_MetricsConfiguration `protobuf:"bytes,3,opt,name=metrics,proto3,oneof" json:"metrics,omitempty"`
-	LogLevel                      *LogLevel                                 `protobuf:"varint,4,opt,name=log_level,json=logLevel,proto3,enum=gitpod.v1.LogLevel,oneof" json:"log_level,omitempty"`
-	DevcontainerImageCacheEnabled *bool                                     `protobuf:"varint,5,opt,name=devcontainer_image_cache_enabled,json=devcontainerImageCacheEnabled,proto3,oneof" json:"devcontainer_image_cache_enabled,omitempty"`
-	UpdateWindow                  *UpdateWindow                             `protobuf:"bytes,6,opt,name=update_window,json=updateWindow,proto3,oneof" json:"update_window,omitempty"`
-	HoneycombApiKey               *string                                   `protobuf:"bytes,7,opt,name=honeycomb_api_key,json=honeycombApiKey,proto3,oneof" json:"honeycomb_api_key,omitempty"`
-	ContinuousProfiling           *bool                                     `protobuf:"varint,8,opt,name=continuous_profiling,json=continuousProfiling,proto3,oneof" json:"continuous_profiling,omitempty"`
-	unknownFields                 protoimpl.UnknownFields
-	sizeCache                     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which releases the runner installs.
+	ReleaseChannel *RunnerReleaseChannel `protobuf:"varint,1,opt,name=release_channel,json=releaseChannel,proto3,enum=gitpod.v1.RunnerReleaseChannel,oneof" json:"release_channel,omitempty"`
+	// The runner may replace itself with newer releases.
+	AutoUpdate *bool `protobuf:"varint,2,opt,name=auto_update,json=autoUpdate,proto3,oneof" json:"auto_update,omitempty"`
+	// Merged field by field into what is set.
+	Metrics *UpdateRunnerRequest_MetricsConfiguration `protobuf:"bytes,3,opt,name=metrics,proto3,oneof" json:"metrics,omitempty"`
+	// How much the runner writes to its log.
+	LogLevel *LogLevel `protobuf:"varint,4,opt,name=log_level,json=logLevel,proto3,enum=gitpod.v1.LogLevel,oneof" json:"log_level,omitempty"`
+	// Keep built dev container images for reuse.
+	DevcontainerImageCacheEnabled *bool `protobuf:"varint,5,opt,name=devcontainer_image_cache_enabled,json=devcontainerImageCacheEnabled,proto3,oneof" json:"devcontainer_image_cache_enabled,omitempty"`
+	// Replaces the window as a whole: an hour that is absent here is absent
+	// afterwards, and a message without fields removes the window.
+	UpdateWindow *UpdateWindow `protobuf:"bytes,6,opt,name=update_window,json=updateWindow,proto3,oneof" json:"update_window,omitempty"`
+	// The key in clear text; sealed to the runner's public key before it is
+	// handed out. Empty removes it.
+	HoneycombApiKey *string `protobuf:"bytes,7,opt,name=honeycomb_api_key,json=honeycombApiKey,proto3,oneof" json:"honeycomb_api_key,omitempty"`
+	// The runner profiles itself all the time.
+	ContinuousProfiling *bool `protobuf:"varint,8,opt,name=continuous_profiling,json=continuousProfiling,proto3,oneof" json:"continuous_profiling,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *UpdateRunnerRequest_RunnerConfiguration) Reset() {
 	*x = UpdateRunnerRequest_RunnerConfiguration{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[42]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3016,7 +3373,7 @@ func (x *UpdateRunnerRequest_RunnerConfiguration) String() string {
 func (*UpdateRunnerRequest_RunnerConfiguration) ProtoMessage() {}
 
 func (x *UpdateRunnerRequest_RunnerConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[42]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3029,7 +3386,7 @@ func (x *UpdateRunnerRequest_RunnerConfiguration) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use UpdateRunnerRequest_RunnerConfiguration.ProtoReflect.Descriptor instead.
 func (*UpdateRunnerRequest_RunnerConfiguration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{6, 0}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{13, 1}
 }
 
 func (x *UpdateRunnerRequest_RunnerConfiguration) GetReleaseChannel() RunnerReleaseChannel {
@@ -3088,21 +3445,29 @@ func (x *UpdateRunnerRequest_RunnerConfiguration) GetContinuousProfiling() bool 
 	return false
 }
 
+// MetricsConfiguration holds the changes to where a runner sends its metrics.
+// An absent field stays unchanged; an empty one is cleared.
 type UpdateRunnerRequest_MetricsConfiguration struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	Enabled               *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	Url                   *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	Username              *string                `protobuf:"bytes,3,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	Password              *string                `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
-	ManagedMetricsEnabled *bool                  `protobuf:"varint,5,opt,name=managed_metrics_enabled,json=managedMetricsEnabled,proto3,oneof" json:"managed_metrics_enabled,omitempty"`
-	IncludeVerboseMetrics *bool                  `protobuf:"varint,6,opt,name=include_verbose_metrics,json=includeVerboseMetrics,proto3,oneof" json:"include_verbose_metrics,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Push metrics to url.
+	Enabled *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// The remote-write endpoint of the collector.
+	Url *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	// The user name for the collector.
+	Username *string `protobuf:"bytes,3,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	// The password for the collector; never returned.
+	Password *string `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	// Send metrics to the control plane instead of to url.
+	ManagedMetricsEnabled *bool `protobuf:"varint,5,opt,name=managed_metrics_enabled,json=managedMetricsEnabled,proto3,oneof" json:"managed_metrics_enabled,omitempty"`
+	// Also send metrics of high volume or detail.
+	IncludeVerboseMetrics *bool `protobuf:"varint,6,opt,name=include_verbose_metrics,json=includeVerboseMetrics,proto3,oneof" json:"include_verbose_metrics,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
 
 func (x *UpdateRunnerRequest_MetricsConfiguration) Reset() {
 	*x = UpdateRunnerRequest_MetricsConfiguration{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[43]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3479,7 @@ func (x *UpdateRunnerRequest_MetricsConfiguration) String() string {
 func (*UpdateRunnerRequest_MetricsConfiguration) ProtoMessage() {}
 
 func (x *UpdateRunnerRequest_MetricsConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[43]
+	mi := &file_gitpod_v1_runner_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3492,7 @@ func (x *UpdateRunnerRequest_MetricsConfiguration) ProtoReflect() protoreflect.M
 
 // Deprecated: Use UpdateRunnerRequest_MetricsConfiguration.ProtoReflect.Descriptor instead.
 func (*UpdateRunnerRequest_MetricsConfiguration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{6, 1}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{13, 2}
 }
 
 func (x *UpdateRunnerRequest_MetricsConfiguration) GetEnabled() bool {
@@ -3172,70 +3537,29 @@ func (x *UpdateRunnerRequest_MetricsConfiguration) GetIncludeVerboseMetrics() bo
 	return false
 }
 
-type UpdateRunnerRequest_Spec struct {
-	state         protoimpl.MessageState                   `protogen:"open.v1"`
-	Configuration *UpdateRunnerRequest_RunnerConfiguration `protobuf:"bytes,1,opt,name=configuration,proto3,oneof" json:"configuration,omitempty"`
-	DesiredPhase  *RunnerPhase                             `protobuf:"varint,2,opt,name=desired_phase,json=desiredPhase,proto3,enum=gitpod.v1.RunnerPhase,oneof" json:"desired_phase,omitempty"`
+// GitContext is a place in a git repository. For a pull request it is the
+// branch to be merged.
+type ParseContextURLResponse_GitContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL to clone from, without credentials.
+	CloneUrl string `protobuf:"bytes,1,opt,name=clone_url,json=cloneUrl,proto3" json:"clone_url,omitempty"`
+	// The branch; empty when the URL names a tag or a commit.
+	Branch string `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	// The full hash of the commit; empty when it was not looked up.
+	Commit string `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
+	// The host, with its port when it is not the usual one.
+	Host string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	// The owner of the repository. With nested groups this holds slashes.
+	Owner string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
+	// The name of the repository, without ".git".
+	Repo string `protobuf:"bytes,6,opt,name=repo,proto3" json:"repo,omitempty"`
+	// The clone URL of the repository that this one was forked from; empty when
+	// it is not a fork.
+	UpstreamRemoteUrl string `protobuf:"bytes,7,opt,name=upstream_remote_url,json=upstreamRemoteUrl,proto3" json:"upstream_remote_url,omitempty"`
+	// The tag; empty when the URL names none.
+	Tag           string `protobuf:"bytes,8,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateRunnerRequest_Spec) Reset() {
-	*x = UpdateRunnerRequest_Spec{}
-	mi := &file_gitpod_v1_runner_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateRunnerRequest_Spec) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateRunnerRequest_Spec) ProtoMessage() {}
-
-func (x *UpdateRunnerRequest_Spec) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateRunnerRequest_Spec.ProtoReflect.Descriptor instead.
-func (*UpdateRunnerRequest_Spec) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{6, 2}
-}
-
-func (x *UpdateRunnerRequest_Spec) GetConfiguration() *UpdateRunnerRequest_RunnerConfiguration {
-	if x != nil {
-		return x.Configuration
-	}
-	return nil
-}
-
-func (x *UpdateRunnerRequest_Spec) GetDesiredPhase() RunnerPhase {
-	if x != nil && x.DesiredPhase != nil {
-		return *x.DesiredPhase
-	}
-	return RunnerPhase_RUNNER_PHASE_UNSPECIFIED
-}
-
-type ParseContextURLResponse_GitContext struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	CloneUrl          string                 `protobuf:"bytes,1,opt,name=clone_url,json=cloneUrl,proto3" json:"clone_url,omitempty"`
-	Branch            string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
-	Commit            string                 `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
-	Host              string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
-	Owner             string                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
-	Repo              string                 `protobuf:"bytes,6,opt,name=repo,proto3" json:"repo,omitempty"`
-	UpstreamRemoteUrl string                 `protobuf:"bytes,7,opt,name=upstream_remote_url,json=upstreamRemoteUrl,proto3" json:"upstream_remote_url,omitempty"`
-	Tag               string                 `protobuf:"bytes,8,opt,name=tag,proto3" json:"tag,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ParseContextURLResponse_GitContext) Reset() {
@@ -3265,7 +3589,7 @@ func (x *ParseContextURLResponse_GitContext) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ParseContextURLResponse_GitContext.ProtoReflect.Descriptor instead.
 func (*ParseContextURLResponse_GitContext) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{15, 0}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22, 0}
 }
 
 func (x *ParseContextURLResponse_GitContext) GetCloneUrl() string {
@@ -3324,12 +3648,17 @@ func (x *ParseContextURLResponse_GitContext) GetTag() string {
 	return ""
 }
 
+// PullRequest is the short form of a pull request.
 type ParseContextURLResponse_PullRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	FromBranch    string                 `protobuf:"bytes,3,opt,name=from_branch,json=fromBranch,proto3" json:"from_branch,omitempty"`
-	ToBranch      string                 `protobuf:"bytes,4,opt,name=to_branch,json=toBranch,proto3" json:"to_branch,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the pull request on its host.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The title.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// The branch to be merged.
+	FromBranch string `protobuf:"bytes,3,opt,name=from_branch,json=fromBranch,proto3" json:"from_branch,omitempty"`
+	// The branch to merge into.
+	ToBranch      string `protobuf:"bytes,4,opt,name=to_branch,json=toBranch,proto3" json:"to_branch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3361,7 +3690,7 @@ func (x *ParseContextURLResponse_PullRequest) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use ParseContextURLResponse_PullRequest.ProtoReflect.Descriptor instead.
 func (*ParseContextURLResponse_PullRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{15, 1}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22, 1}
 }
 
 func (x *ParseContextURLResponse_PullRequest) GetId() string {
@@ -3392,10 +3721,13 @@ func (x *ParseContextURLResponse_PullRequest) GetToBranch() string {
 	return ""
 }
 
+// Issue is an issue on a source code host.
 type ParseContextURLResponse_Issue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the issue on its host, such as "42" or "ABC-42".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The title.
+	Title         string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3427,7 +3759,7 @@ func (x *ParseContextURLResponse_Issue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParseContextURLResponse_Issue.ProtoReflect.Descriptor instead.
 func (*ParseContextURLResponse_Issue) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{15, 2}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22, 2}
 }
 
 func (x *ParseContextURLResponse_Issue) GetId() string {
@@ -3444,10 +3776,13 @@ func (x *ParseContextURLResponse_Issue) GetTitle() string {
 	return ""
 }
 
+// Repository is one search result.
 type SearchRepositoriesResponse_Repository struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Url           string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the repository.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The web address of the repository.
+	Url           string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3479,7 +3814,7 @@ func (x *SearchRepositoriesResponse_Repository) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use SearchRepositoriesResponse_Repository.ProtoReflect.Descriptor instead.
 func (*SearchRepositoriesResponse_Repository) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{18, 0}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *SearchRepositoriesResponse_Repository) GetName() string {
@@ -3496,10 +3831,17 @@ func (x *SearchRepositoriesResponse_Repository) GetUrl() string {
 	return ""
 }
 
+// SCMOrganization is an organization, group or workspace on a source code
+// host.
 type ListSCMOrganizationsResponse_SCMOrganization struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Url   string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// The name as it stands in URLs, such as "acme".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its web address.
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// The caller administers the organization. Only filled where the host tells
+	// it at no extra cost.
+	//
 	// Deprecated: Marked as deprecated in gitpod/v1/runner.proto.
 	IsAdmin       bool `protobuf:"varint,3,opt,name=is_admin,json=isAdmin,proto3" json:"is_admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3533,7 +3875,7 @@ func (x *ListSCMOrganizationsResponse_SCMOrganization) ProtoReflect() protorefle
 
 // Deprecated: Use ListSCMOrganizationsResponse_SCMOrganization.ProtoReflect.Descriptor instead.
 func (*ListSCMOrganizationsResponse_SCMOrganization) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{20, 0}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{27, 0}
 }
 
 func (x *ListSCMOrganizationsResponse_SCMOrganization) GetName() string {
@@ -3558,10 +3900,13 @@ func (x *ListSCMOrganizationsResponse_SCMOrganization) GetIsAdmin() bool {
 	return false
 }
 
+// AuthenticationMethodOAuth2 tells how to sign in with OAuth 2.
 type CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2 struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AuthUrl       string                 `protobuf:"bytes,1,opt,name=auth_url,json=authUrl,proto3" json:"auth_url,omitempty"`
-	DocsUrl       string                 `protobuf:"bytes,2,opt,name=docs_url,json=docsUrl,proto3" json:"docs_url,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to send the person.
+	AuthUrl string `protobuf:"bytes,1,opt,name=auth_url,json=authUrl,proto3" json:"auth_url,omitempty"`
+	// Where this way of signing in is explained.
+	DocsUrl       string `protobuf:"bytes,2,opt,name=docs_url,json=docsUrl,proto3" json:"docs_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3593,7 +3938,7 @@ func (x *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2) ProtoRef
 
 // Deprecated: Use CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2.ProtoReflect.Descriptor instead.
 func (*CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22, 0}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{29, 0}
 }
 
 func (x *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2) GetAuthUrl() string {
@@ -3610,12 +3955,18 @@ func (x *CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2) GetDocsU
 	return ""
 }
 
+// AuthenticationMethodPersonalAccessToken tells how to sign in with a
+// personal access token.
 type CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CreateUrl      string                 `protobuf:"bytes,1,opt,name=create_url,json=createUrl,proto3" json:"create_url,omitempty"`
-	DocsUrl        string                 `protobuf:"bytes,2,opt,name=docs_url,json=docsUrl,proto3" json:"docs_url,omitempty"`
-	Example        string                 `protobuf:"bytes,3,opt,name=example,proto3" json:"example,omitempty"`
-	RequiredScopes []string               `protobuf:"bytes,4,rep,name=required_scopes,json=requiredScopes,proto3" json:"required_scopes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page of the host on which such a token is made.
+	CreateUrl string `protobuf:"bytes,1,opt,name=create_url,json=createUrl,proto3" json:"create_url,omitempty"`
+	// Where this way of signing in is explained.
+	DocsUrl string `protobuf:"bytes,2,opt,name=docs_url,json=docsUrl,proto3" json:"docs_url,omitempty"`
+	// What such a token looks like; not a real one.
+	Example string `protobuf:"bytes,3,opt,name=example,proto3" json:"example,omitempty"`
+	// The permissions that the token has to carry.
+	RequiredScopes []string `protobuf:"bytes,4,rep,name=required_scopes,json=requiredScopes,proto3" json:"required_scopes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -3647,7 +3998,7 @@ func (x *CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessTo
 
 // Deprecated: Use CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken.ProtoReflect.Descriptor instead.
 func (*CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{22, 1}
+	return file_gitpod_v1_runner_proto_rawDescGZIP(), []int{29, 1}
 }
 
 func (x *CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken) GetCreateUrl() string {
@@ -3682,7 +4033,70 @@ var File_gitpod_v1_runner_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_runner_proto_rawDesc = "" +
 	"\n" +
-	"\x16gitpod/v1/runner.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15gitpod/v1/agent.proto\x1a\x17gitpod/v1/gateway.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x02\n" +
+	"\x16gitpod/v1/runner.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x15gitpod/v1/agent.proto\x1a\x17gitpod/v1/gateway.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x03\n" +
+	"\x06Runner\x12\x1b\n" +
+	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x129\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12)\n" +
+	"\x04spec\x18\x05 \x01(\v2\x15.gitpod.v1.RunnerSpecR\x04spec\x12/\n" +
+	"\x06status\x18\x06 \x01(\v2\x17.gitpod.v1.RunnerStatusR\x06status\x12,\n" +
+	"\acreator\x18\a \x01(\v2\x12.gitpod.v1.SubjectR\acreator\x12)\n" +
+	"\x04kind\x18\b \x01(\x0e2\x15.gitpod.v1.RunnerKindR\x04kind\x125\n" +
+	"\bprovider\x18\t \x01(\x0e2\x19.gitpod.v1.RunnerProviderR\bprovider\x127\n" +
+	"\x11runner_manager_id\x18\n" +
+	" \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x0frunnerManagerId\"\xc3\x01\n" +
+	"\n" +
+	"RunnerSpec\x12;\n" +
+	"\rdesired_phase\x18\x01 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseR\fdesiredPhase\x12D\n" +
+	"\rconfiguration\x18\x02 \x01(\v2\x1e.gitpod.v1.RunnerConfigurationR\rconfiguration\x122\n" +
+	"\avariant\x18\x03 \x01(\x0e2\x18.gitpod.v1.RunnerVariantR\avariant\"\xfe\x03\n" +
+	"\x13RunnerConfiguration\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12H\n" +
+	"\x0frelease_channel\x18\x02 \x01(\x0e2\x1f.gitpod.v1.RunnerReleaseChannelR\x0ereleaseChannel\x12\x1f\n" +
+	"\vauto_update\x18\x03 \x01(\bR\n" +
+	"autoUpdate\x129\n" +
+	"\ametrics\x18\x04 \x01(\v2\x1f.gitpod.v1.MetricsConfigurationR\ametrics\x120\n" +
+	"\tlog_level\x18\x05 \x01(\x0e2\x13.gitpod.v1.LogLevelR\blogLevel\x12G\n" +
+	" devcontainer_image_cache_enabled\x18\x06 \x01(\bR\x1ddevcontainerImageCacheEnabled\x12<\n" +
+	"\rupdate_window\x18\a \x01(\v2\x17.gitpod.v1.UpdateWindowR\fupdateWindow\x12=\n" +
+	"\x1bencrypted_honeycomb_api_key\x18\b \x01(\fR\x18encryptedHoneycombApiKey\x121\n" +
+	"\x14continuous_profiling\x18\t \x01(\bR\x13continuousProfiling\"n\n" +
+	"\fUpdateWindow\x12\"\n" +
+	"\n" +
+	"start_hour\x18\x01 \x01(\rH\x00R\tstartHour\x88\x01\x01\x12\x1e\n" +
+	"\bend_hour\x18\x02 \x01(\rH\x01R\aendHour\x88\x01\x01B\r\n" +
+	"\v_start_hourB\v\n" +
+	"\t_end_hour\"\xea\x01\n" +
+	"\x14MetricsConfiguration\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1a\n" +
+	"\busername\x18\x03 \x01(\tR\busername\x12\x1a\n" +
+	"\bpassword\x18\x04 \x01(\tR\bpassword\x126\n" +
+	"\x17managed_metrics_enabled\x18\x05 \x01(\bR\x15managedMetricsEnabled\x126\n" +
+	"\x17include_verbose_metrics\x18\x06 \x01(\bR\x15includeVerboseMetrics\"\xae\x04\n" +
+	"\fRunnerStatus\x129\n" +
+	"\n" +
+	"updated_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12%\n" +
+	"\x0esystem_details\x18\x03 \x01(\tR\rsystemDetails\x12,\n" +
+	"\x05phase\x18\x04 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseR\x05phase\x12\x17\n" +
+	"\alog_url\x18\x05 \x01(\tR\x06logUrl\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x12\x16\n" +
+	"\x06region\x18\a \x01(\tR\x06region\x12>\n" +
+	"\x0fadditional_info\x18\b \x03(\v2\x15.gitpod.v1.FieldValueR\x0eadditionalInfo\x12?\n" +
+	"\fcapabilities\x18\t \x03(\x0e2\x1b.gitpod.v1.RunnerCapabilityR\fcapabilities\x129\n" +
+	"\fgateway_info\x18\n" +
+	" \x01(\v2\x16.gitpod.v1.GatewayInfoR\vgatewayInfo\x12\x17\n" +
+	"\allm_url\x18\v \x01(\tR\x06llmUrl\x12&\n" +
+	"\n" +
+	"public_key\x18\f \x01(\fB\a\xbaH\x04z\x02h R\tpublicKey\x12,\n" +
+	"\x12support_bundle_url\x18\r \x01(\tR\x10supportBundleUrl\"p\n" +
+	"\vGatewayInfo\x12,\n" +
+	"\agateway\x18\x01 \x01(\v2\x12.gitpod.v1.GatewayR\agateway\x123\n" +
+	"\alatency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\alatency\"\x8e\x02\n" +
 	"\x13CreateRunnerRequest\x12\x1d\n" +
 	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x7fR\x04name\x123\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.gitpod.v1.RunnerKindB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\x12)\n" +
@@ -3715,7 +4129,12 @@ const file_gitpod_v1_runner_proto_rawDesc = "" +
 	"\x13UpdateRunnerRequest\x12%\n" +
 	"\trunner_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\brunnerId\x12\"\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x7fH\x00R\x04name\x88\x01\x01\x12<\n" +
-	"\x04spec\x18\x03 \x01(\v2#.gitpod.v1.UpdateRunnerRequest.SpecH\x01R\x04spec\x88\x01\x01\x1a\xb3\x05\n" +
+	"\x04spec\x18\x03 \x01(\v2#.gitpod.v1.UpdateRunnerRequest.SpecH\x01R\x04spec\x88\x01\x01\x1a\xcb\x01\n" +
+	"\x04Spec\x12]\n" +
+	"\rconfiguration\x18\x01 \x01(\v22.gitpod.v1.UpdateRunnerRequest.RunnerConfigurationH\x00R\rconfiguration\x88\x01\x01\x12@\n" +
+	"\rdesired_phase\x18\x02 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseH\x01R\fdesiredPhase\x88\x01\x01B\x10\n" +
+	"\x0e_configurationB\x10\n" +
+	"\x0e_desired_phase\x1a\xb3\x05\n" +
 	"\x13RunnerConfiguration\x12M\n" +
 	"\x0frelease_channel\x18\x01 \x01(\x0e2\x1f.gitpod.v1.RunnerReleaseChannelH\x00R\x0ereleaseChannel\x88\x01\x01\x12$\n" +
 	"\vauto_update\x18\x02 \x01(\bH\x01R\n" +
@@ -3749,12 +4168,7 @@ const file_gitpod_v1_runner_proto_rawDesc = "" +
 	"\t_usernameB\v\n" +
 	"\t_passwordB\x1a\n" +
 	"\x18_managed_metrics_enabledB\x1a\n" +
-	"\x18_include_verbose_metrics\x1a\xcb\x01\n" +
-	"\x04Spec\x12]\n" +
-	"\rconfiguration\x18\x01 \x01(\v22.gitpod.v1.UpdateRunnerRequest.RunnerConfigurationH\x00R\rconfiguration\x88\x01\x01\x12@\n" +
-	"\rdesired_phase\x18\x02 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseH\x01R\fdesiredPhase\x88\x01\x01B\x10\n" +
-	"\x0e_configurationB\x10\n" +
-	"\x0e_desired_phaseB\a\n" +
+	"\x18_include_verbose_metricsB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_spec\"\x16\n" +
 	"\x14UpdateRunnerResponse\"R\n" +
@@ -3871,7 +4285,10 @@ const file_gitpod_v1_runner_proto_rawDesc = "" +
 	"\x1dCheckRepositoryAccessResponse\x12\x1d\n" +
 	"\n" +
 	"has_access\x18\x01 \x01(\bR\thasAccess\x12#\n" +
-	"\rerror_message\x18\x02 \x01(\tR\ferrorMessage\"\x80\x01\n" +
+	"\rerror_message\x18\x02 \x01(\tR\ferrorMessage\"^\n" +
+	"\fRunnerPolicy\x12#\n" +
+	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12)\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x15.gitpod.v1.RunnerRoleR\x04role\"\x80\x01\n" +
 	"\x19ListRunnerPoliciesRequest\x12<\n" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1c.gitpod.v1.PaginationRequestR\n" +
@@ -3897,92 +4314,7 @@ const file_gitpod_v1_runner_proto_rawDesc = "" +
 	"\x19DeleteRunnerPolicyRequest\x12%\n" +
 	"\trunner_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\brunnerId\x12#\n" +
 	"\bgroup_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\"\x1c\n" +
-	"\x1aDeleteRunnerPolicyResponse\"\xd4\x03\n" +
-	"\x06Runner\x12\x1b\n" +
-	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x129\n" +
-	"\n" +
-	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
-	"\n" +
-	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x12)\n" +
-	"\x04spec\x18\x05 \x01(\v2\x15.gitpod.v1.RunnerSpecR\x04spec\x12/\n" +
-	"\x06status\x18\x06 \x01(\v2\x17.gitpod.v1.RunnerStatusR\x06status\x12,\n" +
-	"\acreator\x18\a \x01(\v2\x12.gitpod.v1.SubjectR\acreator\x12)\n" +
-	"\x04kind\x18\b \x01(\x0e2\x15.gitpod.v1.RunnerKindR\x04kind\x125\n" +
-	"\bprovider\x18\t \x01(\x0e2\x19.gitpod.v1.RunnerProviderR\bprovider\x127\n" +
-	"\x11runner_manager_id\x18\n" +
-	" \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01R\x0frunnerManagerId\"\xc3\x01\n" +
-	"\n" +
-	"RunnerSpec\x12;\n" +
-	"\rdesired_phase\x18\x01 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseR\fdesiredPhase\x12D\n" +
-	"\rconfiguration\x18\x02 \x01(\v2\x1e.gitpod.v1.RunnerConfigurationR\rconfiguration\x122\n" +
-	"\avariant\x18\x03 \x01(\x0e2\x18.gitpod.v1.RunnerVariantR\avariant\"\xfe\x03\n" +
-	"\x13RunnerConfiguration\x12\x16\n" +
-	"\x06region\x18\x01 \x01(\tR\x06region\x12H\n" +
-	"\x0frelease_channel\x18\x02 \x01(\x0e2\x1f.gitpod.v1.RunnerReleaseChannelR\x0ereleaseChannel\x12\x1f\n" +
-	"\vauto_update\x18\x03 \x01(\bR\n" +
-	"autoUpdate\x129\n" +
-	"\ametrics\x18\x04 \x01(\v2\x1f.gitpod.v1.MetricsConfigurationR\ametrics\x120\n" +
-	"\tlog_level\x18\x05 \x01(\x0e2\x13.gitpod.v1.LogLevelR\blogLevel\x12G\n" +
-	" devcontainer_image_cache_enabled\x18\x06 \x01(\bR\x1ddevcontainerImageCacheEnabled\x12<\n" +
-	"\rupdate_window\x18\a \x01(\v2\x17.gitpod.v1.UpdateWindowR\fupdateWindow\x12=\n" +
-	"\x1bencrypted_honeycomb_api_key\x18\b \x01(\fR\x18encryptedHoneycombApiKey\x121\n" +
-	"\x14continuous_profiling\x18\t \x01(\bR\x13continuousProfiling\"n\n" +
-	"\fUpdateWindow\x12\"\n" +
-	"\n" +
-	"start_hour\x18\x01 \x01(\rH\x00R\tstartHour\x88\x01\x01\x12\x1e\n" +
-	"\bend_hour\x18\x02 \x01(\rH\x01R\aendHour\x88\x01\x01B\r\n" +
-	"\v_start_hourB\v\n" +
-	"\t_end_hour\"\xea\x01\n" +
-	"\x14MetricsConfiguration\x12\x18\n" +
-	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x10\n" +
-	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1a\n" +
-	"\busername\x18\x03 \x01(\tR\busername\x12\x1a\n" +
-	"\bpassword\x18\x04 \x01(\tR\bpassword\x126\n" +
-	"\x17managed_metrics_enabled\x18\x05 \x01(\bR\x15managedMetricsEnabled\x126\n" +
-	"\x17include_verbose_metrics\x18\x06 \x01(\bR\x15includeVerboseMetrics\"\xae\x04\n" +
-	"\fRunnerStatus\x129\n" +
-	"\n" +
-	"updated_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\x12%\n" +
-	"\x0esystem_details\x18\x03 \x01(\tR\rsystemDetails\x12,\n" +
-	"\x05phase\x18\x04 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseR\x05phase\x12\x17\n" +
-	"\alog_url\x18\x05 \x01(\tR\x06logUrl\x12\x18\n" +
-	"\amessage\x18\x06 \x01(\tR\amessage\x12\x16\n" +
-	"\x06region\x18\a \x01(\tR\x06region\x12>\n" +
-	"\x0fadditional_info\x18\b \x03(\v2\x15.gitpod.v1.FieldValueR\x0eadditionalInfo\x12?\n" +
-	"\fcapabilities\x18\t \x03(\x0e2\x1b.gitpod.v1.RunnerCapabilityR\fcapabilities\x129\n" +
-	"\fgateway_info\x18\n" +
-	" \x01(\v2\x16.gitpod.v1.GatewayInfoR\vgatewayInfo\x12\x17\n" +
-	"\allm_url\x18\v \x01(\tR\x06llmUrl\x12&\n" +
-	"\n" +
-	"public_key\x18\f \x01(\fB\a\xbaH\x04z\x02h R\tpublicKey\x12,\n" +
-	"\x12support_bundle_url\x18\r \x01(\tR\x10supportBundleUrl\"p\n" +
-	"\vGatewayInfo\x12,\n" +
-	"\agateway\x18\x01 \x01(\v2\x12.gitpod.v1.GatewayR\agateway\x123\n" +
-	"\alatency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\alatency\"^\n" +
-	"\fRunnerPolicy\x12#\n" +
-	"\bgroup_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\agroupId\x12)\n" +
-	"\x04role\x18\x02 \x01(\x0e2\x15.gitpod.v1.RunnerRoleR\x04role*w\n" +
-	"\bLogLevel\x12\x19\n" +
-	"\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n" +
-	"\x0eLOG_LEVEL_INFO\x10\x02\x12\x12\n" +
-	"\x0eLOG_LEVEL_WARN\x10\x03\x12\x13\n" +
-	"\x0fLOG_LEVEL_ERROR\x10\x04*Z\n" +
-	"\n" +
-	"SearchMode\x12\x1b\n" +
-	"\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13SEARCH_MODE_KEYWORD\x10\x01\x12\x16\n" +
-	"\x12SEARCH_MODE_NATIVE\x10\x02*k\n" +
-	"\rRunnerVariant\x12\x1e\n" +
-	"\x1aRUNNER_VARIANT_UNSPECIFIED\x10\x00\x12\x1b\n" +
-	"\x17RUNNER_VARIANT_STANDARD\x10\x01\x12\x1d\n" +
-	"\x19RUNNER_VARIANT_ENTERPRISE\x10\x02*\x84\x01\n" +
-	"\x14RunnerReleaseChannel\x12&\n" +
-	"\"RUNNER_RELEASE_CHANNEL_UNSPECIFIED\x10\x00\x12!\n" +
-	"\x1dRUNNER_RELEASE_CHANNEL_STABLE\x10\x01\x12!\n" +
-	"\x1dRUNNER_RELEASE_CHANNEL_LATEST\x10\x02*\xc9\x01\n" +
+	"\x1aDeleteRunnerPolicyResponse*\xc9\x01\n" +
 	"\vRunnerPhase\x12\x1c\n" +
 	"\x18RUNNER_PHASE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14RUNNER_PHASE_CREATED\x10\x01\x12\x19\n" +
@@ -4010,7 +4342,26 @@ const file_gitpod_v1_runner_proto_rawDesc = "" +
 	"$RUNNER_CAPABILITY_HORIZONTAL_SCALING\x10\x0e\x12)\n" +
 	"%RUNNER_CAPABILITY_AGENT_EXECUTION_CNF\x10\x0f\x12\"\n" +
 	"\x1eRUNNER_CAPABILITY_REDIS_STREAM\x10\x10\x121\n" +
-	"-RUNNER_CAPABILITY_DYNAMIC_LLM_REQUEST_HEADERS\x10\x12*V\n" +
+	"-RUNNER_CAPABILITY_DYNAMIC_LLM_REQUEST_HEADERS\x10\x12*\x84\x01\n" +
+	"\x14RunnerReleaseChannel\x12&\n" +
+	"\"RUNNER_RELEASE_CHANNEL_UNSPECIFIED\x10\x00\x12!\n" +
+	"\x1dRUNNER_RELEASE_CHANNEL_STABLE\x10\x01\x12!\n" +
+	"\x1dRUNNER_RELEASE_CHANNEL_LATEST\x10\x02*k\n" +
+	"\rRunnerVariant\x12\x1e\n" +
+	"\x1aRUNNER_VARIANT_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17RUNNER_VARIANT_STANDARD\x10\x01\x12\x1d\n" +
+	"\x19RUNNER_VARIANT_ENTERPRISE\x10\x02*w\n" +
+	"\bLogLevel\x12\x19\n" +
+	"\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n" +
+	"\x0eLOG_LEVEL_INFO\x10\x02\x12\x12\n" +
+	"\x0eLOG_LEVEL_WARN\x10\x03\x12\x13\n" +
+	"\x0fLOG_LEVEL_ERROR\x10\x04*Z\n" +
+	"\n" +
+	"SearchMode\x12\x1b\n" +
+	"\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SEARCH_MODE_KEYWORD\x10\x01\x12\x16\n" +
+	"\x12SEARCH_MODE_NATIVE\x10\x02*V\n" +
 	"\n" +
 	"RunnerRole\x12\x1b\n" +
 	"\x17RUNNER_ROLE_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -4049,58 +4400,58 @@ func file_gitpod_v1_runner_proto_rawDescGZIP() []byte {
 var file_gitpod_v1_runner_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_gitpod_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_gitpod_v1_runner_proto_goTypes = []any{
-	(LogLevel)(0),                                                         // 0: gitpod.v1.LogLevel
-	(SearchMode)(0),                                                       // 1: gitpod.v1.SearchMode
-	(RunnerVariant)(0),                                                    // 2: gitpod.v1.RunnerVariant
-	(RunnerReleaseChannel)(0),                                             // 3: gitpod.v1.RunnerReleaseChannel
-	(RunnerPhase)(0),                                                      // 4: gitpod.v1.RunnerPhase
-	(RunnerCapability)(0),                                                 // 5: gitpod.v1.RunnerCapability
+	(RunnerPhase)(0),                                                      // 0: gitpod.v1.RunnerPhase
+	(RunnerCapability)(0),                                                 // 1: gitpod.v1.RunnerCapability
+	(RunnerReleaseChannel)(0),                                             // 2: gitpod.v1.RunnerReleaseChannel
+	(RunnerVariant)(0),                                                    // 3: gitpod.v1.RunnerVariant
+	(LogLevel)(0),                                                         // 4: gitpod.v1.LogLevel
+	(SearchMode)(0),                                                       // 5: gitpod.v1.SearchMode
 	(RunnerRole)(0),                                                       // 6: gitpod.v1.RunnerRole
-	(*CreateRunnerRequest)(nil),                                           // 7: gitpod.v1.CreateRunnerRequest
-	(*CreateRunnerResponse)(nil),                                          // 8: gitpod.v1.CreateRunnerResponse
-	(*GetRunnerRequest)(nil),                                              // 9: gitpod.v1.GetRunnerRequest
-	(*GetRunnerResponse)(nil),                                             // 10: gitpod.v1.GetRunnerResponse
-	(*ListRunnersRequest)(nil),                                            // 11: gitpod.v1.ListRunnersRequest
-	(*ListRunnersResponse)(nil),                                           // 12: gitpod.v1.ListRunnersResponse
-	(*UpdateRunnerRequest)(nil),                                           // 13: gitpod.v1.UpdateRunnerRequest
-	(*UpdateRunnerResponse)(nil),                                          // 14: gitpod.v1.UpdateRunnerResponse
-	(*DeleteRunnerRequest)(nil),                                           // 15: gitpod.v1.DeleteRunnerRequest
-	(*DeleteRunnerResponse)(nil),                                          // 16: gitpod.v1.DeleteRunnerResponse
-	(*CreateRunnerTokenRequest)(nil),                                      // 17: gitpod.v1.CreateRunnerTokenRequest
-	(*CreateRunnerTokenResponse)(nil),                                     // 18: gitpod.v1.CreateRunnerTokenResponse
-	(*CreateRunnerLogsTokenRequest)(nil),                                  // 19: gitpod.v1.CreateRunnerLogsTokenRequest
-	(*CreateRunnerLogsTokenResponse)(nil),                                 // 20: gitpod.v1.CreateRunnerLogsTokenResponse
-	(*ParseContextURLRequest)(nil),                                        // 21: gitpod.v1.ParseContextURLRequest
-	(*ParseContextURLResponse)(nil),                                       // 22: gitpod.v1.ParseContextURLResponse
-	(*ParseContextURLPreconditionFailureDetails)(nil),                     // 23: gitpod.v1.ParseContextURLPreconditionFailureDetails
-	(*SearchRepositoriesRequest)(nil),                                     // 24: gitpod.v1.SearchRepositoriesRequest
-	(*SearchRepositoriesResponse)(nil),                                    // 25: gitpod.v1.SearchRepositoriesResponse
-	(*ListSCMOrganizationsRequest)(nil),                                   // 26: gitpod.v1.ListSCMOrganizationsRequest
-	(*ListSCMOrganizationsResponse)(nil),                                  // 27: gitpod.v1.ListSCMOrganizationsResponse
-	(*CheckAuthenticationForHostRequest)(nil),                             // 28: gitpod.v1.CheckAuthenticationForHostRequest
-	(*CheckAuthenticationForHostResponse)(nil),                            // 29: gitpod.v1.CheckAuthenticationForHostResponse
-	(*CheckRepositoryAccessRequest)(nil),                                  // 30: gitpod.v1.CheckRepositoryAccessRequest
-	(*CheckRepositoryAccessResponse)(nil),                                 // 31: gitpod.v1.CheckRepositoryAccessResponse
-	(*ListRunnerPoliciesRequest)(nil),                                     // 32: gitpod.v1.ListRunnerPoliciesRequest
-	(*ListRunnerPoliciesResponse)(nil),                                    // 33: gitpod.v1.ListRunnerPoliciesResponse
-	(*CreateRunnerPolicyRequest)(nil),                                     // 34: gitpod.v1.CreateRunnerPolicyRequest
-	(*CreateRunnerPolicyResponse)(nil),                                    // 35: gitpod.v1.CreateRunnerPolicyResponse
-	(*UpdateRunnerPolicyRequest)(nil),                                     // 36: gitpod.v1.UpdateRunnerPolicyRequest
-	(*UpdateRunnerPolicyResponse)(nil),                                    // 37: gitpod.v1.UpdateRunnerPolicyResponse
-	(*DeleteRunnerPolicyRequest)(nil),                                     // 38: gitpod.v1.DeleteRunnerPolicyRequest
-	(*DeleteRunnerPolicyResponse)(nil),                                    // 39: gitpod.v1.DeleteRunnerPolicyResponse
-	(*Runner)(nil),                                                        // 40: gitpod.v1.Runner
-	(*RunnerSpec)(nil),                                                    // 41: gitpod.v1.RunnerSpec
-	(*RunnerConfiguration)(nil),                                           // 42: gitpod.v1.RunnerConfiguration
-	(*UpdateWindow)(nil),                                                  // 43: gitpod.v1.UpdateWindow
-	(*MetricsConfiguration)(nil),                                          // 44: gitpod.v1.MetricsConfiguration
-	(*RunnerStatus)(nil),                                                  // 45: gitpod.v1.RunnerStatus
-	(*GatewayInfo)(nil),                                                   // 46: gitpod.v1.GatewayInfo
-	(*RunnerPolicy)(nil),                                                  // 47: gitpod.v1.RunnerPolicy
+	(*Runner)(nil),                                                        // 7: gitpod.v1.Runner
+	(*RunnerSpec)(nil),                                                    // 8: gitpod.v1.RunnerSpec
+	(*RunnerConfiguration)(nil),                                           // 9: gitpod.v1.RunnerConfiguration
+	(*UpdateWindow)(nil),                                                  // 10: gitpod.v1.UpdateWindow
+	(*MetricsConfiguration)(nil),                                          // 11: gitpod.v1.MetricsConfiguration
+	(*RunnerStatus)(nil),                                                  // 12: gitpod.v1.RunnerStatus
+	(*GatewayInfo)(nil),                                                   // 13: gitpod.v1.GatewayInfo
+	(*CreateRunnerRequest)(nil),                                           // 14: gitpod.v1.CreateRunnerRequest
+	(*CreateRunnerResponse)(nil),                                          // 15: gitpod.v1.CreateRunnerResponse
+	(*GetRunnerRequest)(nil),                                              // 16: gitpod.v1.GetRunnerRequest
+	(*GetRunnerResponse)(nil),                                             // 17: gitpod.v1.GetRunnerResponse
+	(*ListRunnersRequest)(nil),                                            // 18: gitpod.v1.ListRunnersRequest
+	(*ListRunnersResponse)(nil),                                           // 19: gitpod.v1.ListRunnersResponse
+	(*UpdateRunnerRequest)(nil),                                           // 20: gitpod.v1.UpdateRunnerRequest
+	(*UpdateRunnerResponse)(nil),                                          // 21: gitpod.v1.UpdateRunnerResponse
+	(*DeleteRunnerRequest)(nil),                                           // 22: gitpod.v1.DeleteRunnerRequest
+	(*DeleteRunnerResponse)(nil),                                          // 23: gitpod.v1.DeleteRunnerResponse
+	(*CreateRunnerTokenRequest)(nil),                                      // 24: gitpod.v1.CreateRunnerTokenRequest
+	(*CreateRunnerTokenResponse)(nil),                                     // 25: gitpod.v1.CreateRunnerTokenResponse
+	(*CreateRunnerLogsTokenRequest)(nil),                                  // 26: gitpod.v1.CreateRunnerLogsTokenRequest
+	(*CreateRunnerLogsTokenResponse)(nil),                                 // 27: gitpod.v1.CreateRunnerLogsTokenResponse
+	(*ParseContextURLRequest)(nil),                                        // 28: gitpod.v1.ParseContextURLRequest
+	(*ParseContextURLResponse)(nil),                                       // 29: gitpod.v1.ParseContextURLResponse
+	(*ParseContextURLPreconditionFailureDetails)(nil),                     // 30: gitpod.v1.ParseContextURLPreconditionFailureDetails
+	(*SearchRepositoriesRequest)(nil),                                     // 31: gitpod.v1.SearchRepositoriesRequest
+	(*SearchRepositoriesResponse)(nil),                                    // 32: gitpod.v1.SearchRepositoriesResponse
+	(*ListSCMOrganizationsRequest)(nil),                                   // 33: gitpod.v1.ListSCMOrganizationsRequest
+	(*ListSCMOrganizationsResponse)(nil),                                  // 34: gitpod.v1.ListSCMOrganizationsResponse
+	(*CheckAuthenticationForHostRequest)(nil),                             // 35: gitpod.v1.CheckAuthenticationForHostRequest
+	(*CheckAuthenticationForHostResponse)(nil),                            // 36: gitpod.v1.CheckAuthenticationForHostResponse
+	(*CheckRepositoryAccessRequest)(nil),                                  // 37: gitpod.v1.CheckRepositoryAccessRequest
+	(*CheckRepositoryAccessResponse)(nil),                                 // 38: gitpod.v1.CheckRepositoryAccessResponse
+	(*RunnerPolicy)(nil),                                                  // 39: gitpod.v1.RunnerPolicy
+	(*ListRunnerPoliciesRequest)(nil),                                     // 40: gitpod.v1.ListRunnerPoliciesRequest
+	(*ListRunnerPoliciesResponse)(nil),                                    // 41: gitpod.v1.ListRunnerPoliciesResponse
+	(*CreateRunnerPolicyRequest)(nil),                                     // 42: gitpod.v1.CreateRunnerPolicyRequest
+	(*CreateRunnerPolicyResponse)(nil),                                    // 43: gitpod.v1.CreateRunnerPolicyResponse
+	(*UpdateRunnerPolicyRequest)(nil),                                     // 44: gitpod.v1.UpdateRunnerPolicyRequest
+	(*UpdateRunnerPolicyResponse)(nil),                                    // 45: gitpod.v1.UpdateRunnerPolicyResponse
+	(*DeleteRunnerPolicyRequest)(nil),                                     // 46: gitpod.v1.DeleteRunnerPolicyRequest
+	(*DeleteRunnerPolicyResponse)(nil),                                    // 47: gitpod.v1.DeleteRunnerPolicyResponse
 	(*ListRunnersRequest_Filter)(nil),                                     // 48: gitpod.v1.ListRunnersRequest.Filter
-	(*UpdateRunnerRequest_RunnerConfiguration)(nil),                       // 49: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration
-	(*UpdateRunnerRequest_MetricsConfiguration)(nil),                      // 50: gitpod.v1.UpdateRunnerRequest.MetricsConfiguration
-	(*UpdateRunnerRequest_Spec)(nil),                                      // 51: gitpod.v1.UpdateRunnerRequest.Spec
+	(*UpdateRunnerRequest_Spec)(nil),                                      // 49: gitpod.v1.UpdateRunnerRequest.Spec
+	(*UpdateRunnerRequest_RunnerConfiguration)(nil),                       // 50: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration
+	(*UpdateRunnerRequest_MetricsConfiguration)(nil),                      // 51: gitpod.v1.UpdateRunnerRequest.MetricsConfiguration
 	(*ParseContextURLResponse_GitContext)(nil),                            // 52: gitpod.v1.ParseContextURLResponse.GitContext
 	(*ParseContextURLResponse_PullRequest)(nil),                           // 53: gitpod.v1.ParseContextURLResponse.PullRequest
 	(*ParseContextURLResponse_Issue)(nil),                                 // 54: gitpod.v1.ParseContextURLResponse.Issue
@@ -4108,110 +4459,110 @@ var file_gitpod_v1_runner_proto_goTypes = []any{
 	(*ListSCMOrganizationsResponse_SCMOrganization)(nil),                  // 56: gitpod.v1.ListSCMOrganizationsResponse.SCMOrganization
 	(*CheckAuthenticationForHostResponse_AuthenticationMethodOAuth2)(nil), // 57: gitpod.v1.CheckAuthenticationForHostResponse.AuthenticationMethodOAuth2
 	(*CheckAuthenticationForHostResponse_AuthenticationMethodPersonalAccessToken)(nil), // 58: gitpod.v1.CheckAuthenticationForHostResponse.AuthenticationMethodPersonalAccessToken
-	(RunnerKind)(0),               // 59: gitpod.v1.RunnerKind
-	(RunnerProvider)(0),           // 60: gitpod.v1.RunnerProvider
-	(*PaginationRequest)(nil),     // 61: gitpod.v1.PaginationRequest
-	(*PaginationResponse)(nil),    // 62: gitpod.v1.PaginationResponse
-	(*PullRequest)(nil),           // 63: gitpod.v1.PullRequest
-	(*timestamppb.Timestamp)(nil), // 64: google.protobuf.Timestamp
-	(*Subject)(nil),               // 65: gitpod.v1.Subject
-	(*FieldValue)(nil),            // 66: gitpod.v1.FieldValue
-	(*Gateway)(nil),               // 67: gitpod.v1.Gateway
-	(*durationpb.Duration)(nil),   // 68: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(*Subject)(nil),               // 60: gitpod.v1.Subject
+	(RunnerKind)(0),               // 61: gitpod.v1.RunnerKind
+	(RunnerProvider)(0),           // 62: gitpod.v1.RunnerProvider
+	(*FieldValue)(nil),            // 63: gitpod.v1.FieldValue
+	(*Gateway)(nil),               // 64: gitpod.v1.Gateway
+	(*durationpb.Duration)(nil),   // 65: google.protobuf.Duration
+	(*PaginationRequest)(nil),     // 66: gitpod.v1.PaginationRequest
+	(*PaginationResponse)(nil),    // 67: gitpod.v1.PaginationResponse
+	(*PullRequest)(nil),           // 68: gitpod.v1.PullRequest
 }
 var file_gitpod_v1_runner_proto_depIdxs = []int32{
-	59, // 0: gitpod.v1.CreateRunnerRequest.kind:type_name -> gitpod.v1.RunnerKind
-	41, // 1: gitpod.v1.CreateRunnerRequest.spec:type_name -> gitpod.v1.RunnerSpec
-	60, // 2: gitpod.v1.CreateRunnerRequest.provider:type_name -> gitpod.v1.RunnerProvider
-	40, // 3: gitpod.v1.CreateRunnerResponse.runner:type_name -> gitpod.v1.Runner
-	40, // 4: gitpod.v1.GetRunnerResponse.runner:type_name -> gitpod.v1.Runner
-	61, // 5: gitpod.v1.ListRunnersRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	48, // 6: gitpod.v1.ListRunnersRequest.filter:type_name -> gitpod.v1.ListRunnersRequest.Filter
-	62, // 7: gitpod.v1.ListRunnersResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	40, // 8: gitpod.v1.ListRunnersResponse.runners:type_name -> gitpod.v1.Runner
-	51, // 9: gitpod.v1.UpdateRunnerRequest.spec:type_name -> gitpod.v1.UpdateRunnerRequest.Spec
-	52, // 10: gitpod.v1.ParseContextURLResponse.git:type_name -> gitpod.v1.ParseContextURLResponse.GitContext
-	53, // 11: gitpod.v1.ParseContextURLResponse.pr:type_name -> gitpod.v1.ParseContextURLResponse.PullRequest
-	54, // 12: gitpod.v1.ParseContextURLResponse.issue:type_name -> gitpod.v1.ParseContextURLResponse.Issue
-	63, // 13: gitpod.v1.ParseContextURLResponse.pull_request:type_name -> gitpod.v1.PullRequest
-	61, // 14: gitpod.v1.SearchRepositoriesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	1,  // 15: gitpod.v1.SearchRepositoriesRequest.search_mode:type_name -> gitpod.v1.SearchMode
-	55, // 16: gitpod.v1.SearchRepositoriesResponse.repositories:type_name -> gitpod.v1.SearchRepositoriesResponse.Repository
-	62, // 17: gitpod.v1.SearchRepositoriesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	61, // 18: gitpod.v1.ListSCMOrganizationsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	56, // 19: gitpod.v1.ListSCMOrganizationsResponse.organizations:type_name -> gitpod.v1.ListSCMOrganizationsResponse.SCMOrganization
-	62, // 20: gitpod.v1.ListSCMOrganizationsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	57, // 21: gitpod.v1.CheckAuthenticationForHostResponse.supports_oauth2:type_name -> gitpod.v1.CheckAuthenticationForHostResponse.AuthenticationMethodOAuth2
-	58, // 22: gitpod.v1.CheckAuthenticationForHostResponse.supports_pat:type_name -> gitpod.v1.CheckAuthenticationForHostResponse.AuthenticationMethodPersonalAccessToken
-	61, // 23: gitpod.v1.ListRunnerPoliciesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	62, // 24: gitpod.v1.ListRunnerPoliciesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	47, // 25: gitpod.v1.ListRunnerPoliciesResponse.policies:type_name -> gitpod.v1.RunnerPolicy
-	6,  // 26: gitpod.v1.CreateRunnerPolicyRequest.role:type_name -> gitpod.v1.RunnerRole
-	47, // 27: gitpod.v1.CreateRunnerPolicyResponse.policy:type_name -> gitpod.v1.RunnerPolicy
-	6,  // 28: gitpod.v1.UpdateRunnerPolicyRequest.role:type_name -> gitpod.v1.RunnerRole
-	47, // 29: gitpod.v1.UpdateRunnerPolicyResponse.policy:type_name -> gitpod.v1.RunnerPolicy
-	64, // 30: gitpod.v1.Runner.created_at:type_name -> google.protobuf.Timestamp
-	64, // 31: gitpod.v1.Runner.updated_at:type_name -> google.protobuf.Timestamp
-	41, // 32: gitpod.v1.Runner.spec:type_name -> gitpod.v1.RunnerSpec
-	45, // 33: gitpod.v1.Runner.status:type_name -> gitpod.v1.RunnerStatus
-	65, // 34: gitpod.v1.Runner.creator:type_name -> gitpod.v1.Subject
-	59, // 35: gitpod.v1.Runner.kind:type_name -> gitpod.v1.RunnerKind
-	60, // 36: gitpod.v1.Runner.provider:type_name -> gitpod.v1.RunnerProvider
-	4,  // 37: gitpod.v1.RunnerSpec.desired_phase:type_name -> gitpod.v1.RunnerPhase
-	42, // 38: gitpod.v1.RunnerSpec.configuration:type_name -> gitpod.v1.RunnerConfiguration
-	2,  // 39: gitpod.v1.RunnerSpec.variant:type_name -> gitpod.v1.RunnerVariant
-	3,  // 40: gitpod.v1.RunnerConfiguration.release_channel:type_name -> gitpod.v1.RunnerReleaseChannel
-	44, // 41: gitpod.v1.RunnerConfiguration.metrics:type_name -> gitpod.v1.MetricsConfiguration
-	0,  // 42: gitpod.v1.RunnerConfiguration.log_level:type_name -> gitpod.v1.LogLevel
-	43, // 43: gitpod.v1.RunnerConfiguration.update_window:type_name -> gitpod.v1.UpdateWindow
-	64, // 44: gitpod.v1.RunnerStatus.updated_at:type_name -> google.protobuf.Timestamp
-	4,  // 45: gitpod.v1.RunnerStatus.phase:type_name -> gitpod.v1.RunnerPhase
-	66, // 46: gitpod.v1.RunnerStatus.additional_info:type_name -> gitpod.v1.FieldValue
-	5,  // 47: gitpod.v1.RunnerStatus.capabilities:type_name -> gitpod.v1.RunnerCapability
-	46, // 48: gitpod.v1.RunnerStatus.gateway_info:type_name -> gitpod.v1.GatewayInfo
-	67, // 49: gitpod.v1.GatewayInfo.gateway:type_name -> gitpod.v1.Gateway
-	68, // 50: gitpod.v1.GatewayInfo.latency:type_name -> google.protobuf.Duration
-	6,  // 51: gitpod.v1.RunnerPolicy.role:type_name -> gitpod.v1.RunnerRole
-	59, // 52: gitpod.v1.ListRunnersRequest.Filter.kinds:type_name -> gitpod.v1.RunnerKind
-	60, // 53: gitpod.v1.ListRunnersRequest.Filter.providers:type_name -> gitpod.v1.RunnerProvider
-	3,  // 54: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.release_channel:type_name -> gitpod.v1.RunnerReleaseChannel
-	50, // 55: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.metrics:type_name -> gitpod.v1.UpdateRunnerRequest.MetricsConfiguration
-	0,  // 56: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.log_level:type_name -> gitpod.v1.LogLevel
-	43, // 57: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.update_window:type_name -> gitpod.v1.UpdateWindow
-	49, // 58: gitpod.v1.UpdateRunnerRequest.Spec.configuration:type_name -> gitpod.v1.UpdateRunnerRequest.RunnerConfiguration
-	4,  // 59: gitpod.v1.UpdateRunnerRequest.Spec.desired_phase:type_name -> gitpod.v1.RunnerPhase
-	7,  // 60: gitpod.v1.RunnerService.CreateRunner:input_type -> gitpod.v1.CreateRunnerRequest
-	9,  // 61: gitpod.v1.RunnerService.GetRunner:input_type -> gitpod.v1.GetRunnerRequest
-	11, // 62: gitpod.v1.RunnerService.ListRunners:input_type -> gitpod.v1.ListRunnersRequest
-	13, // 63: gitpod.v1.RunnerService.UpdateRunner:input_type -> gitpod.v1.UpdateRunnerRequest
-	15, // 64: gitpod.v1.RunnerService.DeleteRunner:input_type -> gitpod.v1.DeleteRunnerRequest
-	17, // 65: gitpod.v1.RunnerService.CreateRunnerToken:input_type -> gitpod.v1.CreateRunnerTokenRequest
-	19, // 66: gitpod.v1.RunnerService.CreateRunnerLogsToken:input_type -> gitpod.v1.CreateRunnerLogsTokenRequest
-	21, // 67: gitpod.v1.RunnerService.ParseContextURL:input_type -> gitpod.v1.ParseContextURLRequest
-	24, // 68: gitpod.v1.RunnerService.SearchRepositories:input_type -> gitpod.v1.SearchRepositoriesRequest
-	26, // 69: gitpod.v1.RunnerService.ListSCMOrganizations:input_type -> gitpod.v1.ListSCMOrganizationsRequest
-	28, // 70: gitpod.v1.RunnerService.CheckAuthenticationForHost:input_type -> gitpod.v1.CheckAuthenticationForHostRequest
-	30, // 71: gitpod.v1.RunnerService.CheckRepositoryAccess:input_type -> gitpod.v1.CheckRepositoryAccessRequest
-	32, // 72: gitpod.v1.RunnerService.ListRunnerPolicies:input_type -> gitpod.v1.ListRunnerPoliciesRequest
-	34, // 73: gitpod.v1.RunnerService.CreateRunnerPolicy:input_type -> gitpod.v1.CreateRunnerPolicyRequest
-	36, // 74: gitpod.v1.RunnerService.UpdateRunnerPolicy:input_type -> gitpod.v1.UpdateRunnerPolicyRequest
-	38, // 75: gitpod.v1.RunnerService.DeleteRunnerPolicy:input_type -> gitpod.v1.DeleteRunnerPolicyRequest
-	8,  // 76: gitpod.v1.RunnerService.CreateRunner:output_type -> gitpod.v1.CreateRunnerResponse
-	10, // 77: gitpod.v1.RunnerService.GetRunner:output_type -> gitpod.v1.GetRunnerResponse
-	12, // 78: gitpod.v1.RunnerService.ListRunners:output_type -> gitpod.v1.ListRunnersResponse
-	14, // 79: gitpod.v1.RunnerService.UpdateRunner:output_type -> gitpod.v1.UpdateRunnerResponse
-	16, // 80: gitpod.v1.RunnerService.DeleteRunner:output_type -> gitpod.v1.DeleteRunnerResponse
-	18, // 81: gitpod.v1.RunnerService.CreateRunnerToken:output_type -> gitpod.v1.CreateRunnerTokenResponse
-	20, // 82: gitpod.v1.RunnerService.CreateRunnerLogsToken:output_type -> gitpod.v1.CreateRunnerLogsTokenResponse
-	22, // 83: gitpod.v1.RunnerService.ParseContextURL:output_type -> gitpod.v1.ParseContextURLResponse
-	25, // 84: gitpod.v1.RunnerService.SearchRepositories:output_type -> gitpod.v1.SearchRepositoriesResponse
-	27, // 85: gitpod.v1.RunnerService.ListSCMOrganizations:output_type -> gitpod.v1.ListSCMOrganizationsResponse
-	29, // 86: gitpod.v1.RunnerService.CheckAuthenticationForHost:output_type -> gitpod.v1.CheckAuthenticationForHostResponse
-	31, // 87: gitpod.v1.RunnerService.CheckRepositoryAccess:output_type -> gitpod.v1.CheckRepositoryAccessResponse
-	33, // 88: gitpod.v1.RunnerService.ListRunnerPolicies:output_type -> gitpod.v1.ListRunnerPoliciesResponse
-	35, // 89: gitpod.v1.RunnerService.CreateRunnerPolicy:output_type -> gitpod.v1.CreateRunnerPolicyResponse
-	37, // 90: gitpod.v1.RunnerService.UpdateRunnerPolicy:output_type -> gitpod.v1.UpdateRunnerPolicyResponse
-	39, // 91: gitpod.v1.RunnerService.DeleteRunnerPolicy:output_type -> gitpod.v1.DeleteRunnerPolicyResponse
+	59, // 0: gitpod.v1.Runner.created_at:type_name -> google.protobuf.Timestamp
+	59, // 1: gitpod.v1.Runner.updated_at:type_name -> google.protobuf.Timestamp
+	8,  // 2: gitpod.v1.Runner.spec:type_name -> gitpod.v1.RunnerSpec
+	12, // 3: gitpod.v1.Runner.status:type_name -> gitpod.v1.RunnerStatus
+	60, // 4: gitpod.v1.Runner.creator:type_name -> gitpod.v1.Subject
+	61, // 5: gitpod.v1.Runner.kind:type_name -> gitpod.v1.RunnerKind
+	62, // 6: gitpod.v1.Runner.provider:type_name -> gitpod.v1.RunnerProvider
+	0,  // 7: gitpod.v1.RunnerSpec.desired_phase:type_name -> gitpod.v1.RunnerPhase
+	9,  // 8: gitpod.v1.RunnerSpec.configuration:type_name -> gitpod.v1.RunnerConfiguration
+	3,  // 9: gitpod.v1.RunnerSpec.variant:type_name -> gitpod.v1.RunnerVariant
+	2,  // 10: gitpod.v1.RunnerConfiguration.release_channel:type_name -> gitpod.v1.RunnerReleaseChannel
+	11, // 11: gitpod.v1.RunnerConfiguration.metrics:type_name -> gitpod.v1.MetricsConfiguration
+	4,  // 12: gitpod.v1.RunnerConfiguration.log_level:type_name -> gitpod.v1.LogLevel
+	10, // 13: gitpod.v1.RunnerConfiguration.update_window:type_name -> gitpod.v1.UpdateWindow
+	59, // 14: gitpod.v1.RunnerStatus.updated_at:type_name -> google.protobuf.Timestamp
+	0,  // 15: gitpod.v1.RunnerStatus.phase:type_name -> gitpod.v1.RunnerPhase
+	63, // 16: gitpod.v1.RunnerStatus.additional_info:type_name -> gitpod.v1.FieldValue
+	1,  // 17: gitpod.v1.RunnerStatus.capabilities:type_name -> gitpod.v1.RunnerCapability
+	13, // 18: gitpod.v1.RunnerStatus.gateway_info:type_name -> gitpod.v1.GatewayInfo
+	64, // 19: gitpod.v1.GatewayInfo.gateway:type_name -> gitpod.v1.Gateway
+	65, // 20: gitpod.v1.GatewayInfo.latency:type_name -> google.protobuf.Duration
+	61, // 21: gitpod.v1.CreateRunnerRequest.kind:type_name -> gitpod.v1.RunnerKind
+	8,  // 22: gitpod.v1.CreateRunnerRequest.spec:type_name -> gitpod.v1.RunnerSpec
+	62, // 23: gitpod.v1.CreateRunnerRequest.provider:type_name -> gitpod.v1.RunnerProvider
+	7,  // 24: gitpod.v1.CreateRunnerResponse.runner:type_name -> gitpod.v1.Runner
+	7,  // 25: gitpod.v1.GetRunnerResponse.runner:type_name -> gitpod.v1.Runner
+	66, // 26: gitpod.v1.ListRunnersRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	48, // 27: gitpod.v1.ListRunnersRequest.filter:type_name -> gitpod.v1.ListRunnersRequest.Filter
+	67, // 28: gitpod.v1.ListRunnersResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	7,  // 29: gitpod.v1.ListRunnersResponse.runners:type_name -> gitpod.v1.Runner
+	49, // 30: gitpod.v1.UpdateRunnerRequest.spec:type_name -> gitpod.v1.UpdateRunnerRequest.Spec
+	52, // 31: gitpod.v1.ParseContextURLResponse.git:type_name -> gitpod.v1.ParseContextURLResponse.GitContext
+	53, // 32: gitpod.v1.ParseContextURLResponse.pr:type_name -> gitpod.v1.ParseContextURLResponse.PullRequest
+	54, // 33: gitpod.v1.ParseContextURLResponse.issue:type_name -> gitpod.v1.ParseContextURLResponse.Issue
+	68, // 34: gitpod.v1.ParseContextURLResponse.pull_request:type_name -> gitpod.v1.PullRequest
+	66, // 35: gitpod.v1.SearchRepositoriesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	5,  // 36: gitpod.v1.SearchRepositoriesRequest.search_mode:type_name -> gitpod.v1.SearchMode
+	55, // 37: gitpod.v1.SearchRepositoriesResponse.repositories:type_name -> gitpod.v1.SearchRepositoriesResponse.Repository
+	67, // 38: gitpod.v1.SearchRepositoriesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	66, // 39: gitpod.v1.ListSCMOrganizationsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	56, // 40: gitpod.v1.ListSCMOrganizationsResponse.organizations:type_name -> gitpod.v1.ListSCMOrganizationsResponse.SCMOrganization
+	67, // 41: gitpod.v1.ListSCMOrganizationsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	57, // 42: gitpod.v1.CheckAuthenticationForHostResponse.supports_oauth2:type_name -> gitpod.v1.CheckAuthenticationForHostResponse.AuthenticationMethodOAuth2
+	58, // 43: gitpod.v1.CheckAuthenticationForHostResponse.supports_pat:type_name -> gitpod.v1.CheckAuthenticationForHostResponse.AuthenticationMethodPersonalAccessToken
+	6,  // 44: gitpod.v1.RunnerPolicy.role:type_name -> gitpod.v1.RunnerRole
+	66, // 45: gitpod.v1.ListRunnerPoliciesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	67, // 46: gitpod.v1.ListRunnerPoliciesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	39, // 47: gitpod.v1.ListRunnerPoliciesResponse.policies:type_name -> gitpod.v1.RunnerPolicy
+	6,  // 48: gitpod.v1.CreateRunnerPolicyRequest.role:type_name -> gitpod.v1.RunnerRole
+	39, // 49: gitpod.v1.CreateRunnerPolicyResponse.policy:type_name -> gitpod.v1.RunnerPolicy
+	6,  // 50: gitpod.v1.UpdateRunnerPolicyRequest.role:type_name -> gitpod.v1.RunnerRole
+	39, // 51: gitpod.v1.UpdateRunnerPolicyResponse.policy:type_name -> gitpod.v1.RunnerPolicy
+	61, // 52: gitpod.v1.ListRunnersRequest.Filter.kinds:type_name -> gitpod.v1.RunnerKind
+	62, // 53: gitpod.v1.ListRunnersRequest.Filter.providers:type_name -> gitpod.v1.RunnerProvider
+	50, // 54: gitpod.v1.UpdateRunnerRequest.Spec.configuration:type_name -> gitpod.v1.UpdateRunnerRequest.RunnerConfiguration
+	0,  // 55: gitpod.v1.UpdateRunnerRequest.Spec.desired_phase:type_name -> gitpod.v1.RunnerPhase
+	2,  // 56: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.release_channel:type_name -> gitpod.v1.RunnerReleaseChannel
+	51, // 57: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.metrics:type_name -> gitpod.v1.UpdateRunnerRequest.MetricsConfiguration
+	4,  // 58: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.log_level:type_name -> gitpod.v1.LogLevel
+	10, // 59: gitpod.v1.UpdateRunnerRequest.RunnerConfiguration.update_window:type_name -> gitpod.v1.UpdateWindow
+	14, // 60: gitpod.v1.RunnerService.CreateRunner:input_type -> gitpod.v1.CreateRunnerRequest
+	16, // 61: gitpod.v1.RunnerService.GetRunner:input_type -> gitpod.v1.GetRunnerRequest
+	18, // 62: gitpod.v1.RunnerService.ListRunners:input_type -> gitpod.v1.ListRunnersRequest
+	20, // 63: gitpod.v1.RunnerService.UpdateRunner:input_type -> gitpod.v1.UpdateRunnerRequest
+	22, // 64: gitpod.v1.RunnerService.DeleteRunner:input_type -> gitpod.v1.DeleteRunnerRequest
+	24, // 65: gitpod.v1.RunnerService.CreateRunnerToken:input_type -> gitpod.v1.CreateRunnerTokenRequest
+	26, // 66: gitpod.v1.RunnerService.CreateRunnerLogsToken:input_type -> gitpod.v1.CreateRunnerLogsTokenRequest
+	28, // 67: gitpod.v1.RunnerService.ParseContextURL:input_type -> gitpod.v1.ParseContextURLRequest
+	31, // 68: gitpod.v1.RunnerService.SearchRepositories:input_type -> gitpod.v1.SearchRepositoriesRequest
+	33, // 69: gitpod.v1.RunnerService.ListSCMOrganizations:input_type -> gitpod.v1.ListSCMOrganizationsRequest
+	35, // 70: gitpod.v1.RunnerService.CheckAuthenticationForHost:input_type -> gitpod.v1.CheckAuthenticationForHostRequest
+	37, // 71: gitpod.v1.RunnerService.CheckRepositoryAccess:input_type -> gitpod.v1.CheckRepositoryAccessRequest
+	40, // 72: gitpod.v1.RunnerService.ListRunnerPolicies:input_type -> gitpod.v1.ListRunnerPoliciesRequest
+	42, // 73: gitpod.v1.RunnerService.CreateRunnerPolicy:input_type -> gitpod.v1.CreateRunnerPolicyRequest
+	44, // 74: gitpod.v1.RunnerService.UpdateRunnerPolicy:input_type -> gitpod.v1.UpdateRunnerPolicyRequest
+	46, // 75: gitpod.v1.RunnerService.DeleteRunnerPolicy:input_type -> gitpod.v1.DeleteRunnerPolicyRequest
+	15, // 76: gitpod.v1.RunnerService.CreateRunner:output_type -> gitpod.v1.CreateRunnerResponse
+	17, // 77: gitpod.v1.RunnerService.GetRunner:output_type -> gitpod.v1.GetRunnerResponse
+	19, // 78: gitpod.v1.RunnerService.ListRunners:output_type -> gitpod.v1.ListRunnersResponse
+	21, // 79: gitpod.v1.RunnerService.UpdateRunner:output_type -> gitpod.v1.UpdateRunnerResponse
+	23, // 80: gitpod.v1.RunnerService.DeleteRunner:output_type -> gitpod.v1.DeleteRunnerResponse
+	25, // 81: gitpod.v1.RunnerService.CreateRunnerToken:output_type -> gitpod.v1.CreateRunnerTokenResponse
+	27, // 82: gitpod.v1.RunnerService.CreateRunnerLogsToken:output_type -> gitpod.v1.CreateRunnerLogsTokenResponse
+	29, // 83: gitpod.v1.RunnerService.ParseContextURL:output_type -> gitpod.v1.ParseContextURLResponse
+	32, // 84: gitpod.v1.RunnerService.SearchRepositories:output_type -> gitpod.v1.SearchRepositoriesResponse
+	34, // 85: gitpod.v1.RunnerService.ListSCMOrganizations:output_type -> gitpod.v1.ListSCMOrganizationsResponse
+	36, // 86: gitpod.v1.RunnerService.CheckAuthenticationForHost:output_type -> gitpod.v1.CheckAuthenticationForHostResponse
+	38, // 87: gitpod.v1.RunnerService.CheckRepositoryAccess:output_type -> gitpod.v1.CheckRepositoryAccessResponse
+	41, // 88: gitpod.v1.RunnerService.ListRunnerPolicies:output_type -> gitpod.v1.ListRunnerPoliciesResponse
+	43, // 89: gitpod.v1.RunnerService.CreateRunnerPolicy:output_type -> gitpod.v1.CreateRunnerPolicyResponse
+	45, // 90: gitpod.v1.RunnerService.UpdateRunnerPolicy:output_type -> gitpod.v1.UpdateRunnerPolicyResponse
+	47, // 91: gitpod.v1.RunnerService.DeleteRunnerPolicy:output_type -> gitpod.v1.DeleteRunnerPolicyResponse
 	76, // [76:92] is the sub-list for method output_type
 	60, // [60:76] is the sub-list for method input_type
 	60, // [60:60] is the sub-list for extension type_name
@@ -4229,8 +4580,8 @@ func file_gitpod_v1_runner_proto_init() {
 	file_gitpod_v1_identity_proto_init()
 	file_gitpod_v1_pagination_proto_init()
 	file_gitpod_v1_runner_configuration_proto_init()
-	file_gitpod_v1_runner_proto_msgTypes[6].OneofWrappers = []any{}
-	file_gitpod_v1_runner_proto_msgTypes[36].OneofWrappers = []any{}
+	file_gitpod_v1_runner_proto_msgTypes[3].OneofWrappers = []any{}
+	file_gitpod_v1_runner_proto_msgTypes[13].OneofWrappers = []any{}
 	file_gitpod_v1_runner_proto_msgTypes[42].OneofWrappers = []any{}
 	file_gitpod_v1_runner_proto_msgTypes[43].OneofWrappers = []any{}
 	file_gitpod_v1_runner_proto_msgTypes[44].OneofWrappers = []any{}

@@ -4,6 +4,15 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/runner_configuration.proto
 
+// What belongs to a runner: credentials for source code hosts, integrations
+// with those hosts, environment classes, language model integrations, and the
+// schema that says which settings the runner understands.
+//
+// Secrets here are sealed to the runner's public key as they arrive; only the
+// runner can open them. A runner that has never connected has no key yet: a
+// call that brings a secret for it answers failed_precondition with the words
+// "runner does not have a public key", which clients look for.
+
 package gitpodv1
 
 import (
@@ -23,61 +32,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type HostAuthenticationTokenSource int32
-
-const (
-	HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED HostAuthenticationTokenSource = 0
-	HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH       HostAuthenticationTokenSource = 1
-	HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_PAT         HostAuthenticationTokenSource = 2
-)
-
-// Enum value maps for HostAuthenticationTokenSource.
-var (
-	HostAuthenticationTokenSource_name = map[int32]string{
-		0: "HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED",
-		1: "HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH",
-		2: "HOST_AUTHENTICATION_TOKEN_SOURCE_PAT",
-	}
-	HostAuthenticationTokenSource_value = map[string]int32{
-		"HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED": 0,
-		"HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH":       1,
-		"HOST_AUTHENTICATION_TOKEN_SOURCE_PAT":         2,
-	}
-)
-
-func (x HostAuthenticationTokenSource) Enum() *HostAuthenticationTokenSource {
-	p := new(HostAuthenticationTokenSource)
-	*p = x
-	return p
-}
-
-func (x HostAuthenticationTokenSource) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (HostAuthenticationTokenSource) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_configuration_proto_enumTypes[0].Descriptor()
-}
-
-func (HostAuthenticationTokenSource) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_configuration_proto_enumTypes[0]
-}
-
-func (x HostAuthenticationTokenSource) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use HostAuthenticationTokenSource.Descriptor instead.
-func (HostAuthenticationTokenSource) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{0}
-}
-
+// RunnerKind is a broad class of runners. It follows from the provider.
 type RunnerKind int32
 
 const (
-	RunnerKind_RUNNER_KIND_UNSPECIFIED         RunnerKind = 0
-	RunnerKind_RUNNER_KIND_LOCAL               RunnerKind = 1
-	RunnerKind_RUNNER_KIND_REMOTE              RunnerKind = 2
+	// Not set.
+	RunnerKind_RUNNER_KIND_UNSPECIFIED RunnerKind = 0
+	// Runs on somebody's own computer.
+	RunnerKind_RUNNER_KIND_LOCAL RunnerKind = 1
+	// Runs on a server or in a cloud.
+	RunnerKind_RUNNER_KIND_REMOTE RunnerKind = 2
+	// Stands for the settings that the local runners of an organization share.
+	// There is one in each organization; it is neither created nor deleted by
+	// callers.
 	RunnerKind_RUNNER_KIND_LOCAL_CONFIGURATION RunnerKind = 3
 )
 
@@ -108,11 +75,11 @@ func (x RunnerKind) String() string {
 }
 
 func (RunnerKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_configuration_proto_enumTypes[1].Descriptor()
+	return file_gitpod_v1_runner_configuration_proto_enumTypes[0].Descriptor()
 }
 
 func (RunnerKind) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_configuration_proto_enumTypes[1]
+	return &file_gitpod_v1_runner_configuration_proto_enumTypes[0]
 }
 
 func (x RunnerKind) Number() protoreflect.EnumNumber {
@@ -121,19 +88,27 @@ func (x RunnerKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunnerKind.Descriptor instead.
 func (RunnerKind) EnumDescriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{1}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{0}
 }
 
+// RunnerProvider is what a runner runs on.
 type RunnerProvider int32
 
 const (
+	// Not set.
 	RunnerProvider_RUNNER_PROVIDER_UNSPECIFIED RunnerProvider = 0
-	RunnerProvider_RUNNER_PROVIDER_AWS_EC2     RunnerProvider = 1
-	RunnerProvider_RUNNER_PROVIDER_LINUX_HOST  RunnerProvider = 2
+	// Amazon EC2; RUNNER_KIND_REMOTE.
+	RunnerProvider_RUNNER_PROVIDER_AWS_EC2 RunnerProvider = 1
+	// A Linux computer; RUNNER_KIND_LOCAL.
+	RunnerProvider_RUNNER_PROVIDER_LINUX_HOST RunnerProvider = 2
+	// A Mac; RUNNER_KIND_LOCAL.
 	RunnerProvider_RUNNER_PROVIDER_DESKTOP_MAC RunnerProvider = 3
-	RunnerProvider_RUNNER_PROVIDER_MANAGED     RunnerProvider = 4
-	RunnerProvider_RUNNER_PROVIDER_GCP         RunnerProvider = 5
-	RunnerProvider_RUNNER_PROVIDER_DEV_AGENT   RunnerProvider = 6
+	// Operated by a runner manager; RUNNER_KIND_REMOTE.
+	RunnerProvider_RUNNER_PROVIDER_MANAGED RunnerProvider = 4
+	// Google Cloud; RUNNER_KIND_REMOTE.
+	RunnerProvider_RUNNER_PROVIDER_GCP RunnerProvider = 5
+	// An agent for development; RUNNER_KIND_REMOTE.
+	RunnerProvider_RUNNER_PROVIDER_DEV_AGENT RunnerProvider = 6
 )
 
 // Enum value maps for RunnerProvider.
@@ -169,11 +144,11 @@ func (x RunnerProvider) String() string {
 }
 
 func (RunnerProvider) Descriptor() protoreflect.EnumDescriptor {
-	return file_gitpod_v1_runner_configuration_proto_enumTypes[2].Descriptor()
+	return file_gitpod_v1_runner_configuration_proto_enumTypes[1].Descriptor()
 }
 
 func (RunnerProvider) Type() protoreflect.EnumType {
-	return &file_gitpod_v1_runner_configuration_proto_enumTypes[2]
+	return &file_gitpod_v1_runner_configuration_proto_enumTypes[1]
 }
 
 func (x RunnerProvider) Number() protoreflect.EnumNumber {
@@ -182,14 +157,72 @@ func (x RunnerProvider) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunnerProvider.Descriptor instead.
 func (RunnerProvider) EnumDescriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{1}
+}
+
+// HostAuthenticationTokenSource is how a credential was obtained.
+type HostAuthenticationTokenSource int32
+
+const (
+	// Not set.
+	HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED HostAuthenticationTokenSource = 0
+	// By signing in with OAuth 2.
+	HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH HostAuthenticationTokenSource = 1
+	// A personal access token, made on the host.
+	HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_PAT HostAuthenticationTokenSource = 2
+)
+
+// Enum value maps for HostAuthenticationTokenSource.
+var (
+	HostAuthenticationTokenSource_name = map[int32]string{
+		0: "HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED",
+		1: "HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH",
+		2: "HOST_AUTHENTICATION_TOKEN_SOURCE_PAT",
+	}
+	HostAuthenticationTokenSource_value = map[string]int32{
+		"HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED": 0,
+		"HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH":       1,
+		"HOST_AUTHENTICATION_TOKEN_SOURCE_PAT":         2,
+	}
+)
+
+func (x HostAuthenticationTokenSource) Enum() *HostAuthenticationTokenSource {
+	p := new(HostAuthenticationTokenSource)
+	*p = x
+	return p
+}
+
+func (x HostAuthenticationTokenSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HostAuthenticationTokenSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_gitpod_v1_runner_configuration_proto_enumTypes[2].Descriptor()
+}
+
+func (HostAuthenticationTokenSource) Type() protoreflect.EnumType {
+	return &file_gitpod_v1_runner_configuration_proto_enumTypes[2]
+}
+
+func (x HostAuthenticationTokenSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HostAuthenticationTokenSource.Descriptor instead.
+func (HostAuthenticationTokenSource) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{2}
 }
 
+// LLMIntegrationRequestHeaderType is how the value of a header is read.
 type LLMIntegrationRequestHeaderType int32
 
 const (
-	LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_UNSPECIFIED    LLMIntegrationRequestHeaderType = 0
-	LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL        LLMIntegrationRequestHeaderType = 1
+	// Not set.
+	LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_UNSPECIFIED LLMIntegrationRequestHeaderType = 0
+	// Sent as it is.
+	LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL LLMIntegrationRequestHeaderType = 1
+	// A CEL expression, evaluated for every request. The runner needs
+	// RUNNER_CAPABILITY_DYNAMIC_LLM_REQUEST_HEADERS.
 	LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_CEL_EXPRESSION LLMIntegrationRequestHeaderType = 2
 )
 
@@ -234,12 +267,16 @@ func (LLMIntegrationRequestHeaderType) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{3}
 }
 
+// LLMProvider is a vendor of language models.
 type LLMProvider int32
 
 const (
+	// Not set.
 	LLMProvider_LLM_PROVIDER_UNSPECIFIED LLMProvider = 0
-	LLMProvider_LLM_PROVIDER_ANTHROPIC   LLMProvider = 1
-	LLMProvider_LLM_PROVIDER_OPENAI      LLMProvider = 2
+	// Anthropic.
+	LLMProvider_LLM_PROVIDER_ANTHROPIC LLMProvider = 1
+	// OpenAI.
+	LLMProvider_LLM_PROVIDER_OPENAI LLMProvider = 2
 )
 
 // Enum value maps for LLMProvider.
@@ -283,26 +320,164 @@ func (LLMProvider) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{4}
 }
 
-type CreateHostAuthenticationTokenRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+// HostAuthenticationToken is a credential of one principal for one source code
+// host on one runner, without the secret. There is at most one for each runner,
+// host and subject.
+type HostAuthenticationToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the credential.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The runner that uses it.
+	RunnerId string `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The id in subject, filled for old clients.
+	//
 	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-	UserId        string                        `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Host          string                        `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Token         string                        `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
-	Source        HostAuthenticationTokenSource `protobuf:"varint,5,opt,name=source,proto3,enum=gitpod.v1.HostAuthenticationTokenSource" json:"source,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp        `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	RefreshToken  string                        `protobuf:"bytes,7,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
-	IntegrationId string                        `protobuf:"bytes,8,opt,name=integration_id,json=integrationId,proto3" json:"integration_id,omitempty"`
-	Scopes        []string                      `protobuf:"bytes,9,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	Subject       *Subject                      `protobuf:"bytes,10,opt,name=subject,proto3" json:"subject,omitempty"`
+	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The host, such as "github.com".
+	Host string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	// How the credential was obtained.
+	Source HostAuthenticationTokenSource `protobuf:"varint,5,opt,name=source,proto3,enum=gitpod.v1.HostAuthenticationTokenSource" json:"source,omitempty"`
+	// When the host stops accepting it; absent when that is not known or never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The integration that it belongs to; empty for none.
+	IntegrationId string `protobuf:"bytes,7,opt,name=integration_id,json=integrationId,proto3" json:"integration_id,omitempty"`
+	// The permissions that the credential carries.
+	Scopes []string `protobuf:"bytes,8,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Whose credential it is: a user or a service account.
+	Subject       *Subject `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostAuthenticationToken) Reset() {
+	*x = HostAuthenticationToken{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostAuthenticationToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostAuthenticationToken) ProtoMessage() {}
+
+func (x *HostAuthenticationToken) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostAuthenticationToken.ProtoReflect.Descriptor instead.
+func (*HostAuthenticationToken) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *HostAuthenticationToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *HostAuthenticationToken) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
+func (x *HostAuthenticationToken) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *HostAuthenticationToken) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *HostAuthenticationToken) GetSource() HostAuthenticationTokenSource {
+	if x != nil {
+		return x.Source
+	}
+	return HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED
+}
+
+func (x *HostAuthenticationToken) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *HostAuthenticationToken) GetIntegrationId() string {
+	if x != nil {
+		return x.IntegrationId
+	}
+	return ""
+}
+
+func (x *HostAuthenticationToken) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *HostAuthenticationToken) GetSubject() *Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+// CreateHostAuthenticationTokenRequest holds a credential.
+type CreateHostAuthenticationTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner that will use it.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// Whose credential it is. Use subject instead.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The host, such as "github.com"; must not be empty.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// The secret; must not be empty. Sealed on arrival.
+	Token string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	// How the credential was obtained.
+	Source HostAuthenticationTokenSource `protobuf:"varint,5,opt,name=source,proto3,enum=gitpod.v1.HostAuthenticationTokenSource" json:"source,omitempty"`
+	// When the host stops accepting it; absent when that is not known or never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The secret that renews token; empty for none. Sealed on arrival.
+	RefreshToken string `protobuf:"bytes,7,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	// The integration that it belongs to; empty for none.
+	IntegrationId string `protobuf:"bytes,8,opt,name=integration_id,json=integrationId,proto3" json:"integration_id,omitempty"`
+	// The permissions that it carries, at most 101.
+	Scopes []string `protobuf:"bytes,9,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Whose credential it is; absent for the caller.
+	//
+	// buf:lint:ignore PROTOVALIDATE no effect on a message, but part of the wire
+	// contract
+	Subject       *Subject `protobuf:"bytes,10,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateHostAuthenticationTokenRequest) Reset() {
 	*x = CreateHostAuthenticationTokenRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[0]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +489,7 @@ func (x *CreateHostAuthenticationTokenRequest) String() string {
 func (*CreateHostAuthenticationTokenRequest) ProtoMessage() {}
 
 func (x *CreateHostAuthenticationTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[0]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +502,7 @@ func (x *CreateHostAuthenticationTokenRequest) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use CreateHostAuthenticationTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateHostAuthenticationTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{0}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *CreateHostAuthenticationTokenRequest) GetRunnerId() string {
@@ -401,8 +576,10 @@ func (x *CreateHostAuthenticationTokenRequest) GetSubject() *Subject {
 	return nil
 }
 
+// CreateHostAuthenticationTokenResponse returns the stored credential.
 type CreateHostAuthenticationTokenResponse struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential, without its secrets.
 	Token         *HostAuthenticationToken `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,7 +587,7 @@ type CreateHostAuthenticationTokenResponse struct {
 
 func (x *CreateHostAuthenticationTokenResponse) Reset() {
 	*x = CreateHostAuthenticationTokenResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[1]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +599,7 @@ func (x *CreateHostAuthenticationTokenResponse) String() string {
 func (*CreateHostAuthenticationTokenResponse) ProtoMessage() {}
 
 func (x *CreateHostAuthenticationTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[1]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +612,7 @@ func (x *CreateHostAuthenticationTokenResponse) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use CreateHostAuthenticationTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateHostAuthenticationTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{1}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateHostAuthenticationTokenResponse) GetToken() *HostAuthenticationToken {
@@ -445,119 +622,11 @@ func (x *CreateHostAuthenticationTokenResponse) GetToken() *HostAuthenticationTo
 	return nil
 }
 
-type HostAuthenticationToken struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	RunnerId string                 `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-	UserId        string                        `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Host          string                        `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
-	Source        HostAuthenticationTokenSource `protobuf:"varint,5,opt,name=source,proto3,enum=gitpod.v1.HostAuthenticationTokenSource" json:"source,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp        `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	IntegrationId string                        `protobuf:"bytes,7,opt,name=integration_id,json=integrationId,proto3" json:"integration_id,omitempty"`
-	Scopes        []string                      `protobuf:"bytes,8,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	Subject       *Subject                      `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *HostAuthenticationToken) Reset() {
-	*x = HostAuthenticationToken{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *HostAuthenticationToken) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*HostAuthenticationToken) ProtoMessage() {}
-
-func (x *HostAuthenticationToken) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use HostAuthenticationToken.ProtoReflect.Descriptor instead.
-func (*HostAuthenticationToken) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *HostAuthenticationToken) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *HostAuthenticationToken) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-func (x *HostAuthenticationToken) GetUserId() string {
-	if x != nil {
-		return x.UserId
-	}
-	return ""
-}
-
-func (x *HostAuthenticationToken) GetHost() string {
-	if x != nil {
-		return x.Host
-	}
-	return ""
-}
-
-func (x *HostAuthenticationToken) GetSource() HostAuthenticationTokenSource {
-	if x != nil {
-		return x.Source
-	}
-	return HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED
-}
-
-func (x *HostAuthenticationToken) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
-	}
-	return nil
-}
-
-func (x *HostAuthenticationToken) GetIntegrationId() string {
-	if x != nil {
-		return x.IntegrationId
-	}
-	return ""
-}
-
-func (x *HostAuthenticationToken) GetScopes() []string {
-	if x != nil {
-		return x.Scopes
-	}
-	return nil
-}
-
-func (x *HostAuthenticationToken) GetSubject() *Subject {
-	if x != nil {
-		return x.Subject
-	}
-	return nil
-}
-
+// GetHostAuthenticationTokenRequest names a credential.
 type GetHostAuthenticationTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential to return.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,8 +668,10 @@ func (x *GetHostAuthenticationTokenRequest) GetId() string {
 	return ""
 }
 
+// GetHostAuthenticationTokenResponse returns a credential.
 type GetHostAuthenticationTokenResponse struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential, without its secrets.
 	Token         *HostAuthenticationToken `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -643,9 +714,12 @@ func (x *GetHostAuthenticationTokenResponse) GetToken() *HostAuthenticationToken
 	return nil
 }
 
+// ListHostAuthenticationTokensRequest selects credentials.
 type ListHostAuthenticationTokensRequest struct {
-	state         protoimpl.MessageState                      `protogen:"open.v1"`
-	Pagination    *PaginationRequest                          `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which credentials to return; absent means all.
 	Filter        *ListHostAuthenticationTokensRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -695,9 +769,12 @@ func (x *ListHostAuthenticationTokensRequest) GetFilter() *ListHostAuthenticatio
 	return nil
 }
 
+// ListHostAuthenticationTokensResponse is one page of credentials.
 type ListHostAuthenticationTokensResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Pagination    *PaginationResponse        `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The credentials, without their secrets.
 	Tokens        []*HostAuthenticationToken `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -747,13 +824,19 @@ func (x *ListHostAuthenticationTokensResponse) GetTokens() []*HostAuthentication
 	return nil
 }
 
+// UpdateHostAuthenticationTokenRequest says what to change.
 type UpdateHostAuthenticationTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Token         *string                `protobuf:"bytes,5,opt,name=token,proto3,oneof" json:"token,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	RefreshToken  *string                `protobuf:"bytes,7,opt,name=refresh_token,json=refreshToken,proto3,oneof" json:"refresh_token,omitempty"`
-	Scopes        []string               `protobuf:"bytes,8,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential to change.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The new secret, not empty. Absent leaves it unchanged.
+	Token *string `protobuf:"bytes,5,opt,name=token,proto3,oneof" json:"token,omitempty"`
+	// When the host stops accepting it. Absent leaves it unchanged.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	// The secret that renews token. Absent leaves it unchanged.
+	RefreshToken *string `protobuf:"bytes,7,opt,name=refresh_token,json=refreshToken,proto3,oneof" json:"refresh_token,omitempty"`
+	// The permissions that it carries. Empty leaves them unchanged.
+	Scopes        []string `protobuf:"bytes,8,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -823,6 +906,7 @@ func (x *UpdateHostAuthenticationTokenRequest) GetScopes() []string {
 	return nil
 }
 
+// UpdateHostAuthenticationTokenResponse is empty.
 type UpdateHostAuthenticationTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -859,9 +943,11 @@ func (*UpdateHostAuthenticationTokenResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{8}
 }
 
+// DeleteHostAuthenticationTokenRequest names a credential.
 type DeleteHostAuthenticationTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credential to delete.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -903,6 +989,7 @@ func (x *DeleteHostAuthenticationTokenRequest) GetId() string {
 	return ""
 }
 
+// DeleteHostAuthenticationTokenResponse is empty.
 type DeleteHostAuthenticationTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -939,10 +1026,13 @@ func (*DeleteHostAuthenticationTokenResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{10}
 }
 
+// FieldValue is one setting or fact.
 type FieldValue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value, always as text.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -991,10 +1081,13 @@ func (x *FieldValue) GetValue() string {
 	return ""
 }
 
+// FieldValueUpdate is a change to one setting.
 type FieldValueUpdate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         *string                `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the setting.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The new value; absent removes the setting.
+	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1043,9 +1136,11 @@ func (x *FieldValueUpdate) GetValue() string {
 	return ""
 }
 
+// GetRunnerConfigurationSchemaRequest names a runner.
 type GetRunnerConfigurationSchemaRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner whose schema is wanted.
+	RunnerId      string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1087,8 +1182,10 @@ func (x *GetRunnerConfigurationSchemaRequest) GetRunnerId() string {
 	return ""
 }
 
+// GetRunnerConfigurationSchemaResponse returns a schema.
 type GetRunnerConfigurationSchemaResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The schema; without content until the runner has connected.
 	Schema        *RunnerConfigurationSchema `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1131,23 +1228,274 @@ func (x *GetRunnerConfigurationSchemaResponse) GetSchema() *RunnerConfigurationS
 	return nil
 }
 
+// RunnerConfigurationSchema says which settings a runner understands, so that a
+// client can offer a form for them.
+type RunnerConfigurationSchema struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the state of the schema; another version may have other fields.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The settings of the runner itself.
+	RunnerConfig []*RunnerConfigurationSchema_Field `protobuf:"bytes,2,rep,name=runner_config,json=runnerConfig,proto3" json:"runner_config,omitempty"`
+	// The settings of its environment classes.
+	EnvironmentClasses []*RunnerConfigurationSchema_Field `protobuf:"bytes,3,rep,name=environment_classes,json=environmentClasses,proto3" json:"environment_classes,omitempty"`
+	// The kinds of source code host that it can talk to.
+	Scm           []*RunnerConfigurationSchema_SCMConfigSchema `protobuf:"bytes,4,rep,name=scm,proto3" json:"scm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunnerConfigurationSchema) Reset() {
+	*x = RunnerConfigurationSchema{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunnerConfigurationSchema) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunnerConfigurationSchema) ProtoMessage() {}
+
+func (x *RunnerConfigurationSchema) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunnerConfigurationSchema.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RunnerConfigurationSchema) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RunnerConfigurationSchema) GetRunnerConfig() []*RunnerConfigurationSchema_Field {
+	if x != nil {
+		return x.RunnerConfig
+	}
+	return nil
+}
+
+func (x *RunnerConfigurationSchema) GetEnvironmentClasses() []*RunnerConfigurationSchema_Field {
+	if x != nil {
+		return x.EnvironmentClasses
+	}
+	return nil
+}
+
+func (x *RunnerConfigurationSchema) GetScm() []*RunnerConfigurationSchema_SCMConfigSchema {
+	if x != nil {
+		return x.Scm
+	}
+	return nil
+}
+
+// SCMIntegration connects a runner to a source code host.
+type SCMIntegration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the integration.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The kind of host; one of the schema's.
+	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// The host, as it was given at creation.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// How to sign in with OAuth; absent when OAuth is not set up.
+	Oauth *SCMIntegrationOAuthConfig `protobuf:"bytes,4,opt,name=oauth,proto3,oneof" json:"oauth,omitempty"`
+	// People may sign in with personal access tokens.
+	Pat bool `protobuf:"varint,5,opt,name=pat,proto3" json:"pat,omitempty"`
+	// The runner that the integration belongs to.
+	RunnerId string `protobuf:"bytes,6,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The path under which an Azure DevOps Server runs, such as "/tfs". Absent
+	// for every other kind of host.
+	VirtualDirectory *string `protobuf:"bytes,7,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *SCMIntegration) Reset() {
+	*x = SCMIntegration{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SCMIntegration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SCMIntegration) ProtoMessage() {}
+
+func (x *SCMIntegration) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SCMIntegration.ProtoReflect.Descriptor instead.
+func (*SCMIntegration) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SCMIntegration) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SCMIntegration) GetScmId() string {
+	if x != nil {
+		return x.ScmId
+	}
+	return ""
+}
+
+func (x *SCMIntegration) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *SCMIntegration) GetOauth() *SCMIntegrationOAuthConfig {
+	if x != nil {
+		return x.Oauth
+	}
+	return nil
+}
+
+func (x *SCMIntegration) GetPat() bool {
+	if x != nil {
+		return x.Pat
+	}
+	return false
+}
+
+func (x *SCMIntegration) GetRunnerId() string {
+	if x != nil {
+		return x.RunnerId
+	}
+	return ""
+}
+
+func (x *SCMIntegration) GetVirtualDirectory() string {
+	if x != nil && x.VirtualDirectory != nil {
+		return *x.VirtualDirectory
+	}
+	return ""
+}
+
+// SCMIntegrationOAuthConfig is an OAuth application on a source code host.
+type SCMIntegrationOAuthConfig struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the application.
+	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The secret of the application, sealed to the runner's public key.
+	EncryptedClientSecret []byte `protobuf:"bytes,2,opt,name=encrypted_client_secret,json=encryptedClientSecret,proto3" json:"encrypted_client_secret,omitempty"`
+	// Where people sign in, when that is not the host itself; empty otherwise.
+	// Azure DevOps with Entra needs it.
+	IssuerUrl     string `protobuf:"bytes,3,opt,name=issuer_url,json=issuerUrl,proto3" json:"issuer_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SCMIntegrationOAuthConfig) Reset() {
+	*x = SCMIntegrationOAuthConfig{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SCMIntegrationOAuthConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SCMIntegrationOAuthConfig) ProtoMessage() {}
+
+func (x *SCMIntegrationOAuthConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SCMIntegrationOAuthConfig.ProtoReflect.Descriptor instead.
+func (*SCMIntegrationOAuthConfig) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SCMIntegrationOAuthConfig) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *SCMIntegrationOAuthConfig) GetEncryptedClientSecret() []byte {
+	if x != nil {
+		return x.EncryptedClientSecret
+	}
+	return nil
+}
+
+func (x *SCMIntegrationOAuthConfig) GetIssuerUrl() string {
+	if x != nil {
+		return x.IssuerUrl
+	}
+	return ""
+}
+
+// CreateSCMIntegrationRequest describes the integration to create.
 type CreateSCMIntegrationRequest struct {
-	state                      protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId                   string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	ScmId                      string                 `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	Host                       string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	OauthClientId              *string                `protobuf:"bytes,4,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
-	OauthPlaintextClientSecret *string                `protobuf:"bytes,5,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof" json:"oauth_plaintext_client_secret,omitempty"`
-	Pat                        bool                   `protobuf:"varint,6,opt,name=pat,proto3" json:"pat,omitempty"`
-	IssuerUrl                  *string                `protobuf:"bytes,7,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
-	VirtualDirectory           *string                `protobuf:"bytes,8,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
-	unknownFields              protoimpl.UnknownFields
-	sizeCache                  protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner that the integration will belong to.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The kind of host; must be one of the schema's.
+	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// The host, such as "github.com"; must not be empty.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// The id of the OAuth application. Absent or empty sets up no OAuth.
+	OauthClientId *string `protobuf:"bytes,4,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
+	// The secret of the OAuth application; sealed on arrival.
+	OauthPlaintextClientSecret *string `protobuf:"bytes,5,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof" json:"oauth_plaintext_client_secret,omitempty"`
+	// People may sign in with personal access tokens.
+	Pat bool `protobuf:"varint,6,opt,name=pat,proto3" json:"pat,omitempty"`
+	// Where people sign in, for Azure DevOps with Entra; absent or empty
+	// otherwise.
+	IssuerUrl *string `protobuf:"bytes,7,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
+	// The path under which an Azure DevOps Server runs; absent or empty
+	// otherwise.
+	VirtualDirectory *string `protobuf:"bytes,8,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CreateSCMIntegrationRequest) Reset() {
 	*x = CreateSCMIntegrationRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[15]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1507,7 @@ func (x *CreateSCMIntegrationRequest) String() string {
 func (*CreateSCMIntegrationRequest) ProtoMessage() {}
 
 func (x *CreateSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[15]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1520,7 @@ func (x *CreateSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSCMIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*CreateSCMIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateSCMIntegrationRequest) GetRunnerId() string {
@@ -1231,16 +1579,18 @@ func (x *CreateSCMIntegrationRequest) GetVirtualDirectory() string {
 	return ""
 }
 
+// CreateSCMIntegrationResponse returns the id.
 type CreateSCMIntegrationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the new integration.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSCMIntegrationResponse) Reset() {
 	*x = CreateSCMIntegrationResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[16]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1602,7 @@ func (x *CreateSCMIntegrationResponse) String() string {
 func (*CreateSCMIntegrationResponse) ProtoMessage() {}
 
 func (x *CreateSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[16]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1615,7 @@ func (x *CreateSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSCMIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*CreateSCMIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{16}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateSCMIntegrationResponse) GetId() string {
@@ -1275,168 +1625,18 @@ func (x *CreateSCMIntegrationResponse) GetId() string {
 	return ""
 }
 
-type SCMIntegrationOAuthConfig struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	ClientId              string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	EncryptedClientSecret []byte                 `protobuf:"bytes,2,opt,name=encrypted_client_secret,json=encryptedClientSecret,proto3" json:"encrypted_client_secret,omitempty"`
-	IssuerUrl             string                 `protobuf:"bytes,3,opt,name=issuer_url,json=issuerUrl,proto3" json:"issuer_url,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *SCMIntegrationOAuthConfig) Reset() {
-	*x = SCMIntegrationOAuthConfig{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SCMIntegrationOAuthConfig) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SCMIntegrationOAuthConfig) ProtoMessage() {}
-
-func (x *SCMIntegrationOAuthConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SCMIntegrationOAuthConfig.ProtoReflect.Descriptor instead.
-func (*SCMIntegrationOAuthConfig) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *SCMIntegrationOAuthConfig) GetClientId() string {
-	if x != nil {
-		return x.ClientId
-	}
-	return ""
-}
-
-func (x *SCMIntegrationOAuthConfig) GetEncryptedClientSecret() []byte {
-	if x != nil {
-		return x.EncryptedClientSecret
-	}
-	return nil
-}
-
-func (x *SCMIntegrationOAuthConfig) GetIssuerUrl() string {
-	if x != nil {
-		return x.IssuerUrl
-	}
-	return ""
-}
-
-type SCMIntegration struct {
-	state            protoimpl.MessageState     `protogen:"open.v1"`
-	Id               string                     `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	ScmId            string                     `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	Host             string                     `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Oauth            *SCMIntegrationOAuthConfig `protobuf:"bytes,4,opt,name=oauth,proto3,oneof" json:"oauth,omitempty"`
-	Pat              bool                       `protobuf:"varint,5,opt,name=pat,proto3" json:"pat,omitempty"`
-	RunnerId         string                     `protobuf:"bytes,6,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	VirtualDirectory *string                    `protobuf:"bytes,7,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *SCMIntegration) Reset() {
-	*x = SCMIntegration{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SCMIntegration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SCMIntegration) ProtoMessage() {}
-
-func (x *SCMIntegration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SCMIntegration.ProtoReflect.Descriptor instead.
-func (*SCMIntegration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *SCMIntegration) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *SCMIntegration) GetScmId() string {
-	if x != nil {
-		return x.ScmId
-	}
-	return ""
-}
-
-func (x *SCMIntegration) GetHost() string {
-	if x != nil {
-		return x.Host
-	}
-	return ""
-}
-
-func (x *SCMIntegration) GetOauth() *SCMIntegrationOAuthConfig {
-	if x != nil {
-		return x.Oauth
-	}
-	return nil
-}
-
-func (x *SCMIntegration) GetPat() bool {
-	if x != nil {
-		return x.Pat
-	}
-	return false
-}
-
-func (x *SCMIntegration) GetRunnerId() string {
-	if x != nil {
-		return x.RunnerId
-	}
-	return ""
-}
-
-func (x *SCMIntegration) GetVirtualDirectory() string {
-	if x != nil && x.VirtualDirectory != nil {
-		return *x.VirtualDirectory
-	}
-	return ""
-}
-
+// GetSCMIntegrationRequest names an integration.
 type GetSCMIntegrationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration to return.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSCMIntegrationRequest) Reset() {
 	*x = GetSCMIntegrationRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[19]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1648,7 @@ func (x *GetSCMIntegrationRequest) String() string {
 func (*GetSCMIntegrationRequest) ProtoMessage() {}
 
 func (x *GetSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[19]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1661,7 @@ func (x *GetSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSCMIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*GetSCMIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{19}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetSCMIntegrationRequest) GetId() string {
@@ -1471,16 +1671,18 @@ func (x *GetSCMIntegrationRequest) GetId() string {
 	return ""
 }
 
+// GetSCMIntegrationResponse returns an integration.
 type GetSCMIntegrationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Integration   *SCMIntegration        `protobuf:"bytes,1,opt,name=integration,proto3" json:"integration,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration.
+	Integration   *SCMIntegration `protobuf:"bytes,1,opt,name=integration,proto3" json:"integration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSCMIntegrationResponse) Reset() {
 	*x = GetSCMIntegrationResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[20]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1694,7 @@ func (x *GetSCMIntegrationResponse) String() string {
 func (*GetSCMIntegrationResponse) ProtoMessage() {}
 
 func (x *GetSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[20]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1707,7 @@ func (x *GetSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSCMIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*GetSCMIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{20}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetSCMIntegrationResponse) GetIntegration() *SCMIntegration {
@@ -1515,9 +1717,12 @@ func (x *GetSCMIntegrationResponse) GetIntegration() *SCMIntegration {
 	return nil
 }
 
+// ListSCMIntegrationsRequest selects integrations.
 type ListSCMIntegrationsRequest struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	Pagination    *PaginationRequest                 `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which integrations to return; absent means all.
 	Filter        *ListSCMIntegrationsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1525,7 +1730,7 @@ type ListSCMIntegrationsRequest struct {
 
 func (x *ListSCMIntegrationsRequest) Reset() {
 	*x = ListSCMIntegrationsRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[21]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1742,7 @@ func (x *ListSCMIntegrationsRequest) String() string {
 func (*ListSCMIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListSCMIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[21]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1755,7 @@ func (x *ListSCMIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSCMIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListSCMIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{21}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListSCMIntegrationsRequest) GetPagination() *PaginationRequest {
@@ -1567,17 +1772,20 @@ func (x *ListSCMIntegrationsRequest) GetFilter() *ListSCMIntegrationsRequest_Fil
 	return nil
 }
 
+// ListSCMIntegrationsResponse is one page of integrations.
 type ListSCMIntegrationsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Integrations  []*SCMIntegration      `protobuf:"bytes,2,rep,name=integrations,proto3" json:"integrations,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The integrations.
+	Integrations  []*SCMIntegration `protobuf:"bytes,2,rep,name=integrations,proto3" json:"integrations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSCMIntegrationsResponse) Reset() {
 	*x = ListSCMIntegrationsResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[22]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1797,7 @@ func (x *ListSCMIntegrationsResponse) String() string {
 func (*ListSCMIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListSCMIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[22]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1810,7 @@ func (x *ListSCMIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSCMIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListSCMIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{22}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListSCMIntegrationsResponse) GetPagination() *PaginationResponse {
@@ -1619,21 +1827,31 @@ func (x *ListSCMIntegrationsResponse) GetIntegrations() []*SCMIntegration {
 	return nil
 }
 
+// UpdateSCMIntegrationRequest says what to change. An absent field stays
+// unchanged.
 type UpdateSCMIntegrationRequest struct {
-	state                      protoimpl.MessageState `protogen:"open.v1"`
-	Id                         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	OauthClientId              *string                `protobuf:"bytes,2,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
-	OauthPlaintextClientSecret *string                `protobuf:"bytes,3,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof" json:"oauth_plaintext_client_secret,omitempty"`
-	Pat                        *bool                  `protobuf:"varint,4,opt,name=pat,proto3,oneof" json:"pat,omitempty"`
-	IssuerUrl                  *string                `protobuf:"bytes,5,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
-	VirtualDirectory           *string                `protobuf:"bytes,6,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
-	unknownFields              protoimpl.UnknownFields
-	sizeCache                  protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration to change.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The id of the OAuth application. Empty takes OAuth away, together with the
+	// credentials that were obtained with it; without OAuth it does nothing.
+	OauthClientId *string `protobuf:"bytes,2,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
+	// The secret of the OAuth application; sealed on arrival.
+	OauthPlaintextClientSecret *string `protobuf:"bytes,3,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof" json:"oauth_plaintext_client_secret,omitempty"`
+	// People may sign in with personal access tokens. False deletes the personal
+	// access tokens that are stored for this integration.
+	Pat *bool `protobuf:"varint,4,opt,name=pat,proto3,oneof" json:"pat,omitempty"`
+	// Where people sign in. Empty clears it.
+	IssuerUrl *string `protobuf:"bytes,5,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
+	// The path under which an Azure DevOps Server runs. Empty clears it.
+	VirtualDirectory *string `protobuf:"bytes,6,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *UpdateSCMIntegrationRequest) Reset() {
 	*x = UpdateSCMIntegrationRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[23]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1863,7 @@ func (x *UpdateSCMIntegrationRequest) String() string {
 func (*UpdateSCMIntegrationRequest) ProtoMessage() {}
 
 func (x *UpdateSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[23]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1876,7 @@ func (x *UpdateSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSCMIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSCMIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{23}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateSCMIntegrationRequest) GetId() string {
@@ -1703,6 +1921,7 @@ func (x *UpdateSCMIntegrationRequest) GetVirtualDirectory() string {
 	return ""
 }
 
+// UpdateSCMIntegrationResponse is empty.
 type UpdateSCMIntegrationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1711,7 +1930,7 @@ type UpdateSCMIntegrationResponse struct {
 
 func (x *UpdateSCMIntegrationResponse) Reset() {
 	*x = UpdateSCMIntegrationResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[24]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1942,7 @@ func (x *UpdateSCMIntegrationResponse) String() string {
 func (*UpdateSCMIntegrationResponse) ProtoMessage() {}
 
 func (x *UpdateSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[24]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,19 +1955,21 @@ func (x *UpdateSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSCMIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSCMIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{24}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{25}
 }
 
+// DeleteSCMIntegrationRequest names an integration.
 type DeleteSCMIntegrationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration to delete.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteSCMIntegrationRequest) Reset() {
 	*x = DeleteSCMIntegrationRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[25]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +1981,7 @@ func (x *DeleteSCMIntegrationRequest) String() string {
 func (*DeleteSCMIntegrationRequest) ProtoMessage() {}
 
 func (x *DeleteSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[25]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +1994,7 @@ func (x *DeleteSCMIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSCMIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSCMIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{25}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteSCMIntegrationRequest) GetId() string {
@@ -1783,6 +2004,7 @@ func (x *DeleteSCMIntegrationRequest) GetId() string {
 	return ""
 }
 
+// DeleteSCMIntegrationResponse is empty.
 type DeleteSCMIntegrationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1791,7 +2013,7 @@ type DeleteSCMIntegrationResponse struct {
 
 func (x *DeleteSCMIntegrationResponse) Reset() {
 	*x = DeleteSCMIntegrationResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[26]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +2025,7 @@ func (x *DeleteSCMIntegrationResponse) String() string {
 func (*DeleteSCMIntegrationResponse) ProtoMessage() {}
 
 func (x *DeleteSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[26]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,24 +2038,32 @@ func (x *DeleteSCMIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSCMIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSCMIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{26}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{27}
 }
 
+// EnvironmentClass is a kind of environment that a runner can make.
 type EnvironmentClass struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	DisplayName   string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Configuration []*FieldValue          `protobuf:"bytes,4,rep,name=configuration,proto3" json:"configuration,omitempty"`
-	RunnerId      string                 `protobuf:"bytes,5,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Enabled       bool                   `protobuf:"varint,6,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the class.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its name for people, 3 to 127 characters.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// What it is good for, 3 to 200 characters.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// Its settings. Exactly those that it was created with, none added; the order
+	// has no meaning.
+	Configuration []*FieldValue `protobuf:"bytes,4,rep,name=configuration,proto3" json:"configuration,omitempty"`
+	// The runner that the class belongs to.
+	RunnerId string `protobuf:"bytes,5,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// New environments may be made of it.
+	Enabled       bool `protobuf:"varint,6,opt,name=enabled,proto3" json:"enabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EnvironmentClass) Reset() {
 	*x = EnvironmentClass{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[27]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2075,7 @@ func (x *EnvironmentClass) String() string {
 func (*EnvironmentClass) ProtoMessage() {}
 
 func (x *EnvironmentClass) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[27]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2088,7 @@ func (x *EnvironmentClass) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvironmentClass.ProtoReflect.Descriptor instead.
 func (*EnvironmentClass) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{27}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EnvironmentClass) GetId() string {
@@ -1903,19 +2133,25 @@ func (x *EnvironmentClass) GetEnabled() bool {
 	return false
 }
 
+// CreateEnvironmentClassRequest describes the class to create.
 type CreateEnvironmentClassRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	DisplayName   string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Configuration []*FieldValue          `protobuf:"bytes,4,rep,name=configuration,proto3" json:"configuration,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner that the class will belong to.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// Its name for people, 3 to 127 characters.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// What it is good for, 3 to 200 characters; must be given.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// Its settings, as the runner's schema names them. They cannot be changed
+	// later.
+	Configuration []*FieldValue `protobuf:"bytes,4,rep,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEnvironmentClassRequest) Reset() {
 	*x = CreateEnvironmentClassRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[28]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2163,7 @@ func (x *CreateEnvironmentClassRequest) String() string {
 func (*CreateEnvironmentClassRequest) ProtoMessage() {}
 
 func (x *CreateEnvironmentClassRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[28]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2176,7 @@ func (x *CreateEnvironmentClassRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnvironmentClassRequest.ProtoReflect.Descriptor instead.
 func (*CreateEnvironmentClassRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{28}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateEnvironmentClassRequest) GetRunnerId() string {
@@ -1971,16 +2207,18 @@ func (x *CreateEnvironmentClassRequest) GetConfiguration() []*FieldValue {
 	return nil
 }
 
+// CreateEnvironmentClassResponse returns the id.
 type CreateEnvironmentClassResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the new class.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateEnvironmentClassResponse) Reset() {
 	*x = CreateEnvironmentClassResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[29]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2230,7 @@ func (x *CreateEnvironmentClassResponse) String() string {
 func (*CreateEnvironmentClassResponse) ProtoMessage() {}
 
 func (x *CreateEnvironmentClassResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[29]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2243,7 @@ func (x *CreateEnvironmentClassResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateEnvironmentClassResponse.ProtoReflect.Descriptor instead.
 func (*CreateEnvironmentClassResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{29}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateEnvironmentClassResponse) GetId() string {
@@ -2015,16 +2253,18 @@ func (x *CreateEnvironmentClassResponse) GetId() string {
 	return ""
 }
 
+// GetEnvironmentClassRequest names a class.
 type GetEnvironmentClassRequest struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	EnvironmentClassId string                 `protobuf:"bytes,2,opt,name=environment_class_id,json=environmentClassId,proto3" json:"environment_class_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The class to return.
+	EnvironmentClassId string `protobuf:"bytes,2,opt,name=environment_class_id,json=environmentClassId,proto3" json:"environment_class_id,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetEnvironmentClassRequest) Reset() {
 	*x = GetEnvironmentClassRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[30]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2276,7 @@ func (x *GetEnvironmentClassRequest) String() string {
 func (*GetEnvironmentClassRequest) ProtoMessage() {}
 
 func (x *GetEnvironmentClassRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[30]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2289,7 @@ func (x *GetEnvironmentClassRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvironmentClassRequest.ProtoReflect.Descriptor instead.
 func (*GetEnvironmentClassRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{30}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetEnvironmentClassRequest) GetEnvironmentClassId() string {
@@ -2059,16 +2299,18 @@ func (x *GetEnvironmentClassRequest) GetEnvironmentClassId() string {
 	return ""
 }
 
+// GetEnvironmentClassResponse returns a class.
 type GetEnvironmentClassResponse struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	EnvironmentClass *EnvironmentClass      `protobuf:"bytes,1,opt,name=environment_class,json=environmentClass,proto3" json:"environment_class,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The class.
+	EnvironmentClass *EnvironmentClass `protobuf:"bytes,1,opt,name=environment_class,json=environmentClass,proto3" json:"environment_class,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetEnvironmentClassResponse) Reset() {
 	*x = GetEnvironmentClassResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[31]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2322,7 @@ func (x *GetEnvironmentClassResponse) String() string {
 func (*GetEnvironmentClassResponse) ProtoMessage() {}
 
 func (x *GetEnvironmentClassResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[31]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2335,7 @@ func (x *GetEnvironmentClassResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvironmentClassResponse.ProtoReflect.Descriptor instead.
 func (*GetEnvironmentClassResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{31}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEnvironmentClassResponse) GetEnvironmentClass() *EnvironmentClass {
@@ -2103,9 +2345,13 @@ func (x *GetEnvironmentClassResponse) GetEnvironmentClass() *EnvironmentClass {
 	return nil
 }
 
+// ListEnvironmentClassesRequest selects classes. It serves
+// RunnerConfigurationService and EnvironmentService alike.
 type ListEnvironmentClassesRequest struct {
-	state         protoimpl.MessageState                `protogen:"open.v1"`
-	Pagination    *PaginationRequest                    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which classes to return; absent means all.
 	Filter        *ListEnvironmentClassesRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2113,7 +2359,7 @@ type ListEnvironmentClassesRequest struct {
 
 func (x *ListEnvironmentClassesRequest) Reset() {
 	*x = ListEnvironmentClassesRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[32]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2371,7 @@ func (x *ListEnvironmentClassesRequest) String() string {
 func (*ListEnvironmentClassesRequest) ProtoMessage() {}
 
 func (x *ListEnvironmentClassesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[32]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2384,7 @@ func (x *ListEnvironmentClassesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentClassesRequest.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentClassesRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{32}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEnvironmentClassesRequest) GetPagination() *PaginationRequest {
@@ -2155,17 +2401,20 @@ func (x *ListEnvironmentClassesRequest) GetFilter() *ListEnvironmentClassesReque
 	return nil
 }
 
+// ListEnvironmentClassesResponse is one page of classes.
 type ListEnvironmentClassesResponse struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	Pagination         *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	EnvironmentClasses []*EnvironmentClass    `protobuf:"bytes,2,rep,name=environment_classes,json=environmentClasses,proto3" json:"environment_classes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The classes.
+	EnvironmentClasses []*EnvironmentClass `protobuf:"bytes,2,rep,name=environment_classes,json=environmentClasses,proto3" json:"environment_classes,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListEnvironmentClassesResponse) Reset() {
 	*x = ListEnvironmentClassesResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[33]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2177,7 +2426,7 @@ func (x *ListEnvironmentClassesResponse) String() string {
 func (*ListEnvironmentClassesResponse) ProtoMessage() {}
 
 func (x *ListEnvironmentClassesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[33]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2190,7 +2439,7 @@ func (x *ListEnvironmentClassesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentClassesResponse.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentClassesResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{33}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListEnvironmentClassesResponse) GetPagination() *PaginationResponse {
@@ -2207,19 +2456,26 @@ func (x *ListEnvironmentClassesResponse) GetEnvironmentClasses() []*EnvironmentC
 	return nil
 }
 
+// UpdateEnvironmentClassRequest says what to change. An absent field stays
+// unchanged.
 type UpdateEnvironmentClassRequest struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	EnvironmentClassId string                 `protobuf:"bytes,1,opt,name=environment_class_id,json=environmentClassId,proto3" json:"environment_class_id,omitempty"`
-	DisplayName        *string                `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
-	Description        *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	Enabled            *bool                  `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The class to change.
+	EnvironmentClassId string `protobuf:"bytes,1,opt,name=environment_class_id,json=environmentClassId,proto3" json:"environment_class_id,omitempty"`
+	// Its name for people, 3 to 127 characters.
+	DisplayName *string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
+	// What it is good for, 3 to 200 characters.
+	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// New environments may be made of it. False keeps the class readable and
+	// existing environments running.
+	Enabled       *bool `protobuf:"varint,4,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateEnvironmentClassRequest) Reset() {
 	*x = UpdateEnvironmentClassRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[34]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2487,7 @@ func (x *UpdateEnvironmentClassRequest) String() string {
 func (*UpdateEnvironmentClassRequest) ProtoMessage() {}
 
 func (x *UpdateEnvironmentClassRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[34]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2500,7 @@ func (x *UpdateEnvironmentClassRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateEnvironmentClassRequest.ProtoReflect.Descriptor instead.
 func (*UpdateEnvironmentClassRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{34}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UpdateEnvironmentClassRequest) GetEnvironmentClassId() string {
@@ -2275,6 +2531,7 @@ func (x *UpdateEnvironmentClassRequest) GetEnabled() bool {
 	return false
 }
 
+// UpdateEnvironmentClassResponse is empty.
 type UpdateEnvironmentClassResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2283,7 +2540,7 @@ type UpdateEnvironmentClassResponse struct {
 
 func (x *UpdateEnvironmentClassResponse) Reset() {
 	*x = UpdateEnvironmentClassResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[35]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2552,7 @@ func (x *UpdateEnvironmentClassResponse) String() string {
 func (*UpdateEnvironmentClassResponse) ProtoMessage() {}
 
 func (x *UpdateEnvironmentClassResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[35]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,12 +2565,17 @@ func (x *UpdateEnvironmentClassResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateEnvironmentClassResponse.ProtoReflect.Descriptor instead.
 func (*UpdateEnvironmentClassResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{35}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{36}
 }
 
+// ValidateRunnerConfigurationRequest holds what to check. The server does not
+// apply field rules to this message.
 type ValidateRunnerConfigurationRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner that the configuration is meant for.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// What to check; one of the two must be set.
+	//
 	// Types that are valid to be assigned to Config:
 	//
 	//	*ValidateRunnerConfigurationRequest_EnvironmentClass
@@ -2325,7 +2587,7 @@ type ValidateRunnerConfigurationRequest struct {
 
 func (x *ValidateRunnerConfigurationRequest) Reset() {
 	*x = ValidateRunnerConfigurationRequest{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[36]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2599,7 @@ func (x *ValidateRunnerConfigurationRequest) String() string {
 func (*ValidateRunnerConfigurationRequest) ProtoMessage() {}
 
 func (x *ValidateRunnerConfigurationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[36]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2612,7 @@ func (x *ValidateRunnerConfigurationRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ValidateRunnerConfigurationRequest.ProtoReflect.Descriptor instead.
 func (*ValidateRunnerConfigurationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{36}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ValidateRunnerConfigurationRequest) GetRunnerId() string {
@@ -2390,10 +2652,12 @@ type isValidateRunnerConfigurationRequest_Config interface {
 }
 
 type ValidateRunnerConfigurationRequest_EnvironmentClass struct {
+	// A class, new or changed.
 	EnvironmentClass *EnvironmentClass `protobuf:"bytes,2,opt,name=environment_class,json=environmentClass,proto3,oneof"`
 }
 
 type ValidateRunnerConfigurationRequest_ScmIntegration struct {
+	// An integration, new or changed.
 	ScmIntegration *ValidateRunnerConfigurationRequest_ValidateSCMIntegration `protobuf:"bytes,3,opt,name=scm_integration,json=scmIntegration,proto3,oneof"`
 }
 
@@ -2403,29 +2667,35 @@ func (*ValidateRunnerConfigurationRequest_EnvironmentClass) isValidateRunnerConf
 func (*ValidateRunnerConfigurationRequest_ScmIntegration) isValidateRunnerConfigurationRequest_Config() {
 }
 
-type FieldValidationError struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+// ValidateRunnerConfigurationResponse is what the check found.
+type ValidateRunnerConfigurationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Answers the part of config that was set.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*ValidateRunnerConfigurationResponse_EnvironmentClass
+	//	*ValidateRunnerConfigurationResponse_ScmIntegration
+	Result        isValidateRunnerConfigurationResponse_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FieldValidationError) Reset() {
-	*x = FieldValidationError{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[37]
+func (x *ValidateRunnerConfigurationResponse) Reset() {
+	*x = ValidateRunnerConfigurationResponse{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FieldValidationError) String() string {
+func (x *ValidateRunnerConfigurationResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FieldValidationError) ProtoMessage() {}
+func (*ValidateRunnerConfigurationResponse) ProtoMessage() {}
 
-func (x *FieldValidationError) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[37]
+func (x *ValidateRunnerConfigurationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,30 +2706,66 @@ func (x *FieldValidationError) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FieldValidationError.ProtoReflect.Descriptor instead.
-func (*FieldValidationError) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{37}
+// Deprecated: Use ValidateRunnerConfigurationResponse.ProtoReflect.Descriptor instead.
+func (*ValidateRunnerConfigurationResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{38}
 }
 
-func (x *FieldValidationError) GetKey() string {
+func (x *ValidateRunnerConfigurationResponse) GetResult() isValidateRunnerConfigurationResponse_Result {
 	if x != nil {
-		return x.Key
+		return x.Result
 	}
-	return ""
+	return nil
 }
 
-func (x *FieldValidationError) GetError() string {
+func (x *ValidateRunnerConfigurationResponse) GetEnvironmentClass() *EnvironmentClassValidationResult {
 	if x != nil {
-		return x.Error
+		if x, ok := x.Result.(*ValidateRunnerConfigurationResponse_EnvironmentClass); ok {
+			return x.EnvironmentClass
+		}
 	}
-	return ""
+	return nil
 }
 
+func (x *ValidateRunnerConfigurationResponse) GetScmIntegration() *SCMIntegrationValidationResult {
+	if x != nil {
+		if x, ok := x.Result.(*ValidateRunnerConfigurationResponse_ScmIntegration); ok {
+			return x.ScmIntegration
+		}
+	}
+	return nil
+}
+
+type isValidateRunnerConfigurationResponse_Result interface {
+	isValidateRunnerConfigurationResponse_Result()
+}
+
+type ValidateRunnerConfigurationResponse_EnvironmentClass struct {
+	// What is wrong with the class.
+	EnvironmentClass *EnvironmentClassValidationResult `protobuf:"bytes,1,opt,name=environment_class,json=environmentClass,proto3,oneof"`
+}
+
+type ValidateRunnerConfigurationResponse_ScmIntegration struct {
+	// What is wrong with the integration.
+	ScmIntegration *SCMIntegrationValidationResult `protobuf:"bytes,2,opt,name=scm_integration,json=scmIntegration,proto3,oneof"`
+}
+
+func (*ValidateRunnerConfigurationResponse_EnvironmentClass) isValidateRunnerConfigurationResponse_Result() {
+}
+
+func (*ValidateRunnerConfigurationResponse_ScmIntegration) isValidateRunnerConfigurationResponse_Result() {
+}
+
+// EnvironmentClassValidationResult is what a check of a class found.
 type EnvironmentClassValidationResult struct {
-	state               protoimpl.MessageState  `protogen:"open.v1"`
-	Valid               bool                    `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
-	DisplayNameError    *string                 `protobuf:"bytes,2,opt,name=display_name_error,json=displayNameError,proto3,oneof" json:"display_name_error,omitempty"`
-	DescriptionError    *string                 `protobuf:"bytes,3,opt,name=description_error,json=descriptionError,proto3,oneof" json:"description_error,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nothing is wrong.
+	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
+	// What is wrong with the name; absent when it is fine.
+	DisplayNameError *string `protobuf:"bytes,2,opt,name=display_name_error,json=displayNameError,proto3,oneof" json:"display_name_error,omitempty"`
+	// What is wrong with the description; absent when it is fine.
+	DescriptionError *string `protobuf:"bytes,3,opt,name=description_error,json=descriptionError,proto3,oneof" json:"description_error,omitempty"`
+	// What is wrong with the settings, one entry for each that is not fine.
 	ConfigurationErrors []*FieldValidationError `protobuf:"bytes,4,rep,name=configuration_errors,json=configurationErrors,proto3" json:"configuration_errors,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -2467,7 +2773,7 @@ type EnvironmentClassValidationResult struct {
 
 func (x *EnvironmentClassValidationResult) Reset() {
 	*x = EnvironmentClassValidationResult{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[38]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2785,7 @@ func (x *EnvironmentClassValidationResult) String() string {
 func (*EnvironmentClassValidationResult) ProtoMessage() {}
 
 func (x *EnvironmentClassValidationResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[38]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2798,7 @@ func (x *EnvironmentClassValidationResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvironmentClassValidationResult.ProtoReflect.Descriptor instead.
 func (*EnvironmentClassValidationResult) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{38}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EnvironmentClassValidationResult) GetValid() bool {
@@ -2523,20 +2829,81 @@ func (x *EnvironmentClassValidationResult) GetConfigurationErrors() []*FieldVali
 	return nil
 }
 
+// FieldValidationError says what is wrong with one setting.
+type FieldValidationError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key of the setting.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What is wrong with it, for people.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldValidationError) Reset() {
+	*x = FieldValidationError{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldValidationError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldValidationError) ProtoMessage() {}
+
+func (x *FieldValidationError) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldValidationError.ProtoReflect.Descriptor instead.
+func (*FieldValidationError) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *FieldValidationError) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *FieldValidationError) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// SCMIntegrationValidationResult is what a check of an integration found.
 type SCMIntegrationValidationResult struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Valid         bool                   `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
-	ScmIdError    *string                `protobuf:"bytes,2,opt,name=scm_id_error,json=scmIdError,proto3,oneof" json:"scm_id_error,omitempty"`
-	HostError     *string                `protobuf:"bytes,3,opt,name=host_error,json=hostError,proto3,oneof" json:"host_error,omitempty"`
-	OauthError    *string                `protobuf:"bytes,4,opt,name=oauth_error,json=oauthError,proto3,oneof" json:"oauth_error,omitempty"`
-	PatError      *string                `protobuf:"bytes,5,opt,name=pat_error,json=patError,proto3,oneof" json:"pat_error,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nothing is wrong.
+	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
+	// What is wrong with the kind of host; absent when it is fine.
+	ScmIdError *string `protobuf:"bytes,2,opt,name=scm_id_error,json=scmIdError,proto3,oneof" json:"scm_id_error,omitempty"`
+	// What is wrong with the host; absent when it is fine.
+	HostError *string `protobuf:"bytes,3,opt,name=host_error,json=hostError,proto3,oneof" json:"host_error,omitempty"`
+	// What is wrong with OAuth; absent when it is fine.
+	OauthError *string `protobuf:"bytes,4,opt,name=oauth_error,json=oauthError,proto3,oneof" json:"oauth_error,omitempty"`
+	// What is wrong with personal access tokens; absent when they are fine.
+	PatError      *string `protobuf:"bytes,5,opt,name=pat_error,json=patError,proto3,oneof" json:"pat_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SCMIntegrationValidationResult) Reset() {
 	*x = SCMIntegrationValidationResult{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[39]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +2915,7 @@ func (x *SCMIntegrationValidationResult) String() string {
 func (*SCMIntegrationValidationResult) ProtoMessage() {}
 
 func (x *SCMIntegrationValidationResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[39]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +2928,7 @@ func (x *SCMIntegrationValidationResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SCMIntegrationValidationResult.ProtoReflect.Descriptor instead.
 func (*SCMIntegrationValidationResult) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{39}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SCMIntegrationValidationResult) GetValid() bool {
@@ -2599,237 +2966,37 @@ func (x *SCMIntegrationValidationResult) GetPatError() string {
 	return ""
 }
 
-type ValidateRunnerConfigurationResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Result:
-	//
-	//	*ValidateRunnerConfigurationResponse_EnvironmentClass
-	//	*ValidateRunnerConfigurationResponse_ScmIntegration
-	Result        isValidateRunnerConfigurationResponse_Result `protobuf_oneof:"result"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ValidateRunnerConfigurationResponse) Reset() {
-	*x = ValidateRunnerConfigurationResponse{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ValidateRunnerConfigurationResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ValidateRunnerConfigurationResponse) ProtoMessage() {}
-
-func (x *ValidateRunnerConfigurationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ValidateRunnerConfigurationResponse.ProtoReflect.Descriptor instead.
-func (*ValidateRunnerConfigurationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{40}
-}
-
-func (x *ValidateRunnerConfigurationResponse) GetResult() isValidateRunnerConfigurationResponse_Result {
-	if x != nil {
-		return x.Result
-	}
-	return nil
-}
-
-func (x *ValidateRunnerConfigurationResponse) GetEnvironmentClass() *EnvironmentClassValidationResult {
-	if x != nil {
-		if x, ok := x.Result.(*ValidateRunnerConfigurationResponse_EnvironmentClass); ok {
-			return x.EnvironmentClass
-		}
-	}
-	return nil
-}
-
-func (x *ValidateRunnerConfigurationResponse) GetScmIntegration() *SCMIntegrationValidationResult {
-	if x != nil {
-		if x, ok := x.Result.(*ValidateRunnerConfigurationResponse_ScmIntegration); ok {
-			return x.ScmIntegration
-		}
-	}
-	return nil
-}
-
-type isValidateRunnerConfigurationResponse_Result interface {
-	isValidateRunnerConfigurationResponse_Result()
-}
-
-type ValidateRunnerConfigurationResponse_EnvironmentClass struct {
-	EnvironmentClass *EnvironmentClassValidationResult `protobuf:"bytes,1,opt,name=environment_class,json=environmentClass,proto3,oneof"`
-}
-
-type ValidateRunnerConfigurationResponse_ScmIntegration struct {
-	ScmIntegration *SCMIntegrationValidationResult `protobuf:"bytes,2,opt,name=scm_integration,json=scmIntegration,proto3,oneof"`
-}
-
-func (*ValidateRunnerConfigurationResponse_EnvironmentClass) isValidateRunnerConfigurationResponse_Result() {
-}
-
-func (*ValidateRunnerConfigurationResponse_ScmIntegration) isValidateRunnerConfigurationResponse_Result() {
-}
-
-type RunnerConfigurationSchema struct {
-	state              protoimpl.MessageState                       `protogen:"open.v1"`
-	Version            string                                       `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	RunnerConfig       []*RunnerConfigurationSchema_Field           `protobuf:"bytes,2,rep,name=runner_config,json=runnerConfig,proto3" json:"runner_config,omitempty"`
-	EnvironmentClasses []*RunnerConfigurationSchema_Field           `protobuf:"bytes,3,rep,name=environment_classes,json=environmentClasses,proto3" json:"environment_classes,omitempty"`
-	Scm                []*RunnerConfigurationSchema_SCMConfigSchema `protobuf:"bytes,4,rep,name=scm,proto3" json:"scm,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *RunnerConfigurationSchema) Reset() {
-	*x = RunnerConfigurationSchema{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[41]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunnerConfigurationSchema) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunnerConfigurationSchema) ProtoMessage() {}
-
-func (x *RunnerConfigurationSchema) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[41]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunnerConfigurationSchema.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41}
-}
-
-func (x *RunnerConfigurationSchema) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *RunnerConfigurationSchema) GetRunnerConfig() []*RunnerConfigurationSchema_Field {
-	if x != nil {
-		return x.RunnerConfig
-	}
-	return nil
-}
-
-func (x *RunnerConfigurationSchema) GetEnvironmentClasses() []*RunnerConfigurationSchema_Field {
-	if x != nil {
-		return x.EnvironmentClasses
-	}
-	return nil
-}
-
-func (x *RunnerConfigurationSchema) GetScm() []*RunnerConfigurationSchema_SCMConfigSchema {
-	if x != nil {
-		return x.Scm
-	}
-	return nil
-}
-
-type LLMIntegrationRequestHeader struct {
-	state         protoimpl.MessageState          `protogen:"open.v1"`
-	Key           string                          `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         []byte                          `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	HeaderType    LLMIntegrationRequestHeaderType `protobuf:"varint,3,opt,name=header_type,json=headerType,proto3,enum=gitpod.v1.LLMIntegrationRequestHeaderType" json:"header_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LLMIntegrationRequestHeader) Reset() {
-	*x = LLMIntegrationRequestHeader{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LLMIntegrationRequestHeader) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LLMIntegrationRequestHeader) ProtoMessage() {}
-
-func (x *LLMIntegrationRequestHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LLMIntegrationRequestHeader.ProtoReflect.Descriptor instead.
-func (*LLMIntegrationRequestHeader) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{42}
-}
-
-func (x *LLMIntegrationRequestHeader) GetKey() string {
-	if x != nil {
-		return x.Key
-	}
-	return ""
-}
-
-func (x *LLMIntegrationRequestHeader) GetValue() []byte {
-	if x != nil {
-		return x.Value
-	}
-	return nil
-}
-
-func (x *LLMIntegrationRequestHeader) GetHeaderType() LLMIntegrationRequestHeaderType {
-	if x != nil {
-		return x.HeaderType
-	}
-	return LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_UNSPECIFIED
-}
-
+// LLMIntegration gives a runner access to language models.
 type LLMIntegration struct {
-	state           protoimpl.MessageState         `protogen:"open.v1"`
-	Id              string                         `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	RunnerId        string                         `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Models          []SupportedModel               `protobuf:"varint,3,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
-	Endpoint        string                         `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	EncryptedApiKey []byte                         `protobuf:"bytes,5,opt,name=encrypted_api_key,json=encryptedApiKey,proto3" json:"encrypted_api_key,omitempty"`
-	MaxTokens       uint64                         `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
-	Phase           LLMIntegrationPhase            `protobuf:"varint,7,opt,name=phase,proto3,enum=gitpod.v1.LLMIntegrationPhase" json:"phase,omitempty"`
-	PhaseReason     string                         `protobuf:"bytes,8,opt,name=phase_reason,json=phaseReason,proto3" json:"phase_reason,omitempty"`
-	RequestHeaders  []*LLMIntegrationRequestHeader `protobuf:"bytes,9,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
-	Provider        LLMProvider                    `protobuf:"varint,11,opt,name=provider,proto3,enum=gitpod.v1.LLMProvider" json:"provider,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the integration.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The runner that uses it.
+	RunnerId string `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The models that it provides; the order has no meaning.
+	Models []SupportedModel `protobuf:"varint,3,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
+	// The URL of the provider; empty for the provider's usual one.
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The API key, sealed to the runner's public key.
+	EncryptedApiKey []byte `protobuf:"bytes,5,opt,name=encrypted_api_key,json=encryptedApiKey,proto3" json:"encrypted_api_key,omitempty"`
+	// The most tokens that one request may ask for; 0 for no limit. A string in
+	// JSON.
+	MaxTokens uint64 `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
+	// Whether the integration can be used.
+	Phase LLMIntegrationPhase `protobuf:"varint,7,opt,name=phase,proto3,enum=gitpod.v1.LLMIntegrationPhase" json:"phase,omitempty"`
+	// Explains the phase to people; often empty.
+	PhaseReason string `protobuf:"bytes,8,opt,name=phase_reason,json=phaseReason,proto3" json:"phase_reason,omitempty"`
+	// Headers that go with every request to the provider.
+	RequestHeaders []*LLMIntegrationRequestHeader `protobuf:"bytes,9,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
+	// The provider, deduced from the models. Output only.
+	Provider      LLMProvider `protobuf:"varint,11,opt,name=provider,proto3,enum=gitpod.v1.LLMProvider" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LLMIntegration) Reset() {
 	*x = LLMIntegration{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[43]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +3008,7 @@ func (x *LLMIntegration) String() string {
 func (*LLMIntegration) ProtoMessage() {}
 
 func (x *LLMIntegration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[43]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +3021,7 @@ func (x *LLMIntegration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LLMIntegration.ProtoReflect.Descriptor instead.
 func (*LLMIntegration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{43}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LLMIntegration) GetId() string {
@@ -2927,13 +3094,83 @@ func (x *LLMIntegration) GetProvider() LLMProvider {
 	return LLMProvider_LLM_PROVIDER_UNSPECIFIED
 }
 
+// LLMIntegrationRequestHeader is one HTTP header of requests to a provider.
+type LLMIntegrationRequestHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the header.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The value, or the expression that computes it; header_type tells which.
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// How to read value.
+	HeaderType    LLMIntegrationRequestHeaderType `protobuf:"varint,3,opt,name=header_type,json=headerType,proto3,enum=gitpod.v1.LLMIntegrationRequestHeaderType" json:"header_type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LLMIntegrationRequestHeader) Reset() {
+	*x = LLMIntegrationRequestHeader{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LLMIntegrationRequestHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LLMIntegrationRequestHeader) ProtoMessage() {}
+
+func (x *LLMIntegrationRequestHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LLMIntegrationRequestHeader.ProtoReflect.Descriptor instead.
+func (*LLMIntegrationRequestHeader) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *LLMIntegrationRequestHeader) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *LLMIntegrationRequestHeader) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *LLMIntegrationRequestHeader) GetHeaderType() LLMIntegrationRequestHeaderType {
+	if x != nil {
+		return x.HeaderType
+	}
+	return LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_UNSPECIFIED
+}
+
+// CreateLLMIntegrationRequest describes the integration to create.
 type CreateLLMIntegrationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Models        []SupportedModel       `protobuf:"varint,2,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
-	Endpoint      string                 `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	ApiKey        string                 `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
-	MaxTokens     uint64                 `protobuf:"varint,5,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner that will use it.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The models that it provides; at least one.
+	Models []SupportedModel `protobuf:"varint,2,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
+	// The URL of the provider; empty for the provider's usual one.
+	Endpoint string `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The API key; sealed on arrival.
+	ApiKey string `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// The most tokens that one request may ask for; 0 for no limit.
+	MaxTokens     uint64 `protobuf:"varint,5,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3003,9 +3240,11 @@ func (x *CreateLLMIntegrationRequest) GetMaxTokens() uint64 {
 	return 0
 }
 
+// CreateLLMIntegrationResponse returns the id.
 type CreateLLMIntegrationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the new integration.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3047,9 +3286,11 @@ func (x *CreateLLMIntegrationResponse) GetId() string {
 	return ""
 }
 
+// GetLLMIntegrationRequest names an integration.
 type GetLLMIntegrationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration to return.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3091,9 +3332,11 @@ func (x *GetLLMIntegrationRequest) GetId() string {
 	return ""
 }
 
+// GetLLMIntegrationResponse returns an integration.
 type GetLLMIntegrationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Integration   *LLMIntegration        `protobuf:"bytes,1,opt,name=integration,proto3" json:"integration,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration.
+	Integration   *LLMIntegration `protobuf:"bytes,1,opt,name=integration,proto3" json:"integration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3135,9 +3378,12 @@ func (x *GetLLMIntegrationResponse) GetIntegration() *LLMIntegration {
 	return nil
 }
 
+// ListLLMIntegrationsRequest selects integrations.
 type ListLLMIntegrationsRequest struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	Pagination    *PaginationRequest                 `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which integrations to return; absent means all.
 	Filter        *ListLLMIntegrationsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3187,12 +3433,20 @@ func (x *ListLLMIntegrationsRequest) GetFilter() *ListLLMIntegrationsRequest_Fil
 	return nil
 }
 
+// ListLLMIntegrationsResponse is one page of integrations.
 type ListLLMIntegrationsResponse struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Pagination   *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Integrations []*LLMIntegration      `protobuf:"bytes,2,rep,name=integrations,proto3" json:"integrations,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The integrations.
+	Integrations []*LLMIntegration `protobuf:"bytes,2,rep,name=integrations,proto3" json:"integrations,omitempty"`
+	// Language models are provided by the operator of the service. Never set by a
+	// self-hosted control plane.
+	//
 	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-	LlmManagedByOna          bool          `protobuf:"varint,3,opt,name=llm_managed_by_ona,json=llmManagedByOna,proto3" json:"llm_managed_by_ona,omitempty"`
+	LlmManagedByOna bool `protobuf:"varint,3,opt,name=llm_managed_by_ona,json=llmManagedByOna,proto3" json:"llm_managed_by_ona,omitempty"`
+	// The providers whose models the operator of the service provides. Always
+	// empty on a self-hosted control plane.
 	OnaIntelligenceProviders []LLMProvider `protobuf:"varint,4,rep,packed,name=ona_intelligence_providers,json=onaIntelligenceProviders,proto3,enum=gitpod.v1.LLMProvider" json:"ona_intelligence_providers,omitempty"`
 	unknownFields            protoimpl.UnknownFields
 	sizeCache                protoimpl.SizeCache
@@ -3257,14 +3511,26 @@ func (x *ListLLMIntegrationsResponse) GetOnaIntelligenceProviders() []LLMProvide
 	return nil
 }
 
+// UpdateLLMIntegrationRequest says what to change. An absent or empty field
+// stays unchanged unless it says otherwise.
 type UpdateLLMIntegrationRequest struct {
-	state          protoimpl.MessageState         `protogen:"open.v1"`
-	Id             string                         `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Endpoint       *string                        `protobuf:"bytes,2,opt,name=endpoint,proto3,oneof" json:"endpoint,omitempty"`
-	Models         []SupportedModel               `protobuf:"varint,3,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
-	ApiKey         *string                        `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
-	MaxTokens      *uint64                        `protobuf:"varint,5,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
-	Phase          *LLMIntegrationPhase           `protobuf:"varint,6,opt,name=phase,proto3,enum=gitpod.v1.LLMIntegrationPhase,oneof" json:"phase,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration to change.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The URL of the provider. Absent leaves it unchanged; empty goes back to the
+	// provider's usual one.
+	Endpoint *string `protobuf:"bytes,2,opt,name=endpoint,proto3,oneof" json:"endpoint,omitempty"`
+	// The models that it provides; replaces the list.
+	Models []SupportedModel `protobuf:"varint,3,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
+	// The API key; sealed on arrival.
+	ApiKey *string `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
+	// The most tokens that one request may ask for. Absent leaves it unchanged; 0
+	// removes the limit.
+	MaxTokens *uint64 `protobuf:"varint,5,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
+	// LLM_INTEGRATION_PHASE_AVAILABLE switches the integration on,
+	// LLM_INTEGRATION_PHASE_DISABLED off.
+	Phase *LLMIntegrationPhase `protobuf:"varint,6,opt,name=phase,proto3,enum=gitpod.v1.LLMIntegrationPhase,oneof" json:"phase,omitempty"`
+	// Headers that go with every request to the provider; replaces the list.
 	RequestHeaders []*LLMIntegrationRequestHeader `protobuf:"bytes,7,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -3349,6 +3615,7 @@ func (x *UpdateLLMIntegrationRequest) GetRequestHeaders() []*LLMIntegrationReque
 	return nil
 }
 
+// UpdateLLMIntegrationResponse is empty.
 type UpdateLLMIntegrationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3385,10 +3652,13 @@ func (*UpdateLLMIntegrationResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{51}
 }
 
+// DeleteLLMIntegrationRequest names an integration.
 type DeleteLLMIntegrationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration to delete.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Delete it even while it is in use.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3437,6 +3707,7 @@ func (x *DeleteLLMIntegrationRequest) GetForce() bool {
 	return false
 }
 
+// DeleteLLMIntegrationResponse is empty.
 type DeleteLLMIntegrationResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3473,11 +3744,16 @@ func (*DeleteLLMIntegrationResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{53}
 }
 
+// Filter combines its fields with AND. An absent field does not filter.
 type ListHostAuthenticationTokensRequest_Filter struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId *string                `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3,oneof" json:"runner_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Credentials on this runner.
+	RunnerId *string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3,oneof" json:"runner_id,omitempty"`
+	// Credentials of this user. Use subject_id instead.
+	//
 	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-	UserId        *string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	UserId *string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	// Credentials of this user or service account.
 	SubjectId     *string `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3,oneof" json:"subject_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3535,545 +3811,21 @@ func (x *ListHostAuthenticationTokensRequest_Filter) GetSubjectId() string {
 	return ""
 }
 
-type ListSCMIntegrationsRequest_Filter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerIds     []string               `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListSCMIntegrationsRequest_Filter) Reset() {
-	*x = ListSCMIntegrationsRequest_Filter{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[55]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListSCMIntegrationsRequest_Filter) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListSCMIntegrationsRequest_Filter) ProtoMessage() {}
-
-func (x *ListSCMIntegrationsRequest_Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[55]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListSCMIntegrationsRequest_Filter.ProtoReflect.Descriptor instead.
-func (*ListSCMIntegrationsRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{21, 0}
-}
-
-func (x *ListSCMIntegrationsRequest_Filter) GetRunnerIds() []string {
-	if x != nil {
-		return x.RunnerIds
-	}
-	return nil
-}
-
-type ListEnvironmentClassesRequest_Filter struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	RunnerIds             []string               `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
-	Enabled               *bool                  `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	CanCreateEnvironments *bool                  `protobuf:"varint,3,opt,name=can_create_environments,json=canCreateEnvironments,proto3,oneof" json:"can_create_environments,omitempty"`
-	RunnerKinds           []RunnerKind           `protobuf:"varint,4,rep,packed,name=runner_kinds,json=runnerKinds,proto3,enum=gitpod.v1.RunnerKind" json:"runner_kinds,omitempty"`
-	RunnerProviders       []RunnerProvider       `protobuf:"varint,5,rep,packed,name=runner_providers,json=runnerProviders,proto3,enum=gitpod.v1.RunnerProvider" json:"runner_providers,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) Reset() {
-	*x = ListEnvironmentClassesRequest_Filter{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListEnvironmentClassesRequest_Filter) ProtoMessage() {}
-
-func (x *ListEnvironmentClassesRequest_Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListEnvironmentClassesRequest_Filter.ProtoReflect.Descriptor instead.
-func (*ListEnvironmentClassesRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{32, 0}
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) GetRunnerIds() []string {
-	if x != nil {
-		return x.RunnerIds
-	}
-	return nil
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) GetEnabled() bool {
-	if x != nil && x.Enabled != nil {
-		return *x.Enabled
-	}
-	return false
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) GetCanCreateEnvironments() bool {
-	if x != nil && x.CanCreateEnvironments != nil {
-		return *x.CanCreateEnvironments
-	}
-	return false
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) GetRunnerKinds() []RunnerKind {
-	if x != nil {
-		return x.RunnerKinds
-	}
-	return nil
-}
-
-func (x *ListEnvironmentClassesRequest_Filter) GetRunnerProviders() []RunnerProvider {
-	if x != nil {
-		return x.RunnerProviders
-	}
-	return nil
-}
-
-type ValidateRunnerConfigurationRequest_ValidateSCMIntegration struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	ScmId         string                 `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	OauthClientId *string                `protobuf:"bytes,4,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
-	// Types that are valid to be assigned to OauthClientSecret:
-	//
-	//	*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret
-	//	*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret
-	OauthClientSecret isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret `protobuf_oneof:"oauth_client_secret"`
-	Pat               bool                                                                          `protobuf:"varint,7,opt,name=pat,proto3" json:"pat,omitempty"`
-	IssuerUrl         *string                                                                       `protobuf:"bytes,8,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
-	VirtualDirectory  *string                                                                       `protobuf:"bytes,9,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) Reset() {
-	*x = ValidateRunnerConfigurationRequest_ValidateSCMIntegration{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration) ProtoMessage() {}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ValidateRunnerConfigurationRequest_ValidateSCMIntegration.ProtoReflect.Descriptor instead.
-func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{36, 0}
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetScmId() string {
-	if x != nil {
-		return x.ScmId
-	}
-	return ""
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetHost() string {
-	if x != nil {
-		return x.Host
-	}
-	return ""
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthClientId() string {
-	if x != nil && x.OauthClientId != nil {
-		return *x.OauthClientId
-	}
-	return ""
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthClientSecret() isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret {
-	if x != nil {
-		return x.OauthClientSecret
-	}
-	return nil
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthPlaintextClientSecret() string {
-	if x != nil {
-		if x, ok := x.OauthClientSecret.(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret); ok {
-			return x.OauthPlaintextClientSecret
-		}
-	}
-	return ""
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthEncryptedClientSecret() []byte {
-	if x != nil {
-		if x, ok := x.OauthClientSecret.(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret); ok {
-			return x.OauthEncryptedClientSecret
-		}
-	}
-	return nil
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetPat() bool {
-	if x != nil {
-		return x.Pat
-	}
-	return false
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetIssuerUrl() string {
-	if x != nil && x.IssuerUrl != nil {
-		return *x.IssuerUrl
-	}
-	return ""
-}
-
-func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetVirtualDirectory() string {
-	if x != nil && x.VirtualDirectory != nil {
-		return *x.VirtualDirectory
-	}
-	return ""
-}
-
-type isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret interface {
-	isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret()
-}
-
-type ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret struct {
-	OauthPlaintextClientSecret string `protobuf:"bytes,5,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof"`
-}
-
-type ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret struct {
-	OauthEncryptedClientSecret []byte `protobuf:"bytes,6,opt,name=oauth_encrypted_client_secret,json=oauthEncryptedClientSecret,proto3,oneof"`
-}
-
-func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret) isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret() {
-}
-
-func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret) isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret() {
-}
-
-type RunnerConfigurationSchema_StringField struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Default       string                 `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
-	Pattern       string                 `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RunnerConfigurationSchema_StringField) Reset() {
-	*x = RunnerConfigurationSchema_StringField{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[58]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunnerConfigurationSchema_StringField) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunnerConfigurationSchema_StringField) ProtoMessage() {}
-
-func (x *RunnerConfigurationSchema_StringField) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[58]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunnerConfigurationSchema_StringField.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_StringField) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 0}
-}
-
-func (x *RunnerConfigurationSchema_StringField) GetDefault() string {
-	if x != nil {
-		return x.Default
-	}
-	return ""
-}
-
-func (x *RunnerConfigurationSchema_StringField) GetPattern() string {
-	if x != nil {
-		return x.Pattern
-	}
-	return ""
-}
-
-type RunnerConfigurationSchema_BoolField struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Default       bool                   `protobuf:"varint,1,opt,name=default,proto3" json:"default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RunnerConfigurationSchema_BoolField) Reset() {
-	*x = RunnerConfigurationSchema_BoolField{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[59]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunnerConfigurationSchema_BoolField) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunnerConfigurationSchema_BoolField) ProtoMessage() {}
-
-func (x *RunnerConfigurationSchema_BoolField) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[59]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunnerConfigurationSchema_BoolField.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_BoolField) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 1}
-}
-
-func (x *RunnerConfigurationSchema_BoolField) GetDefault() bool {
-	if x != nil {
-		return x.Default
-	}
-	return false
-}
-
-type RunnerConfigurationSchema_IntField struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Default       int32                  `protobuf:"varint,1,opt,name=default,proto3" json:"default,omitempty"`
-	Min           int32                  `protobuf:"varint,2,opt,name=min,proto3" json:"min,omitempty"`
-	Max           int32                  `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RunnerConfigurationSchema_IntField) Reset() {
-	*x = RunnerConfigurationSchema_IntField{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunnerConfigurationSchema_IntField) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunnerConfigurationSchema_IntField) ProtoMessage() {}
-
-func (x *RunnerConfigurationSchema_IntField) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunnerConfigurationSchema_IntField.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_IntField) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 2}
-}
-
-func (x *RunnerConfigurationSchema_IntField) GetDefault() int32 {
-	if x != nil {
-		return x.Default
-	}
-	return 0
-}
-
-func (x *RunnerConfigurationSchema_IntField) GetMin() int32 {
-	if x != nil {
-		return x.Min
-	}
-	return 0
-}
-
-func (x *RunnerConfigurationSchema_IntField) GetMax() int32 {
-	if x != nil {
-		return x.Max
-	}
-	return 0
-}
-
-type RunnerConfigurationSchema_EnumField struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-	Default string `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
-	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-	Values         []string                                     `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	DefaultValue   *RunnerConfigurationSchema_EnumField_Value   `protobuf:"bytes,3,opt,name=default_value,json=defaultValue,proto3" json:"default_value,omitempty"`
-	PossibleValues []*RunnerConfigurationSchema_EnumField_Value `protobuf:"bytes,4,rep,name=possible_values,json=possibleValues,proto3" json:"possible_values,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *RunnerConfigurationSchema_EnumField) Reset() {
-	*x = RunnerConfigurationSchema_EnumField{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunnerConfigurationSchema_EnumField) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunnerConfigurationSchema_EnumField) ProtoMessage() {}
-
-func (x *RunnerConfigurationSchema_EnumField) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[61]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunnerConfigurationSchema_EnumField.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_EnumField) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 3}
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-func (x *RunnerConfigurationSchema_EnumField) GetDefault() string {
-	if x != nil {
-		return x.Default
-	}
-	return ""
-}
-
-// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
-func (x *RunnerConfigurationSchema_EnumField) GetValues() []string {
-	if x != nil {
-		return x.Values
-	}
-	return nil
-}
-
-func (x *RunnerConfigurationSchema_EnumField) GetDefaultValue() *RunnerConfigurationSchema_EnumField_Value {
-	if x != nil {
-		return x.DefaultValue
-	}
-	return nil
-}
-
-func (x *RunnerConfigurationSchema_EnumField) GetPossibleValues() []*RunnerConfigurationSchema_EnumField_Value {
-	if x != nil {
-		return x.PossibleValues
-	}
-	return nil
-}
-
-type RunnerConfigurationSchema_DisplayField struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Default       string                 `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RunnerConfigurationSchema_DisplayField) Reset() {
-	*x = RunnerConfigurationSchema_DisplayField{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RunnerConfigurationSchema_DisplayField) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RunnerConfigurationSchema_DisplayField) ProtoMessage() {}
-
-func (x *RunnerConfigurationSchema_DisplayField) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[62]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RunnerConfigurationSchema_DisplayField.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_DisplayField) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 4}
-}
-
-func (x *RunnerConfigurationSchema_DisplayField) GetDefault() string {
-	if x != nil {
-		return x.Default
-	}
-	return ""
-}
-
+// Field is one setting.
 type RunnerConfigurationSchema_Field struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Description string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Required    bool                   `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
-	Secret      bool                   `protobuf:"varint,5,opt,name=secret,proto3" json:"secret,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key of the setting in a FieldValue.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its name for people.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What it does, for people.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// It must be set.
+	Required bool `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
+	// Its value must not be shown.
+	Secret bool `protobuf:"varint,5,opt,name=secret,proto3" json:"secret,omitempty"`
+	// What kind of value it takes.
+	//
 	// Types that are valid to be assigned to Type:
 	//
 	//	*RunnerConfigurationSchema_Field_String_
@@ -4088,7 +3840,7 @@ type RunnerConfigurationSchema_Field struct {
 
 func (x *RunnerConfigurationSchema_Field) Reset() {
 	*x = RunnerConfigurationSchema_Field{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[63]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4100,7 +3852,7 @@ func (x *RunnerConfigurationSchema_Field) String() string {
 func (*RunnerConfigurationSchema_Field) ProtoMessage() {}
 
 func (x *RunnerConfigurationSchema_Field) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[63]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4113,7 +3865,7 @@ func (x *RunnerConfigurationSchema_Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunnerConfigurationSchema_Field.ProtoReflect.Descriptor instead.
 func (*RunnerConfigurationSchema_Field) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 5}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *RunnerConfigurationSchema_Field) GetId() string {
@@ -4208,22 +3960,27 @@ type isRunnerConfigurationSchema_Field_Type interface {
 }
 
 type RunnerConfigurationSchema_Field_String_ struct {
+	// Any text.
 	String_ *RunnerConfigurationSchema_StringField `protobuf:"bytes,6,opt,name=string,proto3,oneof"`
 }
 
 type RunnerConfigurationSchema_Field_Bool struct {
+	// True or false.
 	Bool *RunnerConfigurationSchema_BoolField `protobuf:"bytes,7,opt,name=bool,proto3,oneof"`
 }
 
 type RunnerConfigurationSchema_Field_Int struct {
+	// A whole number.
 	Int *RunnerConfigurationSchema_IntField `protobuf:"bytes,8,opt,name=int,proto3,oneof"`
 }
 
 type RunnerConfigurationSchema_Field_Enum struct {
+	// One of a list of values.
 	Enum *RunnerConfigurationSchema_EnumField `protobuf:"bytes,9,opt,name=enum,proto3,oneof"`
 }
 
 type RunnerConfigurationSchema_Field_Display struct {
+	// Shown to people; cannot be set.
 	Display *RunnerConfigurationSchema_DisplayField `protobuf:"bytes,10,opt,name=display,proto3,oneof"`
 }
 
@@ -4237,28 +3994,32 @@ func (*RunnerConfigurationSchema_Field_Enum) isRunnerConfigurationSchema_Field_T
 
 func (*RunnerConfigurationSchema_Field_Display) isRunnerConfigurationSchema_Field_Type() {}
 
-type RunnerConfigurationSchema_OAuth struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CallbackUrl   string                 `protobuf:"bytes,1,opt,name=callback_url,json=callbackUrl,proto3" json:"callback_url,omitempty"`
+// StringField takes text.
+type RunnerConfigurationSchema_StringField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value when none is set.
+	Default string `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
+	// A regular expression that values must match; empty for none.
+	Pattern       string `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RunnerConfigurationSchema_OAuth) Reset() {
-	*x = RunnerConfigurationSchema_OAuth{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[64]
+func (x *RunnerConfigurationSchema_StringField) Reset() {
+	*x = RunnerConfigurationSchema_StringField{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RunnerConfigurationSchema_OAuth) String() string {
+func (x *RunnerConfigurationSchema_StringField) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RunnerConfigurationSchema_OAuth) ProtoMessage() {}
+func (*RunnerConfigurationSchema_StringField) ProtoMessage() {}
 
-func (x *RunnerConfigurationSchema_OAuth) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[64]
+func (x *RunnerConfigurationSchema_StringField) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4269,41 +4030,49 @@ func (x *RunnerConfigurationSchema_OAuth) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RunnerConfigurationSchema_OAuth.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_OAuth) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 6}
+// Deprecated: Use RunnerConfigurationSchema_StringField.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_StringField) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 1}
 }
 
-func (x *RunnerConfigurationSchema_OAuth) GetCallbackUrl() string {
+func (x *RunnerConfigurationSchema_StringField) GetDefault() string {
 	if x != nil {
-		return x.CallbackUrl
+		return x.Default
 	}
 	return ""
 }
 
-type RunnerConfigurationSchema_PersonalAccessToken struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Description   string                 `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
-	DocsLink      string                 `protobuf:"bytes,2,opt,name=docs_link,json=docsLink,proto3" json:"docs_link,omitempty"`
+func (x *RunnerConfigurationSchema_StringField) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+// BoolField takes true or false.
+type RunnerConfigurationSchema_BoolField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value when none is set.
+	Default       bool `protobuf:"varint,1,opt,name=default,proto3" json:"default,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RunnerConfigurationSchema_PersonalAccessToken) Reset() {
-	*x = RunnerConfigurationSchema_PersonalAccessToken{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[65]
+func (x *RunnerConfigurationSchema_BoolField) Reset() {
+	*x = RunnerConfigurationSchema_BoolField{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RunnerConfigurationSchema_PersonalAccessToken) String() string {
+func (x *RunnerConfigurationSchema_BoolField) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RunnerConfigurationSchema_PersonalAccessToken) ProtoMessage() {}
+func (*RunnerConfigurationSchema_BoolField) ProtoMessage() {}
 
-func (x *RunnerConfigurationSchema_PersonalAccessToken) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[65]
+func (x *RunnerConfigurationSchema_BoolField) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,31 +4083,220 @@ func (x *RunnerConfigurationSchema_PersonalAccessToken) ProtoReflect() protorefl
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RunnerConfigurationSchema_PersonalAccessToken.ProtoReflect.Descriptor instead.
-func (*RunnerConfigurationSchema_PersonalAccessToken) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 7}
+// Deprecated: Use RunnerConfigurationSchema_BoolField.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_BoolField) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 2}
 }
 
-func (x *RunnerConfigurationSchema_PersonalAccessToken) GetDescription() string {
+func (x *RunnerConfigurationSchema_BoolField) GetDefault() bool {
 	if x != nil {
-		return x.Description
+		return x.Default
+	}
+	return false
+}
+
+// IntField takes a whole number.
+type RunnerConfigurationSchema_IntField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value when none is set.
+	Default int32 `protobuf:"varint,1,opt,name=default,proto3" json:"default,omitempty"`
+	// The smallest value.
+	Min int32 `protobuf:"varint,2,opt,name=min,proto3" json:"min,omitempty"`
+	// The largest value.
+	Max           int32 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunnerConfigurationSchema_IntField) Reset() {
+	*x = RunnerConfigurationSchema_IntField{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunnerConfigurationSchema_IntField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunnerConfigurationSchema_IntField) ProtoMessage() {}
+
+func (x *RunnerConfigurationSchema_IntField) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunnerConfigurationSchema_IntField.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_IntField) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 3}
+}
+
+func (x *RunnerConfigurationSchema_IntField) GetDefault() int32 {
+	if x != nil {
+		return x.Default
+	}
+	return 0
+}
+
+func (x *RunnerConfigurationSchema_IntField) GetMin() int32 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *RunnerConfigurationSchema_IntField) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+// EnumField takes one of a list of values. The two pairs of fields say the
+// same; the old pair is filled for old clients.
+type RunnerConfigurationSchema_EnumField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The title of default_value. Use default_value instead.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
+	Default string `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
+	// The titles of possible_values. Use possible_values instead.
+	//
+	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
+	Values []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	// The value when none is set.
+	DefaultValue *RunnerConfigurationSchema_EnumField_Value `protobuf:"bytes,3,opt,name=default_value,json=defaultValue,proto3" json:"default_value,omitempty"`
+	// The values to choose from.
+	PossibleValues []*RunnerConfigurationSchema_EnumField_Value `protobuf:"bytes,4,rep,name=possible_values,json=possibleValues,proto3" json:"possible_values,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RunnerConfigurationSchema_EnumField) Reset() {
+	*x = RunnerConfigurationSchema_EnumField{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunnerConfigurationSchema_EnumField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunnerConfigurationSchema_EnumField) ProtoMessage() {}
+
+func (x *RunnerConfigurationSchema_EnumField) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunnerConfigurationSchema_EnumField.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_EnumField) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 4}
+}
+
+// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
+func (x *RunnerConfigurationSchema_EnumField) GetDefault() string {
+	if x != nil {
+		return x.Default
 	}
 	return ""
 }
 
-func (x *RunnerConfigurationSchema_PersonalAccessToken) GetDocsLink() string {
+// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
+func (x *RunnerConfigurationSchema_EnumField) GetValues() []string {
 	if x != nil {
-		return x.DocsLink
+		return x.Values
+	}
+	return nil
+}
+
+func (x *RunnerConfigurationSchema_EnumField) GetDefaultValue() *RunnerConfigurationSchema_EnumField_Value {
+	if x != nil {
+		return x.DefaultValue
+	}
+	return nil
+}
+
+func (x *RunnerConfigurationSchema_EnumField) GetPossibleValues() []*RunnerConfigurationSchema_EnumField_Value {
+	if x != nil {
+		return x.PossibleValues
+	}
+	return nil
+}
+
+// DisplayField is shown and takes no value.
+type RunnerConfigurationSchema_DisplayField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The text to show.
+	Default       string `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunnerConfigurationSchema_DisplayField) Reset() {
+	*x = RunnerConfigurationSchema_DisplayField{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunnerConfigurationSchema_DisplayField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunnerConfigurationSchema_DisplayField) ProtoMessage() {}
+
+func (x *RunnerConfigurationSchema_DisplayField) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunnerConfigurationSchema_DisplayField.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_DisplayField) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 5}
+}
+
+func (x *RunnerConfigurationSchema_DisplayField) GetDefault() string {
+	if x != nil {
+		return x.Default
 	}
 	return ""
 }
 
+// SCMConfigSchema is a kind of source code host that the runner can talk to.
 type RunnerConfigurationSchema_SCMConfigSchema struct {
-	state         protoimpl.MessageState                         `protogen:"open.v1"`
-	ScmId         string                                         `protobuf:"bytes,1,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	Name          string                                         `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	DefaultHosts  []string                                       `protobuf:"bytes,3,rep,name=default_hosts,json=defaultHosts,proto3" json:"default_hosts,omitempty"`
-	Oauth         *RunnerConfigurationSchema_OAuth               `protobuf:"bytes,4,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the kind, such as "github"; goes into SCMIntegration.scm_id.
+	ScmId string `protobuf:"bytes,1,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// Its name for people, such as "GitHub".
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Hosts to suggest, such as "github.com".
+	DefaultHosts []string `protobuf:"bytes,3,rep,name=default_hosts,json=defaultHosts,proto3" json:"default_hosts,omitempty"`
+	// Present when it supports OAuth.
+	Oauth *RunnerConfigurationSchema_OAuth `protobuf:"bytes,4,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	// Present when it supports personal access tokens.
 	Pat           *RunnerConfigurationSchema_PersonalAccessToken `protobuf:"bytes,5,opt,name=pat,proto3" json:"pat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4346,7 +4304,7 @@ type RunnerConfigurationSchema_SCMConfigSchema struct {
 
 func (x *RunnerConfigurationSchema_SCMConfigSchema) Reset() {
 	*x = RunnerConfigurationSchema_SCMConfigSchema{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[66]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4358,7 +4316,7 @@ func (x *RunnerConfigurationSchema_SCMConfigSchema) String() string {
 func (*RunnerConfigurationSchema_SCMConfigSchema) ProtoMessage() {}
 
 func (x *RunnerConfigurationSchema_SCMConfigSchema) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[66]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4371,7 +4329,7 @@ func (x *RunnerConfigurationSchema_SCMConfigSchema) ProtoReflect() protoreflect.
 
 // Deprecated: Use RunnerConfigurationSchema_SCMConfigSchema.ProtoReflect.Descriptor instead.
 func (*RunnerConfigurationSchema_SCMConfigSchema) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 8}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 6}
 }
 
 func (x *RunnerConfigurationSchema_SCMConfigSchema) GetScmId() string {
@@ -4409,18 +4367,124 @@ func (x *RunnerConfigurationSchema_SCMConfigSchema) GetPat() *RunnerConfiguratio
 	return nil
 }
 
+// OAuth says what an OAuth application on the host needs.
+type RunnerConfigurationSchema_OAuth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The redirect URL to register with the application. The host sends people
+	// there after they have signed in.
+	CallbackUrl   string `protobuf:"bytes,1,opt,name=callback_url,json=callbackUrl,proto3" json:"callback_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunnerConfigurationSchema_OAuth) Reset() {
+	*x = RunnerConfigurationSchema_OAuth{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunnerConfigurationSchema_OAuth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunnerConfigurationSchema_OAuth) ProtoMessage() {}
+
+func (x *RunnerConfigurationSchema_OAuth) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunnerConfigurationSchema_OAuth.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_OAuth) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 7}
+}
+
+func (x *RunnerConfigurationSchema_OAuth) GetCallbackUrl() string {
+	if x != nil {
+		return x.CallbackUrl
+	}
+	return ""
+}
+
+// PersonalAccessToken says what a personal access token for the host needs.
+type RunnerConfigurationSchema_PersonalAccessToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to make such a token, for people.
+	Description string `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
+	// Where that is explained in full.
+	DocsLink      string `protobuf:"bytes,2,opt,name=docs_link,json=docsLink,proto3" json:"docs_link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunnerConfigurationSchema_PersonalAccessToken) Reset() {
+	*x = RunnerConfigurationSchema_PersonalAccessToken{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunnerConfigurationSchema_PersonalAccessToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunnerConfigurationSchema_PersonalAccessToken) ProtoMessage() {}
+
+func (x *RunnerConfigurationSchema_PersonalAccessToken) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunnerConfigurationSchema_PersonalAccessToken.ProtoReflect.Descriptor instead.
+func (*RunnerConfigurationSchema_PersonalAccessToken) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 8}
+}
+
+func (x *RunnerConfigurationSchema_PersonalAccessToken) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *RunnerConfigurationSchema_PersonalAccessToken) GetDocsLink() string {
+	if x != nil {
+		return x.DocsLink
+	}
+	return ""
+}
+
+// Value is one choice.
 type RunnerConfigurationSchema_EnumField_Value struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Subtitle      string                 `protobuf:"bytes,2,opt,name=subtitle,proto3" json:"subtitle,omitempty"`
-	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value itself, as it is stored.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// A short addition for people.
+	Subtitle string `protobuf:"bytes,2,opt,name=subtitle,proto3" json:"subtitle,omitempty"`
+	// A longer explanation for people.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunnerConfigurationSchema_EnumField_Value) Reset() {
 	*x = RunnerConfigurationSchema_EnumField_Value{}
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[67]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4496,7 @@ func (x *RunnerConfigurationSchema_EnumField_Value) String() string {
 func (*RunnerConfigurationSchema_EnumField_Value) ProtoMessage() {}
 
 func (x *RunnerConfigurationSchema_EnumField_Value) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[67]
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4509,7 @@ func (x *RunnerConfigurationSchema_EnumField_Value) ProtoReflect() protoreflect.
 
 // Deprecated: Use RunnerConfigurationSchema_EnumField_Value.ProtoReflect.Descriptor instead.
 func (*RunnerConfigurationSchema_EnumField_Value) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{41, 3, 0}
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{15, 4, 0}
 }
 
 func (x *RunnerConfigurationSchema_EnumField_Value) GetTitle() string {
@@ -4469,9 +4533,294 @@ func (x *RunnerConfigurationSchema_EnumField_Value) GetDetail() string {
 	return ""
 }
 
+// Filter narrows a list of integrations.
+type ListSCMIntegrationsRequest_Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Integrations of these runners, at most 25; empty for any.
+	RunnerIds     []string `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSCMIntegrationsRequest_Filter) Reset() {
+	*x = ListSCMIntegrationsRequest_Filter{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSCMIntegrationsRequest_Filter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSCMIntegrationsRequest_Filter) ProtoMessage() {}
+
+func (x *ListSCMIntegrationsRequest_Filter) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSCMIntegrationsRequest_Filter.ProtoReflect.Descriptor instead.
+func (*ListSCMIntegrationsRequest_Filter) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{22, 0}
+}
+
+func (x *ListSCMIntegrationsRequest_Filter) GetRunnerIds() []string {
+	if x != nil {
+		return x.RunnerIds
+	}
+	return nil
+}
+
+// Filter combines its fields with AND and the values of one field with OR. An
+// empty or absent field does not filter. At most 25 values each.
+type ListEnvironmentClassesRequest_Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Classes of these runners.
+	RunnerIds []string `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
+	// Classes that are enabled, or those that are not.
+	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// Classes of which the caller can make environments now, or those of which
+	// not.
+	CanCreateEnvironments *bool `protobuf:"varint,3,opt,name=can_create_environments,json=canCreateEnvironments,proto3,oneof" json:"can_create_environments,omitempty"`
+	// Classes of runners of these kinds.
+	RunnerKinds []RunnerKind `protobuf:"varint,4,rep,packed,name=runner_kinds,json=runnerKinds,proto3,enum=gitpod.v1.RunnerKind" json:"runner_kinds,omitempty"`
+	// Classes of runners of these providers.
+	RunnerProviders []RunnerProvider `protobuf:"varint,5,rep,packed,name=runner_providers,json=runnerProviders,proto3,enum=gitpod.v1.RunnerProvider" json:"runner_providers,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) Reset() {
+	*x = ListEnvironmentClassesRequest_Filter{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEnvironmentClassesRequest_Filter) ProtoMessage() {}
+
+func (x *ListEnvironmentClassesRequest_Filter) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEnvironmentClassesRequest_Filter.ProtoReflect.Descriptor instead.
+func (*ListEnvironmentClassesRequest_Filter) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{33, 0}
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) GetRunnerIds() []string {
+	if x != nil {
+		return x.RunnerIds
+	}
+	return nil
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) GetCanCreateEnvironments() bool {
+	if x != nil && x.CanCreateEnvironments != nil {
+		return *x.CanCreateEnvironments
+	}
+	return false
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) GetRunnerKinds() []RunnerKind {
+	if x != nil {
+		return x.RunnerKinds
+	}
+	return nil
+}
+
+func (x *ListEnvironmentClassesRequest_Filter) GetRunnerProviders() []RunnerProvider {
+	if x != nil {
+		return x.RunnerProviders
+	}
+	return nil
+}
+
+// ValidateSCMIntegration is an integration to check.
+type ValidateRunnerConfigurationRequest_ValidateSCMIntegration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration that it would change; empty for a new one. Any text is
+	// accepted.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The kind of host.
+	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// The host.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// The id of the OAuth application; absent for no OAuth.
+	OauthClientId *string `protobuf:"bytes,4,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
+	// The secret of the OAuth application, in one of two forms.
+	//
+	// Types that are valid to be assigned to OauthClientSecret:
+	//
+	//	*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret
+	//	*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret
+	OauthClientSecret isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret `protobuf_oneof:"oauth_client_secret"`
+	// People may sign in with personal access tokens.
+	Pat bool `protobuf:"varint,7,opt,name=pat,proto3" json:"pat,omitempty"`
+	// Where people sign in, when that is not the host itself.
+	IssuerUrl *string `protobuf:"bytes,8,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
+	// The path under which an Azure DevOps Server runs.
+	VirtualDirectory *string `protobuf:"bytes,9,opt,name=virtual_directory,json=virtualDirectory,proto3,oneof" json:"virtual_directory,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) Reset() {
+	*x = ValidateRunnerConfigurationRequest_ValidateSCMIntegration{}
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration) ProtoMessage() {}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_runner_configuration_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValidateRunnerConfigurationRequest_ValidateSCMIntegration.ProtoReflect.Descriptor instead.
+func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_runner_configuration_proto_rawDescGZIP(), []int{37, 0}
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetScmId() string {
+	if x != nil {
+		return x.ScmId
+	}
+	return ""
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthClientId() string {
+	if x != nil && x.OauthClientId != nil {
+		return *x.OauthClientId
+	}
+	return ""
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthClientSecret() isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret {
+	if x != nil {
+		return x.OauthClientSecret
+	}
+	return nil
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthPlaintextClientSecret() string {
+	if x != nil {
+		if x, ok := x.OauthClientSecret.(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret); ok {
+			return x.OauthPlaintextClientSecret
+		}
+	}
+	return ""
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetOauthEncryptedClientSecret() []byte {
+	if x != nil {
+		if x, ok := x.OauthClientSecret.(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret); ok {
+			return x.OauthEncryptedClientSecret
+		}
+	}
+	return nil
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetPat() bool {
+	if x != nil {
+		return x.Pat
+	}
+	return false
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetIssuerUrl() string {
+	if x != nil && x.IssuerUrl != nil {
+		return *x.IssuerUrl
+	}
+	return ""
+}
+
+func (x *ValidateRunnerConfigurationRequest_ValidateSCMIntegration) GetVirtualDirectory() string {
+	if x != nil && x.VirtualDirectory != nil {
+		return *x.VirtualDirectory
+	}
+	return ""
+}
+
+type isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret interface {
+	isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret()
+}
+
+type ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret struct {
+	// The secret in clear text, for one that was just typed in.
+	OauthPlaintextClientSecret string `protobuf:"bytes,5,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof"`
+}
+
+type ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret struct {
+	// The secret sealed to the runner's public key, for one that is stored.
+	OauthEncryptedClientSecret []byte `protobuf:"bytes,6,opt,name=oauth_encrypted_client_secret,json=oauthEncryptedClientSecret,proto3,oneof"`
+}
+
+func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret) isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret() {
+}
+
+func (*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret) isValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthClientSecret() {
+}
+
+// Filter narrows a list of integrations.
 type ListLLMIntegrationsRequest_Filter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerIds     []string               `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Integrations of these runners, at most 25; empty for any.
+	RunnerIds     []string `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4517,7 +4866,18 @@ var File_gitpod_v1_runner_configuration_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\n" +
-	"$gitpod/v1/runner_configuration.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x15gitpod/v1/model.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x03\n" +
+	"$gitpod/v1/runner_configuration.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x15gitpod/v1/model.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x02\n" +
+	"\x17HostAuthenticationToken\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x12\x1b\n" +
+	"\auser_id\x18\x03 \x01(\tB\x02\x18\x01R\x06userId\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12@\n" +
+	"\x06source\x18\x05 \x01(\x0e2(.gitpod.v1.HostAuthenticationTokenSourceR\x06source\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12%\n" +
+	"\x0eintegration_id\x18\a \x01(\tR\rintegrationId\x12\x16\n" +
+	"\x06scopes\x18\b \x03(\tR\x06scopes\x12,\n" +
+	"\asubject\x18\t \x01(\v2\x12.gitpod.v1.SubjectR\asubject\"\xe9\x03\n" +
 	"$CreateHostAuthenticationTokenRequest\x12%\n" +
 	"\trunner_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\brunnerId\x12&\n" +
 	"\auser_id\x18\x02 \x01(\tB\r\xbaH\b\xd8\x01\x01r\x03\xb0\x01\x01\x18\x01R\x06userId\x12\x1b\n" +
@@ -4532,18 +4892,7 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\asubject\x18\n" +
 	" \x01(\v2\x12.gitpod.v1.SubjectB\x06\xbaH\x03\xd8\x01\x01R\asubject\"i\n" +
 	"%CreateHostAuthenticationTokenResponse\x12@\n" +
-	"\x05token\x18\x01 \x01(\v2\".gitpod.v1.HostAuthenticationTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\"\xe1\x02\n" +
-	"\x17HostAuthenticationToken\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
-	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x12\x1b\n" +
-	"\auser_id\x18\x03 \x01(\tB\x02\x18\x01R\x06userId\x12\x12\n" +
-	"\x04host\x18\x04 \x01(\tR\x04host\x12@\n" +
-	"\x06source\x18\x05 \x01(\x0e2(.gitpod.v1.HostAuthenticationTokenSourceR\x06source\x129\n" +
-	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12%\n" +
-	"\x0eintegration_id\x18\a \x01(\tR\rintegrationId\x12\x16\n" +
-	"\x06scopes\x18\b \x03(\tR\x06scopes\x12,\n" +
-	"\asubject\x18\t \x01(\v2\x12.gitpod.v1.SubjectR\asubject\"=\n" +
+	"\x05token\x18\x01 \x01(\v2\".gitpod.v1.HostAuthenticationTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\"=\n" +
 	"!GetHostAuthenticationTokenRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"f\n" +
 	"\"GetHostAuthenticationTokenResponse\x12@\n" +
@@ -4594,7 +4943,71 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"#GetRunnerConfigurationSchemaRequest\x12%\n" +
 	"\trunner_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\brunnerId\"d\n" +
 	"$GetRunnerConfigurationSchemaResponse\x12<\n" +
-	"\x06schema\x18\x01 \x01(\v2$.gitpod.v1.RunnerConfigurationSchemaR\x06schema\"\xa7\x03\n" +
+	"\x06schema\x18\x01 \x01(\v2$.gitpod.v1.RunnerConfigurationSchemaR\x06schema\"\xc8\r\n" +
+	"\x19RunnerConfigurationSchema\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12O\n" +
+	"\rrunner_config\x18\x02 \x03(\v2*.gitpod.v1.RunnerConfigurationSchema.FieldR\frunnerConfig\x12[\n" +
+	"\x13environment_classes\x18\x03 \x03(\v2*.gitpod.v1.RunnerConfigurationSchema.FieldR\x12environmentClasses\x12F\n" +
+	"\x03scm\x18\x04 \x03(\v24.gitpod.v1.RunnerConfigurationSchema.SCMConfigSchemaR\x03scm\x1a\xf3\x03\n" +
+	"\x05Field\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x1a\n" +
+	"\brequired\x18\x04 \x01(\bR\brequired\x12\x16\n" +
+	"\x06secret\x18\x05 \x01(\bR\x06secret\x12J\n" +
+	"\x06string\x18\x06 \x01(\v20.gitpod.v1.RunnerConfigurationSchema.StringFieldH\x00R\x06string\x12D\n" +
+	"\x04bool\x18\a \x01(\v2..gitpod.v1.RunnerConfigurationSchema.BoolFieldH\x00R\x04bool\x12A\n" +
+	"\x03int\x18\b \x01(\v2-.gitpod.v1.RunnerConfigurationSchema.IntFieldH\x00R\x03int\x12D\n" +
+	"\x04enum\x18\t \x01(\v2..gitpod.v1.RunnerConfigurationSchema.EnumFieldH\x00R\x04enum\x12M\n" +
+	"\adisplay\x18\n" +
+	" \x01(\v21.gitpod.v1.RunnerConfigurationSchema.DisplayFieldH\x00R\adisplayB\x06\n" +
+	"\x04type\x1aA\n" +
+	"\vStringField\x12\x18\n" +
+	"\adefault\x18\x01 \x01(\tR\adefault\x12\x18\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\x1a%\n" +
+	"\tBoolField\x12\x18\n" +
+	"\adefault\x18\x01 \x01(\bR\adefault\x1aH\n" +
+	"\bIntField\x12\x18\n" +
+	"\adefault\x18\x01 \x01(\x05R\adefault\x12\x10\n" +
+	"\x03min\x18\x02 \x01(\x05R\x03min\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\x05R\x03max\x1a\xd2\x02\n" +
+	"\tEnumField\x12\x1c\n" +
+	"\adefault\x18\x01 \x01(\tB\x02\x18\x01R\adefault\x12\x1a\n" +
+	"\x06values\x18\x02 \x03(\tB\x02\x18\x01R\x06values\x12Y\n" +
+	"\rdefault_value\x18\x03 \x01(\v24.gitpod.v1.RunnerConfigurationSchema.EnumField.ValueR\fdefaultValue\x12]\n" +
+	"\x0fpossible_values\x18\x04 \x03(\v24.gitpod.v1.RunnerConfigurationSchema.EnumField.ValueR\x0epossibleValues\x1aQ\n" +
+	"\x05Value\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x1a\n" +
+	"\bsubtitle\x18\x02 \x01(\tR\bsubtitle\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x1a(\n" +
+	"\fDisplayField\x12\x18\n" +
+	"\adefault\x18\x01 \x01(\tR\adefault\x1a\xef\x01\n" +
+	"\x0fSCMConfigSchema\x12\x15\n" +
+	"\x06scm_id\x18\x01 \x01(\tR\x05scmId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
+	"\rdefault_hosts\x18\x03 \x03(\tR\fdefaultHosts\x12@\n" +
+	"\x05oauth\x18\x04 \x01(\v2*.gitpod.v1.RunnerConfigurationSchema.OAuthR\x05oauth\x12J\n" +
+	"\x03pat\x18\x05 \x01(\v28.gitpod.v1.RunnerConfigurationSchema.PersonalAccessTokenR\x03pat\x1a*\n" +
+	"\x05OAuth\x12!\n" +
+	"\fcallback_url\x18\x01 \x01(\tR\vcallbackUrl\x1aT\n" +
+	"\x13PersonalAccessToken\x12 \n" +
+	"\vdescription\x18\x01 \x01(\tR\vdescription\x12\x1b\n" +
+	"\tdocs_link\x18\x02 \x01(\tR\bdocsLink\"\x8d\x02\n" +
+	"\x0eSCMIntegration\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x06scm_id\x18\x02 \x01(\tR\x05scmId\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12?\n" +
+	"\x05oauth\x18\x04 \x01(\v2$.gitpod.v1.SCMIntegrationOAuthConfigH\x00R\x05oauth\x88\x01\x01\x12\x10\n" +
+	"\x03pat\x18\x05 \x01(\bR\x03pat\x12\x1b\n" +
+	"\trunner_id\x18\x06 \x01(\tR\brunnerId\x120\n" +
+	"\x11virtual_directory\x18\a \x01(\tH\x01R\x10virtualDirectory\x88\x01\x01B\b\n" +
+	"\x06_oauthB\x14\n" +
+	"\x12_virtual_directory\"\x8f\x01\n" +
+	"\x19SCMIntegrationOAuthConfig\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x126\n" +
+	"\x17encrypted_client_secret\x18\x02 \x01(\fR\x15encryptedClientSecret\x12\x1d\n" +
+	"\n" +
+	"issuer_url\x18\x03 \x01(\tR\tissuerUrl\"\xa7\x03\n" +
 	"\x1bCreateSCMIntegrationRequest\x12%\n" +
 	"\trunner_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\brunnerId\x12\x15\n" +
 	"\x06scm_id\x18\x02 \x01(\tR\x05scmId\x12\x12\n" +
@@ -4610,22 +5023,7 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\v_issuer_urlB\x14\n" +
 	"\x12_virtual_directory\"8\n" +
 	"\x1cCreateSCMIntegrationResponse\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\x8f\x01\n" +
-	"\x19SCMIntegrationOAuthConfig\x12\x1b\n" +
-	"\tclient_id\x18\x01 \x01(\tR\bclientId\x126\n" +
-	"\x17encrypted_client_secret\x18\x02 \x01(\fR\x15encryptedClientSecret\x12\x1d\n" +
-	"\n" +
-	"issuer_url\x18\x03 \x01(\tR\tissuerUrl\"\x8d\x02\n" +
-	"\x0eSCMIntegration\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
-	"\x06scm_id\x18\x02 \x01(\tR\x05scmId\x12\x12\n" +
-	"\x04host\x18\x03 \x01(\tR\x04host\x12?\n" +
-	"\x05oauth\x18\x04 \x01(\v2$.gitpod.v1.SCMIntegrationOAuthConfigH\x00R\x05oauth\x88\x01\x01\x12\x10\n" +
-	"\x03pat\x18\x05 \x01(\bR\x03pat\x12\x1b\n" +
-	"\trunner_id\x18\x06 \x01(\tR\brunnerId\x120\n" +
-	"\x11virtual_directory\x18\a \x01(\tH\x01R\x10virtualDirectory\x88\x01\x01B\b\n" +
-	"\x06_oauthB\x14\n" +
-	"\x12_virtual_directory\"4\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"4\n" +
 	"\x18GetSCMIntegrationRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"X\n" +
 	"\x19GetSCMIntegrationResponse\x12;\n" +
@@ -4732,17 +5130,21 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\x10_oauth_client_idB\r\n" +
 	"\v_issuer_urlB\x14\n" +
 	"\x12_virtual_directoryB\b\n" +
-	"\x06config\">\n" +
-	"\x14FieldValidationError\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\x9e\x02\n" +
+	"\x06config\"\xe1\x01\n" +
+	"#ValidateRunnerConfigurationResponse\x12Z\n" +
+	"\x11environment_class\x18\x01 \x01(\v2+.gitpod.v1.EnvironmentClassValidationResultH\x00R\x10environmentClass\x12T\n" +
+	"\x0fscm_integration\x18\x02 \x01(\v2).gitpod.v1.SCMIntegrationValidationResultH\x00R\x0escmIntegrationB\b\n" +
+	"\x06result\"\x9e\x02\n" +
 	" EnvironmentClassValidationResult\x12\x14\n" +
 	"\x05valid\x18\x01 \x01(\bR\x05valid\x121\n" +
 	"\x12display_name_error\x18\x02 \x01(\tH\x00R\x10displayNameError\x88\x01\x01\x120\n" +
 	"\x11description_error\x18\x03 \x01(\tH\x01R\x10descriptionError\x88\x01\x01\x12R\n" +
 	"\x14configuration_errors\x18\x04 \x03(\v2\x1f.gitpod.v1.FieldValidationErrorR\x13configurationErrorsB\x15\n" +
 	"\x13_display_name_errorB\x14\n" +
-	"\x12_description_error\"\x87\x02\n" +
+	"\x12_description_error\">\n" +
+	"\x14FieldValidationError\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x87\x02\n" +
 	"\x1eSCMIntegrationValidationResult\x12\x14\n" +
 	"\x05valid\x18\x01 \x01(\bR\x05valid\x12%\n" +
 	"\fscm_id_error\x18\x02 \x01(\tH\x00R\n" +
@@ -4756,65 +5158,7 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\v_host_errorB\x0e\n" +
 	"\f_oauth_errorB\f\n" +
 	"\n" +
-	"_pat_error\"\xe1\x01\n" +
-	"#ValidateRunnerConfigurationResponse\x12Z\n" +
-	"\x11environment_class\x18\x01 \x01(\v2+.gitpod.v1.EnvironmentClassValidationResultH\x00R\x10environmentClass\x12T\n" +
-	"\x0fscm_integration\x18\x02 \x01(\v2).gitpod.v1.SCMIntegrationValidationResultH\x00R\x0escmIntegrationB\b\n" +
-	"\x06result\"\xc8\r\n" +
-	"\x19RunnerConfigurationSchema\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12O\n" +
-	"\rrunner_config\x18\x02 \x03(\v2*.gitpod.v1.RunnerConfigurationSchema.FieldR\frunnerConfig\x12[\n" +
-	"\x13environment_classes\x18\x03 \x03(\v2*.gitpod.v1.RunnerConfigurationSchema.FieldR\x12environmentClasses\x12F\n" +
-	"\x03scm\x18\x04 \x03(\v24.gitpod.v1.RunnerConfigurationSchema.SCMConfigSchemaR\x03scm\x1aA\n" +
-	"\vStringField\x12\x18\n" +
-	"\adefault\x18\x01 \x01(\tR\adefault\x12\x18\n" +
-	"\apattern\x18\x02 \x01(\tR\apattern\x1a%\n" +
-	"\tBoolField\x12\x18\n" +
-	"\adefault\x18\x01 \x01(\bR\adefault\x1aH\n" +
-	"\bIntField\x12\x18\n" +
-	"\adefault\x18\x01 \x01(\x05R\adefault\x12\x10\n" +
-	"\x03min\x18\x02 \x01(\x05R\x03min\x12\x10\n" +
-	"\x03max\x18\x03 \x01(\x05R\x03max\x1a\xd2\x02\n" +
-	"\tEnumField\x12\x1c\n" +
-	"\adefault\x18\x01 \x01(\tB\x02\x18\x01R\adefault\x12\x1a\n" +
-	"\x06values\x18\x02 \x03(\tB\x02\x18\x01R\x06values\x12Y\n" +
-	"\rdefault_value\x18\x03 \x01(\v24.gitpod.v1.RunnerConfigurationSchema.EnumField.ValueR\fdefaultValue\x12]\n" +
-	"\x0fpossible_values\x18\x04 \x03(\v24.gitpod.v1.RunnerConfigurationSchema.EnumField.ValueR\x0epossibleValues\x1aQ\n" +
-	"\x05Value\x12\x14\n" +
-	"\x05title\x18\x01 \x01(\tR\x05title\x12\x1a\n" +
-	"\bsubtitle\x18\x02 \x01(\tR\bsubtitle\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\x1a(\n" +
-	"\fDisplayField\x12\x18\n" +
-	"\adefault\x18\x01 \x01(\tR\adefault\x1a\xf3\x03\n" +
-	"\x05Field\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x1a\n" +
-	"\brequired\x18\x04 \x01(\bR\brequired\x12\x16\n" +
-	"\x06secret\x18\x05 \x01(\bR\x06secret\x12J\n" +
-	"\x06string\x18\x06 \x01(\v20.gitpod.v1.RunnerConfigurationSchema.StringFieldH\x00R\x06string\x12D\n" +
-	"\x04bool\x18\a \x01(\v2..gitpod.v1.RunnerConfigurationSchema.BoolFieldH\x00R\x04bool\x12A\n" +
-	"\x03int\x18\b \x01(\v2-.gitpod.v1.RunnerConfigurationSchema.IntFieldH\x00R\x03int\x12D\n" +
-	"\x04enum\x18\t \x01(\v2..gitpod.v1.RunnerConfigurationSchema.EnumFieldH\x00R\x04enum\x12M\n" +
-	"\adisplay\x18\n" +
-	" \x01(\v21.gitpod.v1.RunnerConfigurationSchema.DisplayFieldH\x00R\adisplayB\x06\n" +
-	"\x04type\x1a*\n" +
-	"\x05OAuth\x12!\n" +
-	"\fcallback_url\x18\x01 \x01(\tR\vcallbackUrl\x1aT\n" +
-	"\x13PersonalAccessToken\x12 \n" +
-	"\vdescription\x18\x01 \x01(\tR\vdescription\x12\x1b\n" +
-	"\tdocs_link\x18\x02 \x01(\tR\bdocsLink\x1a\xef\x01\n" +
-	"\x0fSCMConfigSchema\x12\x15\n" +
-	"\x06scm_id\x18\x01 \x01(\tR\x05scmId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
-	"\rdefault_hosts\x18\x03 \x03(\tR\fdefaultHosts\x12@\n" +
-	"\x05oauth\x18\x04 \x01(\v2*.gitpod.v1.RunnerConfigurationSchema.OAuthR\x05oauth\x12J\n" +
-	"\x03pat\x18\x05 \x01(\v28.gitpod.v1.RunnerConfigurationSchema.PersonalAccessTokenR\x03pat\"\x9c\x01\n" +
-	"\x1bLLMIntegrationRequestHeader\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\x12U\n" +
-	"\vheader_type\x18\x03 \x01(\x0e2*.gitpod.v1.LLMIntegrationRequestHeaderTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
-	"headerType\"\xb5\x03\n" +
+	"_pat_error\"\xb5\x03\n" +
 	"\x0eLLMIntegration\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\trunner_id\x18\x02 \x01(\tR\brunnerId\x121\n" +
@@ -4826,7 +5170,12 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\x05phase\x18\a \x01(\x0e2\x1e.gitpod.v1.LLMIntegrationPhaseR\x05phase\x12!\n" +
 	"\fphase_reason\x18\b \x01(\tR\vphaseReason\x12O\n" +
 	"\x0frequest_headers\x18\t \x03(\v2&.gitpod.v1.LLMIntegrationRequestHeaderR\x0erequestHeaders\x122\n" +
-	"\bprovider\x18\v \x01(\x0e2\x16.gitpod.v1.LLMProviderR\bprovider\"\xdc\x01\n" +
+	"\bprovider\x18\v \x01(\x0e2\x16.gitpod.v1.LLMProviderR\bprovider\"\x9c\x01\n" +
+	"\x1bLLMIntegrationRequestHeader\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12U\n" +
+	"\vheader_type\x18\x03 \x01(\x0e2*.gitpod.v1.LLMIntegrationRequestHeaderTypeB\b\xbaH\x05\x82\x01\x02\x10\x01R\n" +
+	"headerType\"\xdc\x01\n" +
 	"\x1bCreateLLMIntegrationRequest\x12%\n" +
 	"\trunner_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\brunnerId\x12B\n" +
 	"\x06models\x18\x02 \x03(\x0e2\x19.gitpod.v1.SupportedModelB\x0f\xbaH\f\x92\x01\t\b\x01\"\x05\x82\x01\x02\x10\x01R\x06models\x12\x1a\n" +
@@ -4874,11 +5223,7 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\x1bDeleteLLMIntegrationRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"\x1e\n" +
-	"\x1cDeleteLLMIntegrationResponse*\xa7\x01\n" +
-	"\x1dHostAuthenticationTokenSource\x120\n" +
-	",HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED\x10\x00\x12*\n" +
-	"&HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH\x10\x01\x12(\n" +
-	"$HOST_AUTHENTICATION_TOKEN_SOURCE_PAT\x10\x02*}\n" +
+	"\x1cDeleteLLMIntegrationResponse*}\n" +
 	"\n" +
 	"RunnerKind\x12\x1b\n" +
 	"\x17RUNNER_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -4892,7 +5237,11 @@ const file_gitpod_v1_runner_configuration_proto_rawDesc = "" +
 	"\x1bRUNNER_PROVIDER_DESKTOP_MAC\x10\x03\x12\x1b\n" +
 	"\x17RUNNER_PROVIDER_MANAGED\x10\x04\x12\x17\n" +
 	"\x13RUNNER_PROVIDER_GCP\x10\x05\x12\x1d\n" +
-	"\x19RUNNER_PROVIDER_DEV_AGENT\x10\x06*\xbf\x01\n" +
+	"\x19RUNNER_PROVIDER_DEV_AGENT\x10\x06*\xa7\x01\n" +
+	"\x1dHostAuthenticationTokenSource\x120\n" +
+	",HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED\x10\x00\x12*\n" +
+	"&HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH\x10\x01\x12(\n" +
+	"$HOST_AUTHENTICATION_TOKEN_SOURCE_PAT\x10\x02*\xbf\x01\n" +
 	"\x1fLLMIntegrationRequestHeaderType\x123\n" +
 	"/LLM_INTEGRATION_REQUEST_HEADER_TYPE_UNSPECIFIED\x10\x00\x12/\n" +
 	"+LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL\x10\x01\x126\n" +
@@ -4939,14 +5288,14 @@ func file_gitpod_v1_runner_configuration_proto_rawDescGZIP() []byte {
 var file_gitpod_v1_runner_configuration_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_gitpod_v1_runner_configuration_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_gitpod_v1_runner_configuration_proto_goTypes = []any{
-	(HostAuthenticationTokenSource)(0),                                // 0: gitpod.v1.HostAuthenticationTokenSource
-	(RunnerKind)(0),                                                   // 1: gitpod.v1.RunnerKind
-	(RunnerProvider)(0),                                               // 2: gitpod.v1.RunnerProvider
+	(RunnerKind)(0),                                                   // 0: gitpod.v1.RunnerKind
+	(RunnerProvider)(0),                                               // 1: gitpod.v1.RunnerProvider
+	(HostAuthenticationTokenSource)(0),                                // 2: gitpod.v1.HostAuthenticationTokenSource
 	(LLMIntegrationRequestHeaderType)(0),                              // 3: gitpod.v1.LLMIntegrationRequestHeaderType
 	(LLMProvider)(0),                                                  // 4: gitpod.v1.LLMProvider
-	(*CreateHostAuthenticationTokenRequest)(nil),                      // 5: gitpod.v1.CreateHostAuthenticationTokenRequest
-	(*CreateHostAuthenticationTokenResponse)(nil),                     // 6: gitpod.v1.CreateHostAuthenticationTokenResponse
-	(*HostAuthenticationToken)(nil),                                   // 7: gitpod.v1.HostAuthenticationToken
+	(*HostAuthenticationToken)(nil),                                   // 5: gitpod.v1.HostAuthenticationToken
+	(*CreateHostAuthenticationTokenRequest)(nil),                      // 6: gitpod.v1.CreateHostAuthenticationTokenRequest
+	(*CreateHostAuthenticationTokenResponse)(nil),                     // 7: gitpod.v1.CreateHostAuthenticationTokenResponse
 	(*GetHostAuthenticationTokenRequest)(nil),                         // 8: gitpod.v1.GetHostAuthenticationTokenRequest
 	(*GetHostAuthenticationTokenResponse)(nil),                        // 9: gitpod.v1.GetHostAuthenticationTokenResponse
 	(*ListHostAuthenticationTokensRequest)(nil),                       // 10: gitpod.v1.ListHostAuthenticationTokensRequest
@@ -4959,35 +5308,35 @@ var file_gitpod_v1_runner_configuration_proto_goTypes = []any{
 	(*FieldValueUpdate)(nil),                                          // 17: gitpod.v1.FieldValueUpdate
 	(*GetRunnerConfigurationSchemaRequest)(nil),                       // 18: gitpod.v1.GetRunnerConfigurationSchemaRequest
 	(*GetRunnerConfigurationSchemaResponse)(nil),                      // 19: gitpod.v1.GetRunnerConfigurationSchemaResponse
-	(*CreateSCMIntegrationRequest)(nil),                               // 20: gitpod.v1.CreateSCMIntegrationRequest
-	(*CreateSCMIntegrationResponse)(nil),                              // 21: gitpod.v1.CreateSCMIntegrationResponse
+	(*RunnerConfigurationSchema)(nil),                                 // 20: gitpod.v1.RunnerConfigurationSchema
+	(*SCMIntegration)(nil),                                            // 21: gitpod.v1.SCMIntegration
 	(*SCMIntegrationOAuthConfig)(nil),                                 // 22: gitpod.v1.SCMIntegrationOAuthConfig
-	(*SCMIntegration)(nil),                                            // 23: gitpod.v1.SCMIntegration
-	(*GetSCMIntegrationRequest)(nil),                                  // 24: gitpod.v1.GetSCMIntegrationRequest
-	(*GetSCMIntegrationResponse)(nil),                                 // 25: gitpod.v1.GetSCMIntegrationResponse
-	(*ListSCMIntegrationsRequest)(nil),                                // 26: gitpod.v1.ListSCMIntegrationsRequest
-	(*ListSCMIntegrationsResponse)(nil),                               // 27: gitpod.v1.ListSCMIntegrationsResponse
-	(*UpdateSCMIntegrationRequest)(nil),                               // 28: gitpod.v1.UpdateSCMIntegrationRequest
-	(*UpdateSCMIntegrationResponse)(nil),                              // 29: gitpod.v1.UpdateSCMIntegrationResponse
-	(*DeleteSCMIntegrationRequest)(nil),                               // 30: gitpod.v1.DeleteSCMIntegrationRequest
-	(*DeleteSCMIntegrationResponse)(nil),                              // 31: gitpod.v1.DeleteSCMIntegrationResponse
-	(*EnvironmentClass)(nil),                                          // 32: gitpod.v1.EnvironmentClass
-	(*CreateEnvironmentClassRequest)(nil),                             // 33: gitpod.v1.CreateEnvironmentClassRequest
-	(*CreateEnvironmentClassResponse)(nil),                            // 34: gitpod.v1.CreateEnvironmentClassResponse
-	(*GetEnvironmentClassRequest)(nil),                                // 35: gitpod.v1.GetEnvironmentClassRequest
-	(*GetEnvironmentClassResponse)(nil),                               // 36: gitpod.v1.GetEnvironmentClassResponse
-	(*ListEnvironmentClassesRequest)(nil),                             // 37: gitpod.v1.ListEnvironmentClassesRequest
-	(*ListEnvironmentClassesResponse)(nil),                            // 38: gitpod.v1.ListEnvironmentClassesResponse
-	(*UpdateEnvironmentClassRequest)(nil),                             // 39: gitpod.v1.UpdateEnvironmentClassRequest
-	(*UpdateEnvironmentClassResponse)(nil),                            // 40: gitpod.v1.UpdateEnvironmentClassResponse
-	(*ValidateRunnerConfigurationRequest)(nil),                        // 41: gitpod.v1.ValidateRunnerConfigurationRequest
-	(*FieldValidationError)(nil),                                      // 42: gitpod.v1.FieldValidationError
-	(*EnvironmentClassValidationResult)(nil),                          // 43: gitpod.v1.EnvironmentClassValidationResult
-	(*SCMIntegrationValidationResult)(nil),                            // 44: gitpod.v1.SCMIntegrationValidationResult
-	(*ValidateRunnerConfigurationResponse)(nil),                       // 45: gitpod.v1.ValidateRunnerConfigurationResponse
-	(*RunnerConfigurationSchema)(nil),                                 // 46: gitpod.v1.RunnerConfigurationSchema
-	(*LLMIntegrationRequestHeader)(nil),                               // 47: gitpod.v1.LLMIntegrationRequestHeader
-	(*LLMIntegration)(nil),                                            // 48: gitpod.v1.LLMIntegration
+	(*CreateSCMIntegrationRequest)(nil),                               // 23: gitpod.v1.CreateSCMIntegrationRequest
+	(*CreateSCMIntegrationResponse)(nil),                              // 24: gitpod.v1.CreateSCMIntegrationResponse
+	(*GetSCMIntegrationRequest)(nil),                                  // 25: gitpod.v1.GetSCMIntegrationRequest
+	(*GetSCMIntegrationResponse)(nil),                                 // 26: gitpod.v1.GetSCMIntegrationResponse
+	(*ListSCMIntegrationsRequest)(nil),                                // 27: gitpod.v1.ListSCMIntegrationsRequest
+	(*ListSCMIntegrationsResponse)(nil),                               // 28: gitpod.v1.ListSCMIntegrationsResponse
+	(*UpdateSCMIntegrationRequest)(nil),                               // 29: gitpod.v1.UpdateSCMIntegrationRequest
+	(*UpdateSCMIntegrationResponse)(nil),                              // 30: gitpod.v1.UpdateSCMIntegrationResponse
+	(*DeleteSCMIntegrationRequest)(nil),                               // 31: gitpod.v1.DeleteSCMIntegrationRequest
+	(*DeleteSCMIntegrationResponse)(nil),                              // 32: gitpod.v1.DeleteSCMIntegrationResponse
+	(*EnvironmentClass)(nil),                                          // 33: gitpod.v1.EnvironmentClass
+	(*CreateEnvironmentClassRequest)(nil),                             // 34: gitpod.v1.CreateEnvironmentClassRequest
+	(*CreateEnvironmentClassResponse)(nil),                            // 35: gitpod.v1.CreateEnvironmentClassResponse
+	(*GetEnvironmentClassRequest)(nil),                                // 36: gitpod.v1.GetEnvironmentClassRequest
+	(*GetEnvironmentClassResponse)(nil),                               // 37: gitpod.v1.GetEnvironmentClassResponse
+	(*ListEnvironmentClassesRequest)(nil),                             // 38: gitpod.v1.ListEnvironmentClassesRequest
+	(*ListEnvironmentClassesResponse)(nil),                            // 39: gitpod.v1.ListEnvironmentClassesResponse
+	(*UpdateEnvironmentClassRequest)(nil),                             // 40: gitpod.v1.UpdateEnvironmentClassRequest
+	(*UpdateEnvironmentClassResponse)(nil),                            // 41: gitpod.v1.UpdateEnvironmentClassResponse
+	(*ValidateRunnerConfigurationRequest)(nil),                        // 42: gitpod.v1.ValidateRunnerConfigurationRequest
+	(*ValidateRunnerConfigurationResponse)(nil),                       // 43: gitpod.v1.ValidateRunnerConfigurationResponse
+	(*EnvironmentClassValidationResult)(nil),                          // 44: gitpod.v1.EnvironmentClassValidationResult
+	(*FieldValidationError)(nil),                                      // 45: gitpod.v1.FieldValidationError
+	(*SCMIntegrationValidationResult)(nil),                            // 46: gitpod.v1.SCMIntegrationValidationResult
+	(*LLMIntegration)(nil),                                            // 47: gitpod.v1.LLMIntegration
+	(*LLMIntegrationRequestHeader)(nil),                               // 48: gitpod.v1.LLMIntegrationRequestHeader
 	(*CreateLLMIntegrationRequest)(nil),                               // 49: gitpod.v1.CreateLLMIntegrationRequest
 	(*CreateLLMIntegrationResponse)(nil),                              // 50: gitpod.v1.CreateLLMIntegrationResponse
 	(*GetLLMIntegrationRequest)(nil),                                  // 51: gitpod.v1.GetLLMIntegrationRequest
@@ -4999,19 +5348,19 @@ var file_gitpod_v1_runner_configuration_proto_goTypes = []any{
 	(*DeleteLLMIntegrationRequest)(nil),                               // 57: gitpod.v1.DeleteLLMIntegrationRequest
 	(*DeleteLLMIntegrationResponse)(nil),                              // 58: gitpod.v1.DeleteLLMIntegrationResponse
 	(*ListHostAuthenticationTokensRequest_Filter)(nil),                // 59: gitpod.v1.ListHostAuthenticationTokensRequest.Filter
-	(*ListSCMIntegrationsRequest_Filter)(nil),                         // 60: gitpod.v1.ListSCMIntegrationsRequest.Filter
-	(*ListEnvironmentClassesRequest_Filter)(nil),                      // 61: gitpod.v1.ListEnvironmentClassesRequest.Filter
-	(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration)(nil), // 62: gitpod.v1.ValidateRunnerConfigurationRequest.ValidateSCMIntegration
-	(*RunnerConfigurationSchema_StringField)(nil),                     // 63: gitpod.v1.RunnerConfigurationSchema.StringField
-	(*RunnerConfigurationSchema_BoolField)(nil),                       // 64: gitpod.v1.RunnerConfigurationSchema.BoolField
-	(*RunnerConfigurationSchema_IntField)(nil),                        // 65: gitpod.v1.RunnerConfigurationSchema.IntField
-	(*RunnerConfigurationSchema_EnumField)(nil),                       // 66: gitpod.v1.RunnerConfigurationSchema.EnumField
-	(*RunnerConfigurationSchema_DisplayField)(nil),                    // 67: gitpod.v1.RunnerConfigurationSchema.DisplayField
-	(*RunnerConfigurationSchema_Field)(nil),                           // 68: gitpod.v1.RunnerConfigurationSchema.Field
-	(*RunnerConfigurationSchema_OAuth)(nil),                           // 69: gitpod.v1.RunnerConfigurationSchema.OAuth
-	(*RunnerConfigurationSchema_PersonalAccessToken)(nil),             // 70: gitpod.v1.RunnerConfigurationSchema.PersonalAccessToken
-	(*RunnerConfigurationSchema_SCMConfigSchema)(nil),                 // 71: gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema
-	(*RunnerConfigurationSchema_EnumField_Value)(nil),                 // 72: gitpod.v1.RunnerConfigurationSchema.EnumField.Value
+	(*RunnerConfigurationSchema_Field)(nil),                           // 60: gitpod.v1.RunnerConfigurationSchema.Field
+	(*RunnerConfigurationSchema_StringField)(nil),                     // 61: gitpod.v1.RunnerConfigurationSchema.StringField
+	(*RunnerConfigurationSchema_BoolField)(nil),                       // 62: gitpod.v1.RunnerConfigurationSchema.BoolField
+	(*RunnerConfigurationSchema_IntField)(nil),                        // 63: gitpod.v1.RunnerConfigurationSchema.IntField
+	(*RunnerConfigurationSchema_EnumField)(nil),                       // 64: gitpod.v1.RunnerConfigurationSchema.EnumField
+	(*RunnerConfigurationSchema_DisplayField)(nil),                    // 65: gitpod.v1.RunnerConfigurationSchema.DisplayField
+	(*RunnerConfigurationSchema_SCMConfigSchema)(nil),                 // 66: gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema
+	(*RunnerConfigurationSchema_OAuth)(nil),                           // 67: gitpod.v1.RunnerConfigurationSchema.OAuth
+	(*RunnerConfigurationSchema_PersonalAccessToken)(nil),             // 68: gitpod.v1.RunnerConfigurationSchema.PersonalAccessToken
+	(*RunnerConfigurationSchema_EnumField_Value)(nil),                 // 69: gitpod.v1.RunnerConfigurationSchema.EnumField.Value
+	(*ListSCMIntegrationsRequest_Filter)(nil),                         // 70: gitpod.v1.ListSCMIntegrationsRequest.Filter
+	(*ListEnvironmentClassesRequest_Filter)(nil),                      // 71: gitpod.v1.ListEnvironmentClassesRequest.Filter
+	(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration)(nil), // 72: gitpod.v1.ValidateRunnerConfigurationRequest.ValidateSCMIntegration
 	(*ListLLMIntegrationsRequest_Filter)(nil),                         // 73: gitpod.v1.ListLLMIntegrationsRequest.Filter
 	(*timestamppb.Timestamp)(nil),                                     // 74: google.protobuf.Timestamp
 	(*Subject)(nil),                                                   // 75: gitpod.v1.Subject
@@ -5021,104 +5370,104 @@ var file_gitpod_v1_runner_configuration_proto_goTypes = []any{
 	(LLMIntegrationPhase)(0),                                          // 79: gitpod.v1.LLMIntegrationPhase
 }
 var file_gitpod_v1_runner_configuration_proto_depIdxs = []int32{
-	0,  // 0: gitpod.v1.CreateHostAuthenticationTokenRequest.source:type_name -> gitpod.v1.HostAuthenticationTokenSource
-	74, // 1: gitpod.v1.CreateHostAuthenticationTokenRequest.expires_at:type_name -> google.protobuf.Timestamp
-	75, // 2: gitpod.v1.CreateHostAuthenticationTokenRequest.subject:type_name -> gitpod.v1.Subject
-	7,  // 3: gitpod.v1.CreateHostAuthenticationTokenResponse.token:type_name -> gitpod.v1.HostAuthenticationToken
-	0,  // 4: gitpod.v1.HostAuthenticationToken.source:type_name -> gitpod.v1.HostAuthenticationTokenSource
-	74, // 5: gitpod.v1.HostAuthenticationToken.expires_at:type_name -> google.protobuf.Timestamp
-	75, // 6: gitpod.v1.HostAuthenticationToken.subject:type_name -> gitpod.v1.Subject
-	7,  // 7: gitpod.v1.GetHostAuthenticationTokenResponse.token:type_name -> gitpod.v1.HostAuthenticationToken
+	2,  // 0: gitpod.v1.HostAuthenticationToken.source:type_name -> gitpod.v1.HostAuthenticationTokenSource
+	74, // 1: gitpod.v1.HostAuthenticationToken.expires_at:type_name -> google.protobuf.Timestamp
+	75, // 2: gitpod.v1.HostAuthenticationToken.subject:type_name -> gitpod.v1.Subject
+	2,  // 3: gitpod.v1.CreateHostAuthenticationTokenRequest.source:type_name -> gitpod.v1.HostAuthenticationTokenSource
+	74, // 4: gitpod.v1.CreateHostAuthenticationTokenRequest.expires_at:type_name -> google.protobuf.Timestamp
+	75, // 5: gitpod.v1.CreateHostAuthenticationTokenRequest.subject:type_name -> gitpod.v1.Subject
+	5,  // 6: gitpod.v1.CreateHostAuthenticationTokenResponse.token:type_name -> gitpod.v1.HostAuthenticationToken
+	5,  // 7: gitpod.v1.GetHostAuthenticationTokenResponse.token:type_name -> gitpod.v1.HostAuthenticationToken
 	76, // 8: gitpod.v1.ListHostAuthenticationTokensRequest.pagination:type_name -> gitpod.v1.PaginationRequest
 	59, // 9: gitpod.v1.ListHostAuthenticationTokensRequest.filter:type_name -> gitpod.v1.ListHostAuthenticationTokensRequest.Filter
 	77, // 10: gitpod.v1.ListHostAuthenticationTokensResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	7,  // 11: gitpod.v1.ListHostAuthenticationTokensResponse.tokens:type_name -> gitpod.v1.HostAuthenticationToken
+	5,  // 11: gitpod.v1.ListHostAuthenticationTokensResponse.tokens:type_name -> gitpod.v1.HostAuthenticationToken
 	74, // 12: gitpod.v1.UpdateHostAuthenticationTokenRequest.expires_at:type_name -> google.protobuf.Timestamp
-	46, // 13: gitpod.v1.GetRunnerConfigurationSchemaResponse.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
-	22, // 14: gitpod.v1.SCMIntegration.oauth:type_name -> gitpod.v1.SCMIntegrationOAuthConfig
-	23, // 15: gitpod.v1.GetSCMIntegrationResponse.integration:type_name -> gitpod.v1.SCMIntegration
-	76, // 16: gitpod.v1.ListSCMIntegrationsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	60, // 17: gitpod.v1.ListSCMIntegrationsRequest.filter:type_name -> gitpod.v1.ListSCMIntegrationsRequest.Filter
-	77, // 18: gitpod.v1.ListSCMIntegrationsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	23, // 19: gitpod.v1.ListSCMIntegrationsResponse.integrations:type_name -> gitpod.v1.SCMIntegration
-	16, // 20: gitpod.v1.EnvironmentClass.configuration:type_name -> gitpod.v1.FieldValue
-	16, // 21: gitpod.v1.CreateEnvironmentClassRequest.configuration:type_name -> gitpod.v1.FieldValue
-	32, // 22: gitpod.v1.GetEnvironmentClassResponse.environment_class:type_name -> gitpod.v1.EnvironmentClass
-	76, // 23: gitpod.v1.ListEnvironmentClassesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	61, // 24: gitpod.v1.ListEnvironmentClassesRequest.filter:type_name -> gitpod.v1.ListEnvironmentClassesRequest.Filter
-	77, // 25: gitpod.v1.ListEnvironmentClassesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	32, // 26: gitpod.v1.ListEnvironmentClassesResponse.environment_classes:type_name -> gitpod.v1.EnvironmentClass
-	32, // 27: gitpod.v1.ValidateRunnerConfigurationRequest.environment_class:type_name -> gitpod.v1.EnvironmentClass
-	62, // 28: gitpod.v1.ValidateRunnerConfigurationRequest.scm_integration:type_name -> gitpod.v1.ValidateRunnerConfigurationRequest.ValidateSCMIntegration
-	42, // 29: gitpod.v1.EnvironmentClassValidationResult.configuration_errors:type_name -> gitpod.v1.FieldValidationError
-	43, // 30: gitpod.v1.ValidateRunnerConfigurationResponse.environment_class:type_name -> gitpod.v1.EnvironmentClassValidationResult
-	44, // 31: gitpod.v1.ValidateRunnerConfigurationResponse.scm_integration:type_name -> gitpod.v1.SCMIntegrationValidationResult
-	68, // 32: gitpod.v1.RunnerConfigurationSchema.runner_config:type_name -> gitpod.v1.RunnerConfigurationSchema.Field
-	68, // 33: gitpod.v1.RunnerConfigurationSchema.environment_classes:type_name -> gitpod.v1.RunnerConfigurationSchema.Field
-	71, // 34: gitpod.v1.RunnerConfigurationSchema.scm:type_name -> gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema
-	3,  // 35: gitpod.v1.LLMIntegrationRequestHeader.header_type:type_name -> gitpod.v1.LLMIntegrationRequestHeaderType
-	78, // 36: gitpod.v1.LLMIntegration.models:type_name -> gitpod.v1.SupportedModel
-	79, // 37: gitpod.v1.LLMIntegration.phase:type_name -> gitpod.v1.LLMIntegrationPhase
-	47, // 38: gitpod.v1.LLMIntegration.request_headers:type_name -> gitpod.v1.LLMIntegrationRequestHeader
-	4,  // 39: gitpod.v1.LLMIntegration.provider:type_name -> gitpod.v1.LLMProvider
+	20, // 13: gitpod.v1.GetRunnerConfigurationSchemaResponse.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
+	60, // 14: gitpod.v1.RunnerConfigurationSchema.runner_config:type_name -> gitpod.v1.RunnerConfigurationSchema.Field
+	60, // 15: gitpod.v1.RunnerConfigurationSchema.environment_classes:type_name -> gitpod.v1.RunnerConfigurationSchema.Field
+	66, // 16: gitpod.v1.RunnerConfigurationSchema.scm:type_name -> gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema
+	22, // 17: gitpod.v1.SCMIntegration.oauth:type_name -> gitpod.v1.SCMIntegrationOAuthConfig
+	21, // 18: gitpod.v1.GetSCMIntegrationResponse.integration:type_name -> gitpod.v1.SCMIntegration
+	76, // 19: gitpod.v1.ListSCMIntegrationsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	70, // 20: gitpod.v1.ListSCMIntegrationsRequest.filter:type_name -> gitpod.v1.ListSCMIntegrationsRequest.Filter
+	77, // 21: gitpod.v1.ListSCMIntegrationsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	21, // 22: gitpod.v1.ListSCMIntegrationsResponse.integrations:type_name -> gitpod.v1.SCMIntegration
+	16, // 23: gitpod.v1.EnvironmentClass.configuration:type_name -> gitpod.v1.FieldValue
+	16, // 24: gitpod.v1.CreateEnvironmentClassRequest.configuration:type_name -> gitpod.v1.FieldValue
+	33, // 25: gitpod.v1.GetEnvironmentClassResponse.environment_class:type_name -> gitpod.v1.EnvironmentClass
+	76, // 26: gitpod.v1.ListEnvironmentClassesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	71, // 27: gitpod.v1.ListEnvironmentClassesRequest.filter:type_name -> gitpod.v1.ListEnvironmentClassesRequest.Filter
+	77, // 28: gitpod.v1.ListEnvironmentClassesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	33, // 29: gitpod.v1.ListEnvironmentClassesResponse.environment_classes:type_name -> gitpod.v1.EnvironmentClass
+	33, // 30: gitpod.v1.ValidateRunnerConfigurationRequest.environment_class:type_name -> gitpod.v1.EnvironmentClass
+	72, // 31: gitpod.v1.ValidateRunnerConfigurationRequest.scm_integration:type_name -> gitpod.v1.ValidateRunnerConfigurationRequest.ValidateSCMIntegration
+	44, // 32: gitpod.v1.ValidateRunnerConfigurationResponse.environment_class:type_name -> gitpod.v1.EnvironmentClassValidationResult
+	46, // 33: gitpod.v1.ValidateRunnerConfigurationResponse.scm_integration:type_name -> gitpod.v1.SCMIntegrationValidationResult
+	45, // 34: gitpod.v1.EnvironmentClassValidationResult.configuration_errors:type_name -> gitpod.v1.FieldValidationError
+	78, // 35: gitpod.v1.LLMIntegration.models:type_name -> gitpod.v1.SupportedModel
+	79, // 36: gitpod.v1.LLMIntegration.phase:type_name -> gitpod.v1.LLMIntegrationPhase
+	48, // 37: gitpod.v1.LLMIntegration.request_headers:type_name -> gitpod.v1.LLMIntegrationRequestHeader
+	4,  // 38: gitpod.v1.LLMIntegration.provider:type_name -> gitpod.v1.LLMProvider
+	3,  // 39: gitpod.v1.LLMIntegrationRequestHeader.header_type:type_name -> gitpod.v1.LLMIntegrationRequestHeaderType
 	78, // 40: gitpod.v1.CreateLLMIntegrationRequest.models:type_name -> gitpod.v1.SupportedModel
-	48, // 41: gitpod.v1.GetLLMIntegrationResponse.integration:type_name -> gitpod.v1.LLMIntegration
+	47, // 41: gitpod.v1.GetLLMIntegrationResponse.integration:type_name -> gitpod.v1.LLMIntegration
 	76, // 42: gitpod.v1.ListLLMIntegrationsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
 	73, // 43: gitpod.v1.ListLLMIntegrationsRequest.filter:type_name -> gitpod.v1.ListLLMIntegrationsRequest.Filter
 	77, // 44: gitpod.v1.ListLLMIntegrationsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	48, // 45: gitpod.v1.ListLLMIntegrationsResponse.integrations:type_name -> gitpod.v1.LLMIntegration
+	47, // 45: gitpod.v1.ListLLMIntegrationsResponse.integrations:type_name -> gitpod.v1.LLMIntegration
 	4,  // 46: gitpod.v1.ListLLMIntegrationsResponse.ona_intelligence_providers:type_name -> gitpod.v1.LLMProvider
 	78, // 47: gitpod.v1.UpdateLLMIntegrationRequest.models:type_name -> gitpod.v1.SupportedModel
 	79, // 48: gitpod.v1.UpdateLLMIntegrationRequest.phase:type_name -> gitpod.v1.LLMIntegrationPhase
-	47, // 49: gitpod.v1.UpdateLLMIntegrationRequest.request_headers:type_name -> gitpod.v1.LLMIntegrationRequestHeader
-	1,  // 50: gitpod.v1.ListEnvironmentClassesRequest.Filter.runner_kinds:type_name -> gitpod.v1.RunnerKind
-	2,  // 51: gitpod.v1.ListEnvironmentClassesRequest.Filter.runner_providers:type_name -> gitpod.v1.RunnerProvider
-	72, // 52: gitpod.v1.RunnerConfigurationSchema.EnumField.default_value:type_name -> gitpod.v1.RunnerConfigurationSchema.EnumField.Value
-	72, // 53: gitpod.v1.RunnerConfigurationSchema.EnumField.possible_values:type_name -> gitpod.v1.RunnerConfigurationSchema.EnumField.Value
-	63, // 54: gitpod.v1.RunnerConfigurationSchema.Field.string:type_name -> gitpod.v1.RunnerConfigurationSchema.StringField
-	64, // 55: gitpod.v1.RunnerConfigurationSchema.Field.bool:type_name -> gitpod.v1.RunnerConfigurationSchema.BoolField
-	65, // 56: gitpod.v1.RunnerConfigurationSchema.Field.int:type_name -> gitpod.v1.RunnerConfigurationSchema.IntField
-	66, // 57: gitpod.v1.RunnerConfigurationSchema.Field.enum:type_name -> gitpod.v1.RunnerConfigurationSchema.EnumField
-	67, // 58: gitpod.v1.RunnerConfigurationSchema.Field.display:type_name -> gitpod.v1.RunnerConfigurationSchema.DisplayField
-	69, // 59: gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema.oauth:type_name -> gitpod.v1.RunnerConfigurationSchema.OAuth
-	70, // 60: gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema.pat:type_name -> gitpod.v1.RunnerConfigurationSchema.PersonalAccessToken
-	5,  // 61: gitpod.v1.RunnerConfigurationService.CreateHostAuthenticationToken:input_type -> gitpod.v1.CreateHostAuthenticationTokenRequest
+	48, // 49: gitpod.v1.UpdateLLMIntegrationRequest.request_headers:type_name -> gitpod.v1.LLMIntegrationRequestHeader
+	61, // 50: gitpod.v1.RunnerConfigurationSchema.Field.string:type_name -> gitpod.v1.RunnerConfigurationSchema.StringField
+	62, // 51: gitpod.v1.RunnerConfigurationSchema.Field.bool:type_name -> gitpod.v1.RunnerConfigurationSchema.BoolField
+	63, // 52: gitpod.v1.RunnerConfigurationSchema.Field.int:type_name -> gitpod.v1.RunnerConfigurationSchema.IntField
+	64, // 53: gitpod.v1.RunnerConfigurationSchema.Field.enum:type_name -> gitpod.v1.RunnerConfigurationSchema.EnumField
+	65, // 54: gitpod.v1.RunnerConfigurationSchema.Field.display:type_name -> gitpod.v1.RunnerConfigurationSchema.DisplayField
+	69, // 55: gitpod.v1.RunnerConfigurationSchema.EnumField.default_value:type_name -> gitpod.v1.RunnerConfigurationSchema.EnumField.Value
+	69, // 56: gitpod.v1.RunnerConfigurationSchema.EnumField.possible_values:type_name -> gitpod.v1.RunnerConfigurationSchema.EnumField.Value
+	67, // 57: gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema.oauth:type_name -> gitpod.v1.RunnerConfigurationSchema.OAuth
+	68, // 58: gitpod.v1.RunnerConfigurationSchema.SCMConfigSchema.pat:type_name -> gitpod.v1.RunnerConfigurationSchema.PersonalAccessToken
+	0,  // 59: gitpod.v1.ListEnvironmentClassesRequest.Filter.runner_kinds:type_name -> gitpod.v1.RunnerKind
+	1,  // 60: gitpod.v1.ListEnvironmentClassesRequest.Filter.runner_providers:type_name -> gitpod.v1.RunnerProvider
+	6,  // 61: gitpod.v1.RunnerConfigurationService.CreateHostAuthenticationToken:input_type -> gitpod.v1.CreateHostAuthenticationTokenRequest
 	8,  // 62: gitpod.v1.RunnerConfigurationService.GetHostAuthenticationToken:input_type -> gitpod.v1.GetHostAuthenticationTokenRequest
 	10, // 63: gitpod.v1.RunnerConfigurationService.ListHostAuthenticationTokens:input_type -> gitpod.v1.ListHostAuthenticationTokensRequest
 	12, // 64: gitpod.v1.RunnerConfigurationService.UpdateHostAuthenticationToken:input_type -> gitpod.v1.UpdateHostAuthenticationTokenRequest
 	14, // 65: gitpod.v1.RunnerConfigurationService.DeleteHostAuthenticationToken:input_type -> gitpod.v1.DeleteHostAuthenticationTokenRequest
 	18, // 66: gitpod.v1.RunnerConfigurationService.GetRunnerConfigurationSchema:input_type -> gitpod.v1.GetRunnerConfigurationSchemaRequest
-	20, // 67: gitpod.v1.RunnerConfigurationService.CreateSCMIntegration:input_type -> gitpod.v1.CreateSCMIntegrationRequest
-	24, // 68: gitpod.v1.RunnerConfigurationService.GetSCMIntegration:input_type -> gitpod.v1.GetSCMIntegrationRequest
-	26, // 69: gitpod.v1.RunnerConfigurationService.ListSCMIntegrations:input_type -> gitpod.v1.ListSCMIntegrationsRequest
-	28, // 70: gitpod.v1.RunnerConfigurationService.UpdateSCMIntegration:input_type -> gitpod.v1.UpdateSCMIntegrationRequest
-	30, // 71: gitpod.v1.RunnerConfigurationService.DeleteSCMIntegration:input_type -> gitpod.v1.DeleteSCMIntegrationRequest
-	33, // 72: gitpod.v1.RunnerConfigurationService.CreateEnvironmentClass:input_type -> gitpod.v1.CreateEnvironmentClassRequest
-	35, // 73: gitpod.v1.RunnerConfigurationService.GetEnvironmentClass:input_type -> gitpod.v1.GetEnvironmentClassRequest
-	37, // 74: gitpod.v1.RunnerConfigurationService.ListEnvironmentClasses:input_type -> gitpod.v1.ListEnvironmentClassesRequest
-	39, // 75: gitpod.v1.RunnerConfigurationService.UpdateEnvironmentClass:input_type -> gitpod.v1.UpdateEnvironmentClassRequest
-	41, // 76: gitpod.v1.RunnerConfigurationService.ValidateRunnerConfiguration:input_type -> gitpod.v1.ValidateRunnerConfigurationRequest
+	23, // 67: gitpod.v1.RunnerConfigurationService.CreateSCMIntegration:input_type -> gitpod.v1.CreateSCMIntegrationRequest
+	25, // 68: gitpod.v1.RunnerConfigurationService.GetSCMIntegration:input_type -> gitpod.v1.GetSCMIntegrationRequest
+	27, // 69: gitpod.v1.RunnerConfigurationService.ListSCMIntegrations:input_type -> gitpod.v1.ListSCMIntegrationsRequest
+	29, // 70: gitpod.v1.RunnerConfigurationService.UpdateSCMIntegration:input_type -> gitpod.v1.UpdateSCMIntegrationRequest
+	31, // 71: gitpod.v1.RunnerConfigurationService.DeleteSCMIntegration:input_type -> gitpod.v1.DeleteSCMIntegrationRequest
+	34, // 72: gitpod.v1.RunnerConfigurationService.CreateEnvironmentClass:input_type -> gitpod.v1.CreateEnvironmentClassRequest
+	36, // 73: gitpod.v1.RunnerConfigurationService.GetEnvironmentClass:input_type -> gitpod.v1.GetEnvironmentClassRequest
+	38, // 74: gitpod.v1.RunnerConfigurationService.ListEnvironmentClasses:input_type -> gitpod.v1.ListEnvironmentClassesRequest
+	40, // 75: gitpod.v1.RunnerConfigurationService.UpdateEnvironmentClass:input_type -> gitpod.v1.UpdateEnvironmentClassRequest
+	42, // 76: gitpod.v1.RunnerConfigurationService.ValidateRunnerConfiguration:input_type -> gitpod.v1.ValidateRunnerConfigurationRequest
 	49, // 77: gitpod.v1.RunnerConfigurationService.CreateLLMIntegration:input_type -> gitpod.v1.CreateLLMIntegrationRequest
 	51, // 78: gitpod.v1.RunnerConfigurationService.GetLLMIntegration:input_type -> gitpod.v1.GetLLMIntegrationRequest
 	53, // 79: gitpod.v1.RunnerConfigurationService.ListLLMIntegrations:input_type -> gitpod.v1.ListLLMIntegrationsRequest
 	55, // 80: gitpod.v1.RunnerConfigurationService.UpdateLLMIntegration:input_type -> gitpod.v1.UpdateLLMIntegrationRequest
 	57, // 81: gitpod.v1.RunnerConfigurationService.DeleteLLMIntegration:input_type -> gitpod.v1.DeleteLLMIntegrationRequest
-	6,  // 82: gitpod.v1.RunnerConfigurationService.CreateHostAuthenticationToken:output_type -> gitpod.v1.CreateHostAuthenticationTokenResponse
+	7,  // 82: gitpod.v1.RunnerConfigurationService.CreateHostAuthenticationToken:output_type -> gitpod.v1.CreateHostAuthenticationTokenResponse
 	9,  // 83: gitpod.v1.RunnerConfigurationService.GetHostAuthenticationToken:output_type -> gitpod.v1.GetHostAuthenticationTokenResponse
 	11, // 84: gitpod.v1.RunnerConfigurationService.ListHostAuthenticationTokens:output_type -> gitpod.v1.ListHostAuthenticationTokensResponse
 	13, // 85: gitpod.v1.RunnerConfigurationService.UpdateHostAuthenticationToken:output_type -> gitpod.v1.UpdateHostAuthenticationTokenResponse
 	15, // 86: gitpod.v1.RunnerConfigurationService.DeleteHostAuthenticationToken:output_type -> gitpod.v1.DeleteHostAuthenticationTokenResponse
 	19, // 87: gitpod.v1.RunnerConfigurationService.GetRunnerConfigurationSchema:output_type -> gitpod.v1.GetRunnerConfigurationSchemaResponse
-	21, // 88: gitpod.v1.RunnerConfigurationService.CreateSCMIntegration:output_type -> gitpod.v1.CreateSCMIntegrationResponse
-	25, // 89: gitpod.v1.RunnerConfigurationService.GetSCMIntegration:output_type -> gitpod.v1.GetSCMIntegrationResponse
-	27, // 90: gitpod.v1.RunnerConfigurationService.ListSCMIntegrations:output_type -> gitpod.v1.ListSCMIntegrationsResponse
-	29, // 91: gitpod.v1.RunnerConfigurationService.UpdateSCMIntegration:output_type -> gitpod.v1.UpdateSCMIntegrationResponse
-	31, // 92: gitpod.v1.RunnerConfigurationService.DeleteSCMIntegration:output_type -> gitpod.v1.DeleteSCMIntegrationResponse
-	34, // 93: gitpod.v1.RunnerConfigurationService.CreateEnvironmentClass:output_type -> gitpod.v1.CreateEnvironmentClassResponse
-	36, // 94: gitpod.v1.RunnerConfigurationService.GetEnvironmentClass:output_type -> gitpod.v1.GetEnvironmentClassResponse
-	38, // 95: gitpod.v1.RunnerConfigurationService.ListEnvironmentClasses:output_type -> gitpod.v1.ListEnvironmentClassesResponse
-	40, // 96: gitpod.v1.RunnerConfigurationService.UpdateEnvironmentClass:output_type -> gitpod.v1.UpdateEnvironmentClassResponse
-	45, // 97: gitpod.v1.RunnerConfigurationService.ValidateRunnerConfiguration:output_type -> gitpod.v1.ValidateRunnerConfigurationResponse
+	24, // 88: gitpod.v1.RunnerConfigurationService.CreateSCMIntegration:output_type -> gitpod.v1.CreateSCMIntegrationResponse
+	26, // 89: gitpod.v1.RunnerConfigurationService.GetSCMIntegration:output_type -> gitpod.v1.GetSCMIntegrationResponse
+	28, // 90: gitpod.v1.RunnerConfigurationService.ListSCMIntegrations:output_type -> gitpod.v1.ListSCMIntegrationsResponse
+	30, // 91: gitpod.v1.RunnerConfigurationService.UpdateSCMIntegration:output_type -> gitpod.v1.UpdateSCMIntegrationResponse
+	32, // 92: gitpod.v1.RunnerConfigurationService.DeleteSCMIntegration:output_type -> gitpod.v1.DeleteSCMIntegrationResponse
+	35, // 93: gitpod.v1.RunnerConfigurationService.CreateEnvironmentClass:output_type -> gitpod.v1.CreateEnvironmentClassResponse
+	37, // 94: gitpod.v1.RunnerConfigurationService.GetEnvironmentClass:output_type -> gitpod.v1.GetEnvironmentClassResponse
+	39, // 95: gitpod.v1.RunnerConfigurationService.ListEnvironmentClasses:output_type -> gitpod.v1.ListEnvironmentClassesResponse
+	41, // 96: gitpod.v1.RunnerConfigurationService.UpdateEnvironmentClass:output_type -> gitpod.v1.UpdateEnvironmentClassResponse
+	43, // 97: gitpod.v1.RunnerConfigurationService.ValidateRunnerConfiguration:output_type -> gitpod.v1.ValidateRunnerConfigurationResponse
 	50, // 98: gitpod.v1.RunnerConfigurationService.CreateLLMIntegration:output_type -> gitpod.v1.CreateLLMIntegrationResponse
 	52, // 99: gitpod.v1.RunnerConfigurationService.GetLLMIntegration:output_type -> gitpod.v1.GetLLMIntegrationResponse
 	54, // 100: gitpod.v1.RunnerConfigurationService.ListLLMIntegrations:output_type -> gitpod.v1.ListLLMIntegrationsResponse
@@ -5141,33 +5490,33 @@ func file_gitpod_v1_runner_configuration_proto_init() {
 	file_gitpod_v1_pagination_proto_init()
 	file_gitpod_v1_runner_configuration_proto_msgTypes[7].OneofWrappers = []any{}
 	file_gitpod_v1_runner_configuration_proto_msgTypes[12].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[15].OneofWrappers = []any{}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[16].OneofWrappers = []any{}
 	file_gitpod_v1_runner_configuration_proto_msgTypes[18].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[23].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[34].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[36].OneofWrappers = []any{
+	file_gitpod_v1_runner_configuration_proto_msgTypes[24].OneofWrappers = []any{}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[35].OneofWrappers = []any{}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[37].OneofWrappers = []any{
 		(*ValidateRunnerConfigurationRequest_EnvironmentClass)(nil),
 		(*ValidateRunnerConfigurationRequest_ScmIntegration)(nil),
 	}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[38].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[39].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[40].OneofWrappers = []any{
+	file_gitpod_v1_runner_configuration_proto_msgTypes[38].OneofWrappers = []any{
 		(*ValidateRunnerConfigurationResponse_EnvironmentClass)(nil),
 		(*ValidateRunnerConfigurationResponse_ScmIntegration)(nil),
 	}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[39].OneofWrappers = []any{}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[41].OneofWrappers = []any{}
 	file_gitpod_v1_runner_configuration_proto_msgTypes[50].OneofWrappers = []any{}
 	file_gitpod_v1_runner_configuration_proto_msgTypes[54].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[56].OneofWrappers = []any{}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[57].OneofWrappers = []any{
-		(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret)(nil),
-		(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret)(nil),
-	}
-	file_gitpod_v1_runner_configuration_proto_msgTypes[63].OneofWrappers = []any{
+	file_gitpod_v1_runner_configuration_proto_msgTypes[55].OneofWrappers = []any{
 		(*RunnerConfigurationSchema_Field_String_)(nil),
 		(*RunnerConfigurationSchema_Field_Bool)(nil),
 		(*RunnerConfigurationSchema_Field_Int)(nil),
 		(*RunnerConfigurationSchema_Field_Enum)(nil),
 		(*RunnerConfigurationSchema_Field_Display)(nil),
+	}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[66].OneofWrappers = []any{}
+	file_gitpod_v1_runner_configuration_proto_msgTypes[67].OneofWrappers = []any{
+		(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthPlaintextClientSecret)(nil),
+		(*ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -4,6 +4,12 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/service_account.proto
 
+// Service accounts: principals for programs, and their tokens.
+//
+// There are two kinds of token. An access token is made by an administrator, is
+// valid for about 30 minutes, and lets a program act as the account. With it
+// the program makes itself a service account token, which may last for years.
+
 package gitpodv1
 
 import (
@@ -24,592 +30,34 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type CreateServiceAccountRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Description   string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	ValidUntil    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateServiceAccountRequest) Reset() {
-	*x = CreateServiceAccountRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateServiceAccountRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateServiceAccountRequest) ProtoMessage() {}
-
-func (x *CreateServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateServiceAccountRequest.ProtoReflect.Descriptor instead.
-func (*CreateServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *CreateServiceAccountRequest) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *CreateServiceAccountRequest) GetDescription() string {
-	if x != nil {
-		return x.Description
-	}
-	return ""
-}
-
-func (x *CreateServiceAccountRequest) GetValidUntil() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ValidUntil
-	}
-	return nil
-}
-
-type CreateServiceAccountResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccount *ServiceAccount        `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateServiceAccountResponse) Reset() {
-	*x = CreateServiceAccountResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateServiceAccountResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateServiceAccountResponse) ProtoMessage() {}
-
-func (x *CreateServiceAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateServiceAccountResponse.ProtoReflect.Descriptor instead.
-func (*CreateServiceAccountResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *CreateServiceAccountResponse) GetServiceAccount() *ServiceAccount {
-	if x != nil {
-		return x.ServiceAccount
-	}
-	return nil
-}
-
-type ListServiceAccountsRequest struct {
-	state         protoimpl.MessageState             `protogen:"open.v1"`
-	Pagination    *PaginationRequest                 `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Filter        *ListServiceAccountsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListServiceAccountsRequest) Reset() {
-	*x = ListServiceAccountsRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListServiceAccountsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListServiceAccountsRequest) ProtoMessage() {}
-
-func (x *ListServiceAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListServiceAccountsRequest.ProtoReflect.Descriptor instead.
-func (*ListServiceAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ListServiceAccountsRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListServiceAccountsRequest) GetFilter() *ListServiceAccountsRequest_Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-type ListServiceAccountsResponse struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Pagination      *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	ServiceAccounts []*ServiceAccount      `protobuf:"bytes,2,rep,name=service_accounts,json=serviceAccounts,proto3" json:"service_accounts,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *ListServiceAccountsResponse) Reset() {
-	*x = ListServiceAccountsResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListServiceAccountsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListServiceAccountsResponse) ProtoMessage() {}
-
-func (x *ListServiceAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListServiceAccountsResponse.ProtoReflect.Descriptor instead.
-func (*ListServiceAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *ListServiceAccountsResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListServiceAccountsResponse) GetServiceAccounts() []*ServiceAccount {
-	if x != nil {
-		return x.ServiceAccounts
-	}
-	return nil
-}
-
-type GetServiceAccountRequest struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccountId string                 `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *GetServiceAccountRequest) Reset() {
-	*x = GetServiceAccountRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetServiceAccountRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetServiceAccountRequest) ProtoMessage() {}
-
-func (x *GetServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetServiceAccountRequest.ProtoReflect.Descriptor instead.
-func (*GetServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *GetServiceAccountRequest) GetServiceAccountId() string {
-	if x != nil {
-		return x.ServiceAccountId
-	}
-	return ""
-}
-
-type GetServiceAccountResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccount *ServiceAccount        `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *GetServiceAccountResponse) Reset() {
-	*x = GetServiceAccountResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetServiceAccountResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetServiceAccountResponse) ProtoMessage() {}
-
-func (x *GetServiceAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetServiceAccountResponse.ProtoReflect.Descriptor instead.
-func (*GetServiceAccountResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *GetServiceAccountResponse) GetServiceAccount() *ServiceAccount {
-	if x != nil {
-		return x.ServiceAccount
-	}
-	return nil
-}
-
-type UpdateServiceAccountRequest struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccountId string                 `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	Name             *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Description      *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *UpdateServiceAccountRequest) Reset() {
-	*x = UpdateServiceAccountRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateServiceAccountRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateServiceAccountRequest) ProtoMessage() {}
-
-func (x *UpdateServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateServiceAccountRequest.ProtoReflect.Descriptor instead.
-func (*UpdateServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *UpdateServiceAccountRequest) GetServiceAccountId() string {
-	if x != nil {
-		return x.ServiceAccountId
-	}
-	return ""
-}
-
-func (x *UpdateServiceAccountRequest) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateServiceAccountRequest) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-type UpdateServiceAccountResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccount *ServiceAccount        `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateServiceAccountResponse) Reset() {
-	*x = UpdateServiceAccountResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateServiceAccountResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateServiceAccountResponse) ProtoMessage() {}
-
-func (x *UpdateServiceAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateServiceAccountResponse.ProtoReflect.Descriptor instead.
-func (*UpdateServiceAccountResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *UpdateServiceAccountResponse) GetServiceAccount() *ServiceAccount {
-	if x != nil {
-		return x.ServiceAccount
-	}
-	return nil
-}
-
-type DeleteServiceAccountRequest struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccountId string                 `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *DeleteServiceAccountRequest) Reset() {
-	*x = DeleteServiceAccountRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteServiceAccountRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteServiceAccountRequest) ProtoMessage() {}
-
-func (x *DeleteServiceAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteServiceAccountRequest.ProtoReflect.Descriptor instead.
-func (*DeleteServiceAccountRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *DeleteServiceAccountRequest) GetServiceAccountId() string {
-	if x != nil {
-		return x.ServiceAccountId
-	}
-	return ""
-}
-
-type DeleteServiceAccountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteServiceAccountResponse) Reset() {
-	*x = DeleteServiceAccountResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteServiceAccountResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteServiceAccountResponse) ProtoMessage() {}
-
-func (x *DeleteServiceAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteServiceAccountResponse.ProtoReflect.Descriptor instead.
-func (*DeleteServiceAccountResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{9}
-}
-
-type CreateServiceAccountAccessTokenRequest struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccountId string                 `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *CreateServiceAccountAccessTokenRequest) Reset() {
-	*x = CreateServiceAccountAccessTokenRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateServiceAccountAccessTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateServiceAccountAccessTokenRequest) ProtoMessage() {}
-
-func (x *CreateServiceAccountAccessTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateServiceAccountAccessTokenRequest.ProtoReflect.Descriptor instead.
-func (*CreateServiceAccountAccessTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *CreateServiceAccountAccessTokenRequest) GetServiceAccountId() string {
-	if x != nil {
-		return x.ServiceAccountId
-	}
-	return ""
-}
-
-type CreateServiceAccountAccessTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateServiceAccountAccessTokenResponse) Reset() {
-	*x = CreateServiceAccountAccessTokenResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateServiceAccountAccessTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateServiceAccountAccessTokenResponse) ProtoMessage() {}
-
-func (x *CreateServiceAccountAccessTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateServiceAccountAccessTokenResponse.ProtoReflect.Descriptor instead.
-func (*CreateServiceAccountAccessTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *CreateServiceAccountAccessTokenResponse) GetToken() string {
-	if x != nil {
-		return x.Token
-	}
-	return ""
-}
-
+// ServiceAccount is a principal for programs.
 type ServiceAccount struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Description    string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	Creator        *Subject               `protobuf:"bytes,5,opt,name=creator,proto3" json:"creator,omitempty"`
-	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	ValidUntil     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	Suspended      bool                   `protobuf:"varint,8,opt,name=suspended,proto3" json:"suspended,omitempty"`
-	SystemManaged  bool                   `protobuf:"varint,9,opt,name=system_managed,json=systemManaged,proto3" json:"system_managed,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the account.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The organization that it belongs to.
+	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Its name for people.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is for.
+	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// Who made it.
+	Creator *Subject `protobuf:"bytes,5,opt,name=creator,proto3" json:"creator,omitempty"`
+	// When it was made.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it stops working; never changes.
+	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	// It was deleted: it cannot sign in any more.
+	Suspended bool `protobuf:"varint,8,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// The server keeps the account; it cannot be changed.
+	SystemManaged bool `protobuf:"varint,9,opt,name=system_managed,json=systemManaged,proto3" json:"system_managed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceAccount) Reset() {
 	*x = ServiceAccount{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[12]
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +69,7 @@ func (x *ServiceAccount) String() string {
 func (*ServiceAccount) ProtoMessage() {}
 
 func (x *ServiceAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[12]
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +82,7 @@ func (x *ServiceAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAccount.ProtoReflect.Descriptor instead.
 func (*ServiceAccount) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{12}
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *ServiceAccount) GetId() string {
@@ -700,17 +148,624 @@ func (x *ServiceAccount) GetSystemManaged() bool {
 	return false
 }
 
-type ServiceAccountToken struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	ServiceAccountId string                 `protobuf:"bytes,2,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	Description      string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Creator          *Subject               `protobuf:"bytes,4,opt,name=creator,proto3" json:"creator,omitempty"`
-	CreatedAt        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	ExpiresAt        *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	LastUsed         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+// CreateServiceAccountRequest describes the account to make.
+type CreateServiceAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name for people, 1 to 64 characters.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is for, at most 500 characters.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// When it stops working; must be given and in the future.
+	ValidUntil    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateServiceAccountRequest) Reset() {
+	*x = CreateServiceAccountRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateServiceAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateServiceAccountRequest) ProtoMessage() {}
+
+func (x *CreateServiceAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateServiceAccountRequest.ProtoReflect.Descriptor instead.
+func (*CreateServiceAccountRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CreateServiceAccountRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateServiceAccountRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *CreateServiceAccountRequest) GetValidUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return nil
+}
+
+// CreateServiceAccountResponse returns the new account.
+type CreateServiceAccountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	ServiceAccount *ServiceAccount `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CreateServiceAccountResponse) Reset() {
+	*x = CreateServiceAccountResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateServiceAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateServiceAccountResponse) ProtoMessage() {}
+
+func (x *CreateServiceAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateServiceAccountResponse.ProtoReflect.Descriptor instead.
+func (*CreateServiceAccountResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CreateServiceAccountResponse) GetServiceAccount() *ServiceAccount {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return nil
+}
+
+// GetServiceAccountRequest names an account.
+type GetServiceAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account to return.
+	ServiceAccountId string `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
+}
+
+func (x *GetServiceAccountRequest) Reset() {
+	*x = GetServiceAccountRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceAccountRequest) ProtoMessage() {}
+
+func (x *GetServiceAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceAccountRequest.ProtoReflect.Descriptor instead.
+func (*GetServiceAccountRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetServiceAccountRequest) GetServiceAccountId() string {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return ""
+}
+
+// GetServiceAccountResponse returns an account.
+type GetServiceAccountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	ServiceAccount *ServiceAccount `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetServiceAccountResponse) Reset() {
+	*x = GetServiceAccountResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceAccountResponse) ProtoMessage() {}
+
+func (x *GetServiceAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceAccountResponse.ProtoReflect.Descriptor instead.
+func (*GetServiceAccountResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetServiceAccountResponse) GetServiceAccount() *ServiceAccount {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return nil
+}
+
+// ListServiceAccountsRequest selects accounts.
+type ListServiceAccountsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which accounts to return; absent means all that are not suspended.
+	Filter        *ListServiceAccountsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListServiceAccountsRequest) Reset() {
+	*x = ListServiceAccountsRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServiceAccountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServiceAccountsRequest) ProtoMessage() {}
+
+func (x *ListServiceAccountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServiceAccountsRequest.ProtoReflect.Descriptor instead.
+func (*ListServiceAccountsRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListServiceAccountsRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListServiceAccountsRequest) GetFilter() *ListServiceAccountsRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// ListServiceAccountsResponse is one page of accounts.
+type ListServiceAccountsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The accounts.
+	ServiceAccounts []*ServiceAccount `protobuf:"bytes,2,rep,name=service_accounts,json=serviceAccounts,proto3" json:"service_accounts,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ListServiceAccountsResponse) Reset() {
+	*x = ListServiceAccountsResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServiceAccountsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServiceAccountsResponse) ProtoMessage() {}
+
+func (x *ListServiceAccountsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServiceAccountsResponse.ProtoReflect.Descriptor instead.
+func (*ListServiceAccountsResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListServiceAccountsResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListServiceAccountsResponse) GetServiceAccounts() []*ServiceAccount {
+	if x != nil {
+		return x.ServiceAccounts
+	}
+	return nil
+}
+
+// UpdateServiceAccountRequest says what to change. An absent field stays
+// unchanged.
+type UpdateServiceAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account to change.
+	ServiceAccountId string `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	// Its name for people, 1 to 64 characters.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// What it is for, at most 500 characters. Empty clears it.
+	Description   *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateServiceAccountRequest) Reset() {
+	*x = UpdateServiceAccountRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateServiceAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateServiceAccountRequest) ProtoMessage() {}
+
+func (x *UpdateServiceAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateServiceAccountRequest.ProtoReflect.Descriptor instead.
+func (*UpdateServiceAccountRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateServiceAccountRequest) GetServiceAccountId() string {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return ""
+}
+
+func (x *UpdateServiceAccountRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateServiceAccountRequest) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+// UpdateServiceAccountResponse returns the changed account.
+type UpdateServiceAccountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account as it is now.
+	ServiceAccount *ServiceAccount `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UpdateServiceAccountResponse) Reset() {
+	*x = UpdateServiceAccountResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateServiceAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateServiceAccountResponse) ProtoMessage() {}
+
+func (x *UpdateServiceAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateServiceAccountResponse.ProtoReflect.Descriptor instead.
+func (*UpdateServiceAccountResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateServiceAccountResponse) GetServiceAccount() *ServiceAccount {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return nil
+}
+
+// DeleteServiceAccountRequest names an account.
+type DeleteServiceAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account to delete.
+	ServiceAccountId string `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *DeleteServiceAccountRequest) Reset() {
+	*x = DeleteServiceAccountRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteServiceAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteServiceAccountRequest) ProtoMessage() {}
+
+func (x *DeleteServiceAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteServiceAccountRequest.ProtoReflect.Descriptor instead.
+func (*DeleteServiceAccountRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteServiceAccountRequest) GetServiceAccountId() string {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return ""
+}
+
+// DeleteServiceAccountResponse is empty.
+type DeleteServiceAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteServiceAccountResponse) Reset() {
+	*x = DeleteServiceAccountResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteServiceAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteServiceAccountResponse) ProtoMessage() {}
+
+func (x *DeleteServiceAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteServiceAccountResponse.ProtoReflect.Descriptor instead.
+func (*DeleteServiceAccountResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{10}
+}
+
+// CreateServiceAccountAccessTokenRequest names an account.
+type CreateServiceAccountAccessTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account that the token will act as.
+	ServiceAccountId string `protobuf:"bytes,1,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *CreateServiceAccountAccessTokenRequest) Reset() {
+	*x = CreateServiceAccountAccessTokenRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateServiceAccountAccessTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateServiceAccountAccessTokenRequest) ProtoMessage() {}
+
+func (x *CreateServiceAccountAccessTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateServiceAccountAccessTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateServiceAccountAccessTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreateServiceAccountAccessTokenRequest) GetServiceAccountId() string {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return ""
+}
+
+// CreateServiceAccountAccessTokenResponse returns the token.
+type CreateServiceAccountAccessTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bearer token; valid for about 30 minutes.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateServiceAccountAccessTokenResponse) Reset() {
+	*x = CreateServiceAccountAccessTokenResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateServiceAccountAccessTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateServiceAccountAccessTokenResponse) ProtoMessage() {}
+
+func (x *CreateServiceAccountAccessTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateServiceAccountAccessTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateServiceAccountAccessTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CreateServiceAccountAccessTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// ServiceAccountToken is a bearer token of a service account, without its
+// secret.
+type ServiceAccountToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the token.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The account that it stands for.
+	ServiceAccountId string `protobuf:"bytes,2,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	// What it is for.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// Who made it.
+	Creator *Subject `protobuf:"bytes,4,opt,name=creator,proto3" json:"creator,omitempty"`
+	// When it was made.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it stops working; never later than the account's valid_until.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When it was last used, with some delay; absent when never.
+	LastUsed      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceAccountToken) Reset() {
@@ -792,10 +847,14 @@ func (x *ServiceAccountToken) GetLastUsed() *timestamppb.Timestamp {
 	return nil
 }
 
+// CreateServiceAccountTokenRequest describes the token to make.
 type CreateServiceAccountTokenRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Description   string                 `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
-	ValidFor      *durationpb.Duration   `protobuf:"bytes,2,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is for.
+	Description string `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
+	// How long it works, up to 80 years (2,524,608,000 s). Never longer than the
+	// account; absent or 0 means as long as the account.
+	ValidFor      *durationpb.Duration `protobuf:"bytes,2,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,10 +903,13 @@ func (x *CreateServiceAccountTokenRequest) GetValidFor() *durationpb.Duration {
 	return nil
 }
 
+// CreateServiceAccountTokenResponse returns the token.
 type CreateServiceAccountTokenResponse struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	Token               string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	ServiceAccountToken *ServiceAccountToken   `protobuf:"bytes,2,opt,name=service_account_token,json=serviceAccountToken,proto3" json:"service_account_token,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bearer token. It is not shown again: the server keeps a hash of it.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// What is known of it.
+	ServiceAccountToken *ServiceAccountToken `protobuf:"bytes,2,opt,name=service_account_token,json=serviceAccountToken,proto3" json:"service_account_token,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -896,16 +958,110 @@ func (x *CreateServiceAccountTokenResponse) GetServiceAccountToken() *ServiceAcc
 	return nil
 }
 
+// GetServiceAccountTokenRequest names a token.
+type GetServiceAccountTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token to return.
+	ServiceAccountTokenId string `protobuf:"bytes,1,opt,name=service_account_token_id,json=serviceAccountTokenId,proto3" json:"service_account_token_id,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *GetServiceAccountTokenRequest) Reset() {
+	*x = GetServiceAccountTokenRequest{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceAccountTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceAccountTokenRequest) ProtoMessage() {}
+
+func (x *GetServiceAccountTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceAccountTokenRequest.ProtoReflect.Descriptor instead.
+func (*GetServiceAccountTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetServiceAccountTokenRequest) GetServiceAccountTokenId() string {
+	if x != nil {
+		return x.ServiceAccountTokenId
+	}
+	return ""
+}
+
+// GetServiceAccountTokenResponse returns a token.
+type GetServiceAccountTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token, without its secret.
+	Token         *ServiceAccountToken `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServiceAccountTokenResponse) Reset() {
+	*x = GetServiceAccountTokenResponse{}
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceAccountTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceAccountTokenResponse) ProtoMessage() {}
+
+func (x *GetServiceAccountTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceAccountTokenResponse.ProtoReflect.Descriptor instead.
+func (*GetServiceAccountTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetServiceAccountTokenResponse) GetToken() *ServiceAccountToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+// ListServiceAccountTokensRequest asks for tokens.
 type ListServiceAccountTokensRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationRequest     `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination    *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListServiceAccountTokensRequest) Reset() {
 	*x = ListServiceAccountTokensRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[16]
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1073,7 @@ func (x *ListServiceAccountTokensRequest) String() string {
 func (*ListServiceAccountTokensRequest) ProtoMessage() {}
 
 func (x *ListServiceAccountTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[16]
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1086,7 @@ func (x *ListServiceAccountTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServiceAccountTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListServiceAccountTokensRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{16}
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListServiceAccountTokensRequest) GetPagination() *PaginationRequest {
@@ -940,17 +1096,20 @@ func (x *ListServiceAccountTokensRequest) GetPagination() *PaginationRequest {
 	return nil
 }
 
+// ListServiceAccountTokensResponse is one page of tokens.
 type ListServiceAccountTokensResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tokens        []*ServiceAccountToken `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tokens, without their secrets.
+	Tokens []*ServiceAccountToken `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// How to get the next page.
+	Pagination    *PaginationResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListServiceAccountTokensResponse) Reset() {
 	*x = ListServiceAccountTokensResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[17]
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1121,7 @@ func (x *ListServiceAccountTokensResponse) String() string {
 func (*ListServiceAccountTokensResponse) ProtoMessage() {}
 
 func (x *ListServiceAccountTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[17]
+	mi := &file_gitpod_v1_service_account_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1134,7 @@ func (x *ListServiceAccountTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServiceAccountTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListServiceAccountTokensResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{17}
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListServiceAccountTokensResponse) GetTokens() []*ServiceAccountToken {
@@ -992,97 +1151,11 @@ func (x *ListServiceAccountTokensResponse) GetPagination() *PaginationResponse {
 	return nil
 }
 
-type GetServiceAccountTokenRequest struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccountTokenId string                 `protobuf:"bytes,1,opt,name=service_account_token_id,json=serviceAccountTokenId,proto3" json:"service_account_token_id,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *GetServiceAccountTokenRequest) Reset() {
-	*x = GetServiceAccountTokenRequest{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetServiceAccountTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetServiceAccountTokenRequest) ProtoMessage() {}
-
-func (x *GetServiceAccountTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetServiceAccountTokenRequest.ProtoReflect.Descriptor instead.
-func (*GetServiceAccountTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *GetServiceAccountTokenRequest) GetServiceAccountTokenId() string {
-	if x != nil {
-		return x.ServiceAccountTokenId
-	}
-	return ""
-}
-
-type GetServiceAccountTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         *ServiceAccountToken   `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetServiceAccountTokenResponse) Reset() {
-	*x = GetServiceAccountTokenResponse{}
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetServiceAccountTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetServiceAccountTokenResponse) ProtoMessage() {}
-
-func (x *GetServiceAccountTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_service_account_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetServiceAccountTokenResponse.ProtoReflect.Descriptor instead.
-func (*GetServiceAccountTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *GetServiceAccountTokenResponse) GetToken() *ServiceAccountToken {
-	if x != nil {
-		return x.Token
-	}
-	return nil
-}
-
+// DeleteServiceAccountTokenRequest names a token.
 type DeleteServiceAccountTokenRequest struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	ServiceAccountTokenId string                 `protobuf:"bytes,1,opt,name=service_account_token_id,json=serviceAccountTokenId,proto3" json:"service_account_token_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token to revoke.
+	ServiceAccountTokenId string `protobuf:"bytes,1,opt,name=service_account_token_id,json=serviceAccountTokenId,proto3" json:"service_account_token_id,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -1124,6 +1197,7 @@ func (x *DeleteServiceAccountTokenRequest) GetServiceAccountTokenId() string {
 	return ""
 }
 
+// DeleteServiceAccountTokenResponse is empty.
 type DeleteServiceAccountTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1160,13 +1234,17 @@ func (*DeleteServiceAccountTokenResponse) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{21}
 }
 
+// Filter combines its fields with AND. An empty field does not filter.
 type ListServiceAccountsRequest_Filter struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	IncludeSuspended  bool                   `protobuf:"varint,1,opt,name=include_suspended,json=includeSuspended,proto3" json:"include_suspended,omitempty"`
-	ServiceAccountIds []string               `protobuf:"bytes,2,rep,name=service_account_ids,json=serviceAccountIds,proto3" json:"service_account_ids,omitempty"`
-	Search            string                 `protobuf:"bytes,3,opt,name=search,proto3" json:"search,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Return suspended accounts, too.
+	IncludeSuspended bool `protobuf:"varint,1,opt,name=include_suspended,json=includeSuspended,proto3" json:"include_suspended,omitempty"`
+	// These accounts; at most 25.
+	ServiceAccountIds []string `protobuf:"bytes,2,rep,name=service_account_ids,json=serviceAccountIds,proto3" json:"service_account_ids,omitempty"`
+	// Accounts with this text in their name; at most 256 characters.
+	Search        string `protobuf:"bytes,3,opt,name=search,proto3" json:"search,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListServiceAccountsRequest_Filter) Reset() {
@@ -1196,7 +1274,7 @@ func (x *ListServiceAccountsRequest_Filter) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ListServiceAccountsRequest_Filter.ProtoReflect.Descriptor instead.
 func (*ListServiceAccountsRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{2, 0}
+	return file_gitpod_v1_service_account_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *ListServiceAccountsRequest_Filter) GetIncludeSuspended() bool {
@@ -1224,13 +1302,29 @@ var File_gitpod_v1_service_account_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_service_account_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgitpod/v1/service_account.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
+	"\x1fgitpod/v1/service_account.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x02\n" +
+	"\x0eServiceAccount\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x121\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12,\n" +
+	"\acreator\x18\x05 \x01(\v2\x12.gitpod.v1.SubjectR\acreator\x129\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n" +
+	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"validUntil\x12\x1c\n" +
+	"\tsuspended\x18\b \x01(\bR\tsuspended\x12%\n" +
+	"\x0esystem_managed\x18\t \x01(\bR\rsystemManaged\"\xad\x01\n" +
 	"\x1bCreateServiceAccountRequest\x12\x1d\n" +
 	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\vdescription\x12C\n" +
 	"\vvalid_until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"validUntil\"j\n" +
 	"\x1cCreateServiceAccountResponse\x12J\n" +
+	"\x0fservice_account\x18\x01 \x01(\v2\x19.gitpod.v1.ServiceAccountB\x06\xbaH\x03\xc8\x01\x01R\x0eserviceAccount\"R\n" +
+	"\x18GetServiceAccountRequest\x126\n" +
+	"\x12service_account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x10serviceAccountId\"g\n" +
+	"\x19GetServiceAccountResponse\x12J\n" +
 	"\x0fservice_account\x18\x01 \x01(\v2\x19.gitpod.v1.ServiceAccountB\x06\xbaH\x03\xc8\x01\x01R\x0eserviceAccount\"\xbd\x02\n" +
 	"\x1aListServiceAccountsRequest\x12<\n" +
 	"\n" +
@@ -1245,11 +1339,7 @@ const file_gitpod_v1_service_account_proto_rawDesc = "" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1d.gitpod.v1.PaginationResponseR\n" +
 	"pagination\x12D\n" +
-	"\x10service_accounts\x18\x02 \x03(\v2\x19.gitpod.v1.ServiceAccountR\x0fserviceAccounts\"R\n" +
-	"\x18GetServiceAccountRequest\x126\n" +
-	"\x12service_account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x10serviceAccountId\"g\n" +
-	"\x19GetServiceAccountResponse\x12J\n" +
-	"\x0fservice_account\x18\x01 \x01(\v2\x19.gitpod.v1.ServiceAccountB\x06\xbaH\x03\xc8\x01\x01R\x0eserviceAccount\"\xc3\x01\n" +
+	"\x10service_accounts\x18\x02 \x03(\v2\x19.gitpod.v1.ServiceAccountR\x0fserviceAccounts\"\xc3\x01\n" +
 	"\x1bUpdateServiceAccountRequest\x126\n" +
 	"\x12service_account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x10serviceAccountId\x12\"\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00R\x04name\x88\x01\x01\x12/\n" +
@@ -1264,19 +1354,7 @@ const file_gitpod_v1_service_account_proto_rawDesc = "" +
 	"&CreateServiceAccountAccessTokenRequest\x126\n" +
 	"\x12service_account_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x10serviceAccountId\"?\n" +
 	"'CreateServiceAccountAccessTokenResponse\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\"\xfe\x02\n" +
-	"\x0eServiceAccount\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x121\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\x12,\n" +
-	"\acreator\x18\x05 \x01(\v2\x12.gitpod.v1.SubjectR\acreator\x129\n" +
-	"\n" +
-	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n" +
-	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"validUntil\x12\x1c\n" +
-	"\tsuspended\x18\b \x01(\bR\tsuspended\x12%\n" +
-	"\x0esystem_managed\x18\t \x01(\bR\rsystemManaged\"\xe6\x02\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"\xe6\x02\n" +
 	"\x13ServiceAccountToken\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x126\n" +
 	"\x12service_account_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x10serviceAccountId\x12 \n" +
@@ -1293,7 +1371,11 @@ const file_gitpod_v1_service_account_proto_rawDesc = "" +
 	"\"\x06\b\x80\xec\xe9\xb3\t2\x00R\bvalidFor\"\x95\x01\n" +
 	"!CreateServiceAccountTokenResponse\x12\x1c\n" +
 	"\x05token\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x05token\x12R\n" +
-	"\x15service_account_token\x18\x02 \x01(\v2\x1e.gitpod.v1.ServiceAccountTokenR\x13serviceAccountToken\"_\n" +
+	"\x15service_account_token\x18\x02 \x01(\v2\x1e.gitpod.v1.ServiceAccountTokenR\x13serviceAccountToken\"b\n" +
+	"\x1dGetServiceAccountTokenRequest\x12A\n" +
+	"\x18service_account_token_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x15serviceAccountTokenId\"^\n" +
+	"\x1eGetServiceAccountTokenResponse\x12<\n" +
+	"\x05token\x18\x01 \x01(\v2\x1e.gitpod.v1.ServiceAccountTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\"_\n" +
 	"\x1fListServiceAccountTokensRequest\x12<\n" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1c.gitpod.v1.PaginationRequestR\n" +
@@ -1302,24 +1384,20 @@ const file_gitpod_v1_service_account_proto_rawDesc = "" +
 	"\x06tokens\x18\x01 \x03(\v2\x1e.gitpod.v1.ServiceAccountTokenR\x06tokens\x12=\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1d.gitpod.v1.PaginationResponseR\n" +
-	"pagination\"b\n" +
-	"\x1dGetServiceAccountTokenRequest\x12A\n" +
-	"\x18service_account_token_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x15serviceAccountTokenId\"^\n" +
-	"\x1eGetServiceAccountTokenResponse\x12<\n" +
-	"\x05token\x18\x01 \x01(\v2\x1e.gitpod.v1.ServiceAccountTokenB\x06\xbaH\x03\xc8\x01\x01R\x05token\"e\n" +
+	"pagination\"e\n" +
 	" DeleteServiceAccountTokenRequest\x12A\n" +
 	"\x18service_account_token_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x15serviceAccountTokenId\"#\n" +
 	"!DeleteServiceAccountTokenResponse2\xf7\b\n" +
 	"\x15ServiceAccountService\x12g\n" +
-	"\x14CreateServiceAccount\x12&.gitpod.v1.CreateServiceAccountRequest\x1a'.gitpod.v1.CreateServiceAccountResponse\x12d\n" +
-	"\x13ListServiceAccounts\x12%.gitpod.v1.ListServiceAccountsRequest\x1a&.gitpod.v1.ListServiceAccountsResponse\x12^\n" +
-	"\x11GetServiceAccount\x12#.gitpod.v1.GetServiceAccountRequest\x1a$.gitpod.v1.GetServiceAccountResponse\x12g\n" +
+	"\x14CreateServiceAccount\x12&.gitpod.v1.CreateServiceAccountRequest\x1a'.gitpod.v1.CreateServiceAccountResponse\x12^\n" +
+	"\x11GetServiceAccount\x12#.gitpod.v1.GetServiceAccountRequest\x1a$.gitpod.v1.GetServiceAccountResponse\x12d\n" +
+	"\x13ListServiceAccounts\x12%.gitpod.v1.ListServiceAccountsRequest\x1a&.gitpod.v1.ListServiceAccountsResponse\x12g\n" +
 	"\x14UpdateServiceAccount\x12&.gitpod.v1.UpdateServiceAccountRequest\x1a'.gitpod.v1.UpdateServiceAccountResponse\x12g\n" +
 	"\x14DeleteServiceAccount\x12&.gitpod.v1.DeleteServiceAccountRequest\x1a'.gitpod.v1.DeleteServiceAccountResponse\x12\x88\x01\n" +
 	"\x1fCreateServiceAccountAccessToken\x121.gitpod.v1.CreateServiceAccountAccessTokenRequest\x1a2.gitpod.v1.CreateServiceAccountAccessTokenResponse\x12v\n" +
-	"\x19CreateServiceAccountToken\x12+.gitpod.v1.CreateServiceAccountTokenRequest\x1a,.gitpod.v1.CreateServiceAccountTokenResponse\x12s\n" +
-	"\x18ListServiceAccountTokens\x12*.gitpod.v1.ListServiceAccountTokensRequest\x1a+.gitpod.v1.ListServiceAccountTokensResponse\x12m\n" +
-	"\x16GetServiceAccountToken\x12(.gitpod.v1.GetServiceAccountTokenRequest\x1a).gitpod.v1.GetServiceAccountTokenResponse\x12v\n" +
+	"\x19CreateServiceAccountToken\x12+.gitpod.v1.CreateServiceAccountTokenRequest\x1a,.gitpod.v1.CreateServiceAccountTokenResponse\x12m\n" +
+	"\x16GetServiceAccountToken\x12(.gitpod.v1.GetServiceAccountTokenRequest\x1a).gitpod.v1.GetServiceAccountTokenResponse\x12s\n" +
+	"\x18ListServiceAccountTokens\x12*.gitpod.v1.ListServiceAccountTokensRequest\x1a+.gitpod.v1.ListServiceAccountTokensResponse\x12v\n" +
 	"\x19DeleteServiceAccountToken\x12+.gitpod.v1.DeleteServiceAccountTokenRequest\x1a,.gitpod.v1.DeleteServiceAccountTokenResponseB3Z1github.com/musterhq/muster/gen/gitpod/v1;gitpodv1b\x06proto3"
 
 var (
@@ -1336,76 +1414,76 @@ func file_gitpod_v1_service_account_proto_rawDescGZIP() []byte {
 
 var file_gitpod_v1_service_account_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gitpod_v1_service_account_proto_goTypes = []any{
-	(*CreateServiceAccountRequest)(nil),             // 0: gitpod.v1.CreateServiceAccountRequest
-	(*CreateServiceAccountResponse)(nil),            // 1: gitpod.v1.CreateServiceAccountResponse
-	(*ListServiceAccountsRequest)(nil),              // 2: gitpod.v1.ListServiceAccountsRequest
-	(*ListServiceAccountsResponse)(nil),             // 3: gitpod.v1.ListServiceAccountsResponse
-	(*GetServiceAccountRequest)(nil),                // 4: gitpod.v1.GetServiceAccountRequest
-	(*GetServiceAccountResponse)(nil),               // 5: gitpod.v1.GetServiceAccountResponse
-	(*UpdateServiceAccountRequest)(nil),             // 6: gitpod.v1.UpdateServiceAccountRequest
-	(*UpdateServiceAccountResponse)(nil),            // 7: gitpod.v1.UpdateServiceAccountResponse
-	(*DeleteServiceAccountRequest)(nil),             // 8: gitpod.v1.DeleteServiceAccountRequest
-	(*DeleteServiceAccountResponse)(nil),            // 9: gitpod.v1.DeleteServiceAccountResponse
-	(*CreateServiceAccountAccessTokenRequest)(nil),  // 10: gitpod.v1.CreateServiceAccountAccessTokenRequest
-	(*CreateServiceAccountAccessTokenResponse)(nil), // 11: gitpod.v1.CreateServiceAccountAccessTokenResponse
-	(*ServiceAccount)(nil),                          // 12: gitpod.v1.ServiceAccount
+	(*ServiceAccount)(nil),                          // 0: gitpod.v1.ServiceAccount
+	(*CreateServiceAccountRequest)(nil),             // 1: gitpod.v1.CreateServiceAccountRequest
+	(*CreateServiceAccountResponse)(nil),            // 2: gitpod.v1.CreateServiceAccountResponse
+	(*GetServiceAccountRequest)(nil),                // 3: gitpod.v1.GetServiceAccountRequest
+	(*GetServiceAccountResponse)(nil),               // 4: gitpod.v1.GetServiceAccountResponse
+	(*ListServiceAccountsRequest)(nil),              // 5: gitpod.v1.ListServiceAccountsRequest
+	(*ListServiceAccountsResponse)(nil),             // 6: gitpod.v1.ListServiceAccountsResponse
+	(*UpdateServiceAccountRequest)(nil),             // 7: gitpod.v1.UpdateServiceAccountRequest
+	(*UpdateServiceAccountResponse)(nil),            // 8: gitpod.v1.UpdateServiceAccountResponse
+	(*DeleteServiceAccountRequest)(nil),             // 9: gitpod.v1.DeleteServiceAccountRequest
+	(*DeleteServiceAccountResponse)(nil),            // 10: gitpod.v1.DeleteServiceAccountResponse
+	(*CreateServiceAccountAccessTokenRequest)(nil),  // 11: gitpod.v1.CreateServiceAccountAccessTokenRequest
+	(*CreateServiceAccountAccessTokenResponse)(nil), // 12: gitpod.v1.CreateServiceAccountAccessTokenResponse
 	(*ServiceAccountToken)(nil),                     // 13: gitpod.v1.ServiceAccountToken
 	(*CreateServiceAccountTokenRequest)(nil),        // 14: gitpod.v1.CreateServiceAccountTokenRequest
 	(*CreateServiceAccountTokenResponse)(nil),       // 15: gitpod.v1.CreateServiceAccountTokenResponse
-	(*ListServiceAccountTokensRequest)(nil),         // 16: gitpod.v1.ListServiceAccountTokensRequest
-	(*ListServiceAccountTokensResponse)(nil),        // 17: gitpod.v1.ListServiceAccountTokensResponse
-	(*GetServiceAccountTokenRequest)(nil),           // 18: gitpod.v1.GetServiceAccountTokenRequest
-	(*GetServiceAccountTokenResponse)(nil),          // 19: gitpod.v1.GetServiceAccountTokenResponse
+	(*GetServiceAccountTokenRequest)(nil),           // 16: gitpod.v1.GetServiceAccountTokenRequest
+	(*GetServiceAccountTokenResponse)(nil),          // 17: gitpod.v1.GetServiceAccountTokenResponse
+	(*ListServiceAccountTokensRequest)(nil),         // 18: gitpod.v1.ListServiceAccountTokensRequest
+	(*ListServiceAccountTokensResponse)(nil),        // 19: gitpod.v1.ListServiceAccountTokensResponse
 	(*DeleteServiceAccountTokenRequest)(nil),        // 20: gitpod.v1.DeleteServiceAccountTokenRequest
 	(*DeleteServiceAccountTokenResponse)(nil),       // 21: gitpod.v1.DeleteServiceAccountTokenResponse
 	(*ListServiceAccountsRequest_Filter)(nil),       // 22: gitpod.v1.ListServiceAccountsRequest.Filter
-	(*timestamppb.Timestamp)(nil),                   // 23: google.protobuf.Timestamp
-	(*PaginationRequest)(nil),                       // 24: gitpod.v1.PaginationRequest
-	(*PaginationResponse)(nil),                      // 25: gitpod.v1.PaginationResponse
-	(*Subject)(nil),                                 // 26: gitpod.v1.Subject
+	(*Subject)(nil),                                 // 23: gitpod.v1.Subject
+	(*timestamppb.Timestamp)(nil),                   // 24: google.protobuf.Timestamp
+	(*PaginationRequest)(nil),                       // 25: gitpod.v1.PaginationRequest
+	(*PaginationResponse)(nil),                      // 26: gitpod.v1.PaginationResponse
 	(*durationpb.Duration)(nil),                     // 27: google.protobuf.Duration
 }
 var file_gitpod_v1_service_account_proto_depIdxs = []int32{
-	23, // 0: gitpod.v1.CreateServiceAccountRequest.valid_until:type_name -> google.protobuf.Timestamp
-	12, // 1: gitpod.v1.CreateServiceAccountResponse.service_account:type_name -> gitpod.v1.ServiceAccount
-	24, // 2: gitpod.v1.ListServiceAccountsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	22, // 3: gitpod.v1.ListServiceAccountsRequest.filter:type_name -> gitpod.v1.ListServiceAccountsRequest.Filter
-	25, // 4: gitpod.v1.ListServiceAccountsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	12, // 5: gitpod.v1.ListServiceAccountsResponse.service_accounts:type_name -> gitpod.v1.ServiceAccount
-	12, // 6: gitpod.v1.GetServiceAccountResponse.service_account:type_name -> gitpod.v1.ServiceAccount
-	12, // 7: gitpod.v1.UpdateServiceAccountResponse.service_account:type_name -> gitpod.v1.ServiceAccount
-	26, // 8: gitpod.v1.ServiceAccount.creator:type_name -> gitpod.v1.Subject
-	23, // 9: gitpod.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
-	23, // 10: gitpod.v1.ServiceAccount.valid_until:type_name -> google.protobuf.Timestamp
-	26, // 11: gitpod.v1.ServiceAccountToken.creator:type_name -> gitpod.v1.Subject
-	23, // 12: gitpod.v1.ServiceAccountToken.created_at:type_name -> google.protobuf.Timestamp
-	23, // 13: gitpod.v1.ServiceAccountToken.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 14: gitpod.v1.ServiceAccountToken.last_used:type_name -> google.protobuf.Timestamp
+	23, // 0: gitpod.v1.ServiceAccount.creator:type_name -> gitpod.v1.Subject
+	24, // 1: gitpod.v1.ServiceAccount.created_at:type_name -> google.protobuf.Timestamp
+	24, // 2: gitpod.v1.ServiceAccount.valid_until:type_name -> google.protobuf.Timestamp
+	24, // 3: gitpod.v1.CreateServiceAccountRequest.valid_until:type_name -> google.protobuf.Timestamp
+	0,  // 4: gitpod.v1.CreateServiceAccountResponse.service_account:type_name -> gitpod.v1.ServiceAccount
+	0,  // 5: gitpod.v1.GetServiceAccountResponse.service_account:type_name -> gitpod.v1.ServiceAccount
+	25, // 6: gitpod.v1.ListServiceAccountsRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	22, // 7: gitpod.v1.ListServiceAccountsRequest.filter:type_name -> gitpod.v1.ListServiceAccountsRequest.Filter
+	26, // 8: gitpod.v1.ListServiceAccountsResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	0,  // 9: gitpod.v1.ListServiceAccountsResponse.service_accounts:type_name -> gitpod.v1.ServiceAccount
+	0,  // 10: gitpod.v1.UpdateServiceAccountResponse.service_account:type_name -> gitpod.v1.ServiceAccount
+	23, // 11: gitpod.v1.ServiceAccountToken.creator:type_name -> gitpod.v1.Subject
+	24, // 12: gitpod.v1.ServiceAccountToken.created_at:type_name -> google.protobuf.Timestamp
+	24, // 13: gitpod.v1.ServiceAccountToken.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 14: gitpod.v1.ServiceAccountToken.last_used:type_name -> google.protobuf.Timestamp
 	27, // 15: gitpod.v1.CreateServiceAccountTokenRequest.valid_for:type_name -> google.protobuf.Duration
 	13, // 16: gitpod.v1.CreateServiceAccountTokenResponse.service_account_token:type_name -> gitpod.v1.ServiceAccountToken
-	24, // 17: gitpod.v1.ListServiceAccountTokensRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	13, // 18: gitpod.v1.ListServiceAccountTokensResponse.tokens:type_name -> gitpod.v1.ServiceAccountToken
-	25, // 19: gitpod.v1.ListServiceAccountTokensResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	13, // 20: gitpod.v1.GetServiceAccountTokenResponse.token:type_name -> gitpod.v1.ServiceAccountToken
-	0,  // 21: gitpod.v1.ServiceAccountService.CreateServiceAccount:input_type -> gitpod.v1.CreateServiceAccountRequest
-	2,  // 22: gitpod.v1.ServiceAccountService.ListServiceAccounts:input_type -> gitpod.v1.ListServiceAccountsRequest
-	4,  // 23: gitpod.v1.ServiceAccountService.GetServiceAccount:input_type -> gitpod.v1.GetServiceAccountRequest
-	6,  // 24: gitpod.v1.ServiceAccountService.UpdateServiceAccount:input_type -> gitpod.v1.UpdateServiceAccountRequest
-	8,  // 25: gitpod.v1.ServiceAccountService.DeleteServiceAccount:input_type -> gitpod.v1.DeleteServiceAccountRequest
-	10, // 26: gitpod.v1.ServiceAccountService.CreateServiceAccountAccessToken:input_type -> gitpod.v1.CreateServiceAccountAccessTokenRequest
+	13, // 17: gitpod.v1.GetServiceAccountTokenResponse.token:type_name -> gitpod.v1.ServiceAccountToken
+	25, // 18: gitpod.v1.ListServiceAccountTokensRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	13, // 19: gitpod.v1.ListServiceAccountTokensResponse.tokens:type_name -> gitpod.v1.ServiceAccountToken
+	26, // 20: gitpod.v1.ListServiceAccountTokensResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	1,  // 21: gitpod.v1.ServiceAccountService.CreateServiceAccount:input_type -> gitpod.v1.CreateServiceAccountRequest
+	3,  // 22: gitpod.v1.ServiceAccountService.GetServiceAccount:input_type -> gitpod.v1.GetServiceAccountRequest
+	5,  // 23: gitpod.v1.ServiceAccountService.ListServiceAccounts:input_type -> gitpod.v1.ListServiceAccountsRequest
+	7,  // 24: gitpod.v1.ServiceAccountService.UpdateServiceAccount:input_type -> gitpod.v1.UpdateServiceAccountRequest
+	9,  // 25: gitpod.v1.ServiceAccountService.DeleteServiceAccount:input_type -> gitpod.v1.DeleteServiceAccountRequest
+	11, // 26: gitpod.v1.ServiceAccountService.CreateServiceAccountAccessToken:input_type -> gitpod.v1.CreateServiceAccountAccessTokenRequest
 	14, // 27: gitpod.v1.ServiceAccountService.CreateServiceAccountToken:input_type -> gitpod.v1.CreateServiceAccountTokenRequest
-	16, // 28: gitpod.v1.ServiceAccountService.ListServiceAccountTokens:input_type -> gitpod.v1.ListServiceAccountTokensRequest
-	18, // 29: gitpod.v1.ServiceAccountService.GetServiceAccountToken:input_type -> gitpod.v1.GetServiceAccountTokenRequest
+	16, // 28: gitpod.v1.ServiceAccountService.GetServiceAccountToken:input_type -> gitpod.v1.GetServiceAccountTokenRequest
+	18, // 29: gitpod.v1.ServiceAccountService.ListServiceAccountTokens:input_type -> gitpod.v1.ListServiceAccountTokensRequest
 	20, // 30: gitpod.v1.ServiceAccountService.DeleteServiceAccountToken:input_type -> gitpod.v1.DeleteServiceAccountTokenRequest
-	1,  // 31: gitpod.v1.ServiceAccountService.CreateServiceAccount:output_type -> gitpod.v1.CreateServiceAccountResponse
-	3,  // 32: gitpod.v1.ServiceAccountService.ListServiceAccounts:output_type -> gitpod.v1.ListServiceAccountsResponse
-	5,  // 33: gitpod.v1.ServiceAccountService.GetServiceAccount:output_type -> gitpod.v1.GetServiceAccountResponse
-	7,  // 34: gitpod.v1.ServiceAccountService.UpdateServiceAccount:output_type -> gitpod.v1.UpdateServiceAccountResponse
-	9,  // 35: gitpod.v1.ServiceAccountService.DeleteServiceAccount:output_type -> gitpod.v1.DeleteServiceAccountResponse
-	11, // 36: gitpod.v1.ServiceAccountService.CreateServiceAccountAccessToken:output_type -> gitpod.v1.CreateServiceAccountAccessTokenResponse
+	2,  // 31: gitpod.v1.ServiceAccountService.CreateServiceAccount:output_type -> gitpod.v1.CreateServiceAccountResponse
+	4,  // 32: gitpod.v1.ServiceAccountService.GetServiceAccount:output_type -> gitpod.v1.GetServiceAccountResponse
+	6,  // 33: gitpod.v1.ServiceAccountService.ListServiceAccounts:output_type -> gitpod.v1.ListServiceAccountsResponse
+	8,  // 34: gitpod.v1.ServiceAccountService.UpdateServiceAccount:output_type -> gitpod.v1.UpdateServiceAccountResponse
+	10, // 35: gitpod.v1.ServiceAccountService.DeleteServiceAccount:output_type -> gitpod.v1.DeleteServiceAccountResponse
+	12, // 36: gitpod.v1.ServiceAccountService.CreateServiceAccountAccessToken:output_type -> gitpod.v1.CreateServiceAccountAccessTokenResponse
 	15, // 37: gitpod.v1.ServiceAccountService.CreateServiceAccountToken:output_type -> gitpod.v1.CreateServiceAccountTokenResponse
-	17, // 38: gitpod.v1.ServiceAccountService.ListServiceAccountTokens:output_type -> gitpod.v1.ListServiceAccountTokensResponse
-	19, // 39: gitpod.v1.ServiceAccountService.GetServiceAccountToken:output_type -> gitpod.v1.GetServiceAccountTokenResponse
+	17, // 38: gitpod.v1.ServiceAccountService.GetServiceAccountToken:output_type -> gitpod.v1.GetServiceAccountTokenResponse
+	19, // 39: gitpod.v1.ServiceAccountService.ListServiceAccountTokens:output_type -> gitpod.v1.ListServiceAccountTokensResponse
 	21, // 40: gitpod.v1.ServiceAccountService.DeleteServiceAccountToken:output_type -> gitpod.v1.DeleteServiceAccountTokenResponse
 	31, // [31:41] is the sub-list for method output_type
 	21, // [21:31] is the sub-list for method input_type
@@ -1421,7 +1499,7 @@ func file_gitpod_v1_service_account_proto_init() {
 	}
 	file_gitpod_v1_identity_proto_init()
 	file_gitpod_v1_pagination_proto_init()
-	file_gitpod_v1_service_account_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gitpod_v1_service_account_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -4,6 +4,8 @@
 // 	protoc        (unknown)
 // source: gitpod/v1/user.proto
 
+// Users, their personal access tokens and their preferences.
+
 package gitpodv1
 
 import (
@@ -24,13 +26,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// UserStatus says whether a user may sign in.
 type UserStatus int32
 
 const (
+	// Not set.
 	UserStatus_USER_STATUS_UNSPECIFIED UserStatus = 0
-	UserStatus_USER_STATUS_ACTIVE      UserStatus = 1
-	UserStatus_USER_STATUS_SUSPENDED   UserStatus = 2
-	UserStatus_USER_STATUS_LEFT        UserStatus = 3
+	// The user may.
+	UserStatus_USER_STATUS_ACTIVE UserStatus = 1
+	// Not until the suspension is lifted.
+	UserStatus_USER_STATUS_SUSPENDED UserStatus = 2
+	// Not any more: the user was removed from the organization.
+	UserStatus_USER_STATUS_LEFT UserStatus = 3
 )
 
 // Enum value maps for UserStatus.
@@ -76,358 +83,30 @@ func (UserStatus) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{0}
 }
 
-type GetAuthenticatedUserRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetAuthenticatedUserRequest) Reset() {
-	*x = GetAuthenticatedUserRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetAuthenticatedUserRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetAuthenticatedUserRequest) ProtoMessage() {}
-
-func (x *GetAuthenticatedUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetAuthenticatedUserRequest.ProtoReflect.Descriptor instead.
-func (*GetAuthenticatedUserRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{0}
-}
-
-type GetAuthenticatedUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetAuthenticatedUserResponse) Reset() {
-	*x = GetAuthenticatedUserResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetAuthenticatedUserResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetAuthenticatedUserResponse) ProtoMessage() {}
-
-func (x *GetAuthenticatedUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetAuthenticatedUserResponse.ProtoReflect.Descriptor instead.
-func (*GetAuthenticatedUserResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *GetAuthenticatedUserResponse) GetUser() *User {
-	if x != nil {
-		return x.User
-	}
-	return nil
-}
-
-type GetUserRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetUserRequest) Reset() {
-	*x = GetUserRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetUserRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetUserRequest) ProtoMessage() {}
-
-func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
-func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *GetUserRequest) GetUserId() string {
-	if x != nil {
-		return x.UserId
-	}
-	return ""
-}
-
-type GetUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetUserResponse) Reset() {
-	*x = GetUserResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetUserResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetUserResponse) ProtoMessage() {}
-
-func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
-func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *GetUserResponse) GetUser() *User {
-	if x != nil {
-		return x.User
-	}
-	return nil
-}
-
-type SetSuspendedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Suspended     bool                   `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetSuspendedRequest) Reset() {
-	*x = SetSuspendedRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetSuspendedRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetSuspendedRequest) ProtoMessage() {}
-
-func (x *SetSuspendedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetSuspendedRequest.ProtoReflect.Descriptor instead.
-func (*SetSuspendedRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *SetSuspendedRequest) GetUserId() string {
-	if x != nil {
-		return x.UserId
-	}
-	return ""
-}
-
-func (x *SetSuspendedRequest) GetSuspended() bool {
-	if x != nil {
-		return x.Suspended
-	}
-	return false
-}
-
-type SetSuspendedResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetSuspendedResponse) Reset() {
-	*x = SetSuspendedResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetSuspendedResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetSuspendedResponse) ProtoMessage() {}
-
-func (x *SetSuspendedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetSuspendedResponse.ProtoReflect.Descriptor instead.
-func (*SetSuspendedResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{5}
-}
-
-type DeleteUserRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteUserRequest) Reset() {
-	*x = DeleteUserRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteUserRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteUserRequest) ProtoMessage() {}
-
-func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
-func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *DeleteUserRequest) GetUserId() string {
-	if x != nil {
-		return x.UserId
-	}
-	return ""
-}
-
-type DeleteUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteUserResponse) Reset() {
-	*x = DeleteUserResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteUserResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteUserResponse) ProtoMessage() {}
-
-func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
-func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{7}
-}
-
+// User is a person in an organization.
 type User struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	Name           string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	AvatarUrl      string                 `protobuf:"bytes,4,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
-	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Status         UserStatus             `protobuf:"varint,6,opt,name=status,proto3,enum=gitpod.v1.UserStatus" json:"status,omitempty"`
-	Email          string                 `protobuf:"bytes,7,opt,name=email,proto3" json:"email,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the user.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The organization that the user belongs to.
+	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// The user's name.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The user's picture; empty for none.
+	AvatarUrl string `protobuf:"bytes,4,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
+	// When the user was created.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Whether the user may sign in.
+	Status UserStatus `protobuf:"varint,6,opt,name=status,proto3,enum=gitpod.v1.UserStatus" json:"status,omitempty"`
+	// The user's email address.
+	Email         string `protobuf:"bytes,7,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[8]
+	mi := &file_gitpod_v1_user_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +118,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[8]
+	mi := &file_gitpod_v1_user_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +131,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{8}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *User) GetId() string {
@@ -504,31 +183,28 @@ func (x *User) GetEmail() string {
 	return ""
 }
 
-type CreatePersonalAccessTokenRequest struct {
+// GetAuthenticatedUserRequest is empty.
+type GetAuthenticatedUserRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Description   string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	ValidFor      *durationpb.Duration   `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
-	ReadOnly      bool                   `protobuf:"varint,4,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreatePersonalAccessTokenRequest) Reset() {
-	*x = CreatePersonalAccessTokenRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[9]
+func (x *GetAuthenticatedUserRequest) Reset() {
+	*x = GetAuthenticatedUserRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreatePersonalAccessTokenRequest) String() string {
+func (x *GetAuthenticatedUserRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreatePersonalAccessTokenRequest) ProtoMessage() {}
+func (*GetAuthenticatedUserRequest) ProtoMessage() {}
 
-func (x *CreatePersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[9]
+func (x *GetAuthenticatedUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,340 +215,226 @@ func (x *CreatePersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreatePersonalAccessTokenRequest.ProtoReflect.Descriptor instead.
-func (*CreatePersonalAccessTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{9}
+// Deprecated: Use GetAuthenticatedUserRequest.ProtoReflect.Descriptor instead.
+func (*GetAuthenticatedUserRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *CreatePersonalAccessTokenRequest) GetUserId() string {
+// GetAuthenticatedUserResponse returns the caller.
+type GetAuthenticatedUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller.
+	User          *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAuthenticatedUserResponse) Reset() {
+	*x = GetAuthenticatedUserResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAuthenticatedUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAuthenticatedUserResponse) ProtoMessage() {}
+
+func (x *GetAuthenticatedUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAuthenticatedUserResponse.ProtoReflect.Descriptor instead.
+func (*GetAuthenticatedUserResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetAuthenticatedUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+// GetUserRequest names a user.
+type GetUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user to return.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetUserRequest) GetUserId() string {
 	if x != nil {
 		return x.UserId
 	}
 	return ""
 }
 
-func (x *CreatePersonalAccessTokenRequest) GetDescription() string {
-	if x != nil {
-		return x.Description
-	}
-	return ""
+// GetUserResponse returns a user.
+type GetUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	User          *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreatePersonalAccessTokenRequest) GetValidFor() *durationpb.Duration {
+func (x *GetUserResponse) Reset() {
+	*x = GetUserResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserResponse) ProtoMessage() {}
+
+func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[4]
 	if x != nil {
-		return x.ValidFor
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
+func (*GetUserResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
 	}
 	return nil
 }
 
-func (x *CreatePersonalAccessTokenRequest) GetReadOnly() bool {
+// SetSuspendedRequest suspends a user or lifts a suspension.
+type SetSuspendedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// True suspends, false lifts.
+	Suspended     bool `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSuspendedRequest) Reset() {
+	*x = SetSuspendedRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSuspendedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSuspendedRequest) ProtoMessage() {}
+
+func (x *SetSuspendedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[5]
 	if x != nil {
-		return x.ReadOnly
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSuspendedRequest.ProtoReflect.Descriptor instead.
+func (*SetSuspendedRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SetSuspendedRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetSuspendedRequest) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
 	}
 	return false
 }
 
-type CreatePersonalAccessTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePersonalAccessTokenResponse) Reset() {
-	*x = CreatePersonalAccessTokenResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePersonalAccessTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePersonalAccessTokenResponse) ProtoMessage() {}
-
-func (x *CreatePersonalAccessTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePersonalAccessTokenResponse.ProtoReflect.Descriptor instead.
-func (*CreatePersonalAccessTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *CreatePersonalAccessTokenResponse) GetToken() string {
-	if x != nil {
-		return x.Token
-	}
-	return ""
-}
-
-type GetPersonalAccessTokenRequest struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	PersonalAccessTokenId string                 `protobuf:"bytes,1,opt,name=personal_access_token_id,json=personalAccessTokenId,proto3" json:"personal_access_token_id,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *GetPersonalAccessTokenRequest) Reset() {
-	*x = GetPersonalAccessTokenRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetPersonalAccessTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetPersonalAccessTokenRequest) ProtoMessage() {}
-
-func (x *GetPersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetPersonalAccessTokenRequest.ProtoReflect.Descriptor instead.
-func (*GetPersonalAccessTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *GetPersonalAccessTokenRequest) GetPersonalAccessTokenId() string {
-	if x != nil {
-		return x.PersonalAccessTokenId
-	}
-	return ""
-}
-
-type GetPersonalAccessTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pat           *PersonalAccessToken   `protobuf:"bytes,1,opt,name=pat,proto3" json:"pat,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetPersonalAccessTokenResponse) Reset() {
-	*x = GetPersonalAccessTokenResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetPersonalAccessTokenResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetPersonalAccessTokenResponse) ProtoMessage() {}
-
-func (x *GetPersonalAccessTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetPersonalAccessTokenResponse.ProtoReflect.Descriptor instead.
-func (*GetPersonalAccessTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *GetPersonalAccessTokenResponse) GetPat() *PersonalAccessToken {
-	if x != nil {
-		return x.Pat
-	}
-	return nil
-}
-
-type ListPersonalAccessTokensRequest struct {
-	state         protoimpl.MessageState                  `protogen:"open.v1"`
-	Pagination    *PaginationRequest                      `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Filter        *ListPersonalAccessTokensRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPersonalAccessTokensRequest) Reset() {
-	*x = ListPersonalAccessTokensRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPersonalAccessTokensRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPersonalAccessTokensRequest) ProtoMessage() {}
-
-func (x *ListPersonalAccessTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPersonalAccessTokensRequest.ProtoReflect.Descriptor instead.
-func (*ListPersonalAccessTokensRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *ListPersonalAccessTokensRequest) GetPagination() *PaginationRequest {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListPersonalAccessTokensRequest) GetFilter() *ListPersonalAccessTokensRequest_Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-type ListPersonalAccessTokensResponse struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Pagination           *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	PersonalAccessTokens []*PersonalAccessToken `protobuf:"bytes,2,rep,name=personal_access_tokens,json=personalAccessTokens,proto3" json:"personal_access_tokens,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
-}
-
-func (x *ListPersonalAccessTokensResponse) Reset() {
-	*x = ListPersonalAccessTokensResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPersonalAccessTokensResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPersonalAccessTokensResponse) ProtoMessage() {}
-
-func (x *ListPersonalAccessTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPersonalAccessTokensResponse.ProtoReflect.Descriptor instead.
-func (*ListPersonalAccessTokensResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *ListPersonalAccessTokensResponse) GetPagination() *PaginationResponse {
-	if x != nil {
-		return x.Pagination
-	}
-	return nil
-}
-
-func (x *ListPersonalAccessTokensResponse) GetPersonalAccessTokens() []*PersonalAccessToken {
-	if x != nil {
-		return x.PersonalAccessTokens
-	}
-	return nil
-}
-
-type DeletePersonalAccessTokenRequest struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	PersonalAccessTokenId string                 `protobuf:"bytes,1,opt,name=personal_access_token_id,json=personalAccessTokenId,proto3" json:"personal_access_token_id,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *DeletePersonalAccessTokenRequest) Reset() {
-	*x = DeletePersonalAccessTokenRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeletePersonalAccessTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeletePersonalAccessTokenRequest) ProtoMessage() {}
-
-func (x *DeletePersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeletePersonalAccessTokenRequest.ProtoReflect.Descriptor instead.
-func (*DeletePersonalAccessTokenRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *DeletePersonalAccessTokenRequest) GetPersonalAccessTokenId() string {
-	if x != nil {
-		return x.PersonalAccessTokenId
-	}
-	return ""
-}
-
-type DeletePersonalAccessTokenResponse struct {
+// SetSuspendedResponse is empty.
+type SetSuspendedResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DeletePersonalAccessTokenResponse) Reset() {
-	*x = DeletePersonalAccessTokenResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[16]
+func (x *SetSuspendedResponse) Reset() {
+	*x = SetSuspendedResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeletePersonalAccessTokenResponse) String() string {
+func (x *SetSuspendedResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeletePersonalAccessTokenResponse) ProtoMessage() {}
+func (*SetSuspendedResponse) ProtoMessage() {}
 
-func (x *DeletePersonalAccessTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[16]
+func (x *SetSuspendedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,28 +445,120 @@ func (x *DeletePersonalAccessTokenResponse) ProtoReflect() protoreflect.Message 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeletePersonalAccessTokenResponse.ProtoReflect.Descriptor instead.
-func (*DeletePersonalAccessTokenResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{16}
+// Deprecated: Use SetSuspendedResponse.ProtoReflect.Descriptor instead.
+func (*SetSuspendedResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{6}
 }
 
+// DeleteUserRequest names a user.
+type DeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user to take out.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// DeleteUserResponse is empty.
+type DeleteUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserResponse) Reset() {
+	*x = DeleteUserResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserResponse) ProtoMessage() {}
+
+func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
+func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{8}
+}
+
+// PersonalAccessToken is a bearer token of a user, without its secret.
 type PersonalAccessToken struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	Creator       *Subject               `protobuf:"bytes,4,opt,name=creator,proto3" json:"creator,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	LastUsed      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
-	ReadOnly      bool                   `protobuf:"varint,8,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the token.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The user that it stands for.
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// What it is for.
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// Who made it.
+	Creator *Subject `protobuf:"bytes,4,opt,name=creator,proto3" json:"creator,omitempty"`
+	// When it was made.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it stops working.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When it was last used, with some delay; absent when never.
+	LastUsed *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+	// It works for reading only.
+	ReadOnly      bool `protobuf:"varint,8,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PersonalAccessToken) Reset() {
 	*x = PersonalAccessToken{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[17]
+	mi := &file_gitpod_v1_user_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +570,7 @@ func (x *PersonalAccessToken) String() string {
 func (*PersonalAccessToken) ProtoMessage() {}
 
 func (x *PersonalAccessToken) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[17]
+	mi := &file_gitpod_v1_user_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +583,7 @@ func (x *PersonalAccessToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalAccessToken.ProtoReflect.Descriptor instead.
 func (*PersonalAccessToken) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{17}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PersonalAccessToken) GetId() string {
@@ -988,17 +642,508 @@ func (x *PersonalAccessToken) GetReadOnly() bool {
 	return false
 }
 
-type SetPreferenceRequest struct {
+// CreatePersonalAccessTokenRequest describes the token to make.
+type CreatePersonalAccessTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user that it will stand for.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// What it is for.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// How long it works, up to 90 days. Absent or 0 means 90 days.
+	ValidFor *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	// It works for reading only.
+	ReadOnly      bool `protobuf:"varint,4,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePersonalAccessTokenRequest) Reset() {
+	*x = CreatePersonalAccessTokenRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePersonalAccessTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePersonalAccessTokenRequest) ProtoMessage() {}
+
+func (x *CreatePersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePersonalAccessTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreatePersonalAccessTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreatePersonalAccessTokenRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *CreatePersonalAccessTokenRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *CreatePersonalAccessTokenRequest) GetValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.ValidFor
+	}
+	return nil
+}
+
+func (x *CreatePersonalAccessTokenRequest) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+// CreatePersonalAccessTokenResponse returns the token.
+type CreatePersonalAccessTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bearer token. It is not shown again: the server keeps a hash of it.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePersonalAccessTokenResponse) Reset() {
+	*x = CreatePersonalAccessTokenResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePersonalAccessTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePersonalAccessTokenResponse) ProtoMessage() {}
+
+func (x *CreatePersonalAccessTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePersonalAccessTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreatePersonalAccessTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreatePersonalAccessTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// GetPersonalAccessTokenRequest names a token.
+type GetPersonalAccessTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token to return.
+	PersonalAccessTokenId string `protobuf:"bytes,1,opt,name=personal_access_token_id,json=personalAccessTokenId,proto3" json:"personal_access_token_id,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *GetPersonalAccessTokenRequest) Reset() {
+	*x = GetPersonalAccessTokenRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPersonalAccessTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPersonalAccessTokenRequest) ProtoMessage() {}
+
+func (x *GetPersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPersonalAccessTokenRequest.ProtoReflect.Descriptor instead.
+func (*GetPersonalAccessTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetPersonalAccessTokenRequest) GetPersonalAccessTokenId() string {
+	if x != nil {
+		return x.PersonalAccessTokenId
+	}
+	return ""
+}
+
+// GetPersonalAccessTokenResponse returns a token.
+type GetPersonalAccessTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token, without its secret.
+	Pat           *PersonalAccessToken `protobuf:"bytes,1,opt,name=pat,proto3" json:"pat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPersonalAccessTokenResponse) Reset() {
+	*x = GetPersonalAccessTokenResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPersonalAccessTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPersonalAccessTokenResponse) ProtoMessage() {}
+
+func (x *GetPersonalAccessTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPersonalAccessTokenResponse.ProtoReflect.Descriptor instead.
+func (*GetPersonalAccessTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetPersonalAccessTokenResponse) GetPat() *PersonalAccessToken {
+	if x != nil {
+		return x.Pat
+	}
+	return nil
+}
+
+// ListPersonalAccessTokensRequest selects tokens.
+type ListPersonalAccessTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Which tokens to return; absent means all.
+	Filter        *ListPersonalAccessTokensRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPersonalAccessTokensRequest) Reset() {
+	*x = ListPersonalAccessTokensRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPersonalAccessTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPersonalAccessTokensRequest) ProtoMessage() {}
+
+func (x *ListPersonalAccessTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPersonalAccessTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListPersonalAccessTokensRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListPersonalAccessTokensRequest) GetPagination() *PaginationRequest {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListPersonalAccessTokensRequest) GetFilter() *ListPersonalAccessTokensRequest_Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// ListPersonalAccessTokensResponse is one page of tokens.
+type ListPersonalAccessTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The tokens, without their secrets.
+	PersonalAccessTokens []*PersonalAccessToken `protobuf:"bytes,2,rep,name=personal_access_tokens,json=personalAccessTokens,proto3" json:"personal_access_tokens,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *ListPersonalAccessTokensResponse) Reset() {
+	*x = ListPersonalAccessTokensResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPersonalAccessTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPersonalAccessTokensResponse) ProtoMessage() {}
+
+func (x *ListPersonalAccessTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPersonalAccessTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListPersonalAccessTokensResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListPersonalAccessTokensResponse) GetPagination() *PaginationResponse {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+func (x *ListPersonalAccessTokensResponse) GetPersonalAccessTokens() []*PersonalAccessToken {
+	if x != nil {
+		return x.PersonalAccessTokens
+	}
+	return nil
+}
+
+// DeletePersonalAccessTokenRequest names a token.
+type DeletePersonalAccessTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token to revoke.
+	PersonalAccessTokenId string `protobuf:"bytes,1,opt,name=personal_access_token_id,json=personalAccessTokenId,proto3" json:"personal_access_token_id,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *DeletePersonalAccessTokenRequest) Reset() {
+	*x = DeletePersonalAccessTokenRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePersonalAccessTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePersonalAccessTokenRequest) ProtoMessage() {}
+
+func (x *DeletePersonalAccessTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePersonalAccessTokenRequest.ProtoReflect.Descriptor instead.
+func (*DeletePersonalAccessTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeletePersonalAccessTokenRequest) GetPersonalAccessTokenId() string {
+	if x != nil {
+		return x.PersonalAccessTokenId
+	}
+	return ""
+}
+
+// DeletePersonalAccessTokenResponse is empty.
+type DeletePersonalAccessTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePersonalAccessTokenResponse) Reset() {
+	*x = DeletePersonalAccessTokenResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePersonalAccessTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePersonalAccessTokenResponse) ProtoMessage() {}
+
+func (x *DeletePersonalAccessTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePersonalAccessTokenResponse.ProtoReflect.Descriptor instead.
+func (*DeletePersonalAccessTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{17}
+}
+
+// UserPreference is something that a client stores for a user. The server does
+// not interpret it.
+type UserPreference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it, 1 to 255 characters; unique for each user.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value. As long as SetPreferenceRequest allows, which is more than the
+	// rule here says.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Identifies it.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// When it was first set.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it was last set.
+	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserPreference) Reset() {
+	*x = UserPreference{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserPreference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserPreference) ProtoMessage() {}
+
+func (x *UserPreference) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserPreference.ProtoReflect.Descriptor instead.
+func (*UserPreference) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *UserPreference) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UserPreference) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *UserPreference) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UserPreference) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *UserPreference) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+// SetPreferenceRequest holds a preference.
+type SetPreferenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it, 1 to 255 characters.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value, 1 to 10,240 characters.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetPreferenceRequest) Reset() {
 	*x = SetPreferenceRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[18]
+	mi := &file_gitpod_v1_user_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1155,7 @@ func (x *SetPreferenceRequest) String() string {
 func (*SetPreferenceRequest) ProtoMessage() {}
 
 func (x *SetPreferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[18]
+	mi := &file_gitpod_v1_user_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1168,7 @@ func (x *SetPreferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPreferenceRequest.ProtoReflect.Descriptor instead.
 func (*SetPreferenceRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{18}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetPreferenceRequest) GetKey() string {
@@ -1040,6 +1185,7 @@ func (x *SetPreferenceRequest) GetValue() string {
 	return ""
 }
 
+// SetPreferenceResponse is empty.
 type SetPreferenceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1048,7 +1194,7 @@ type SetPreferenceResponse struct {
 
 func (x *SetPreferenceResponse) Reset() {
 	*x = SetPreferenceResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[19]
+	mi := &file_gitpod_v1_user_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1206,7 @@ func (x *SetPreferenceResponse) String() string {
 func (*SetPreferenceResponse) ProtoMessage() {}
 
 func (x *SetPreferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[19]
+	mi := &file_gitpod_v1_user_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,13 +1219,18 @@ func (x *SetPreferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPreferenceResponse.ProtoReflect.Descriptor instead.
 func (*SetPreferenceResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{19}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{20}
 }
 
+// GetPreferenceRequest names a preference.
 type GetPreferenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id. Use the oneof instead; it wins when both are set.
+	//
 	// Deprecated: Marked as deprecated in gitpod/v1/user.proto.
 	UserPreferenceId string `protobuf:"bytes,1,opt,name=user_preference_id,json=userPreferenceId,proto3" json:"user_preference_id,omitempty"`
+	// The preference, by one of its names.
+	//
 	// Types that are valid to be assigned to Preference:
 	//
 	//	*GetPreferenceRequest_PreferenceId
@@ -1091,7 +1242,7 @@ type GetPreferenceRequest struct {
 
 func (x *GetPreferenceRequest) Reset() {
 	*x = GetPreferenceRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[20]
+	mi := &file_gitpod_v1_user_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1254,7 @@ func (x *GetPreferenceRequest) String() string {
 func (*GetPreferenceRequest) ProtoMessage() {}
 
 func (x *GetPreferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[20]
+	mi := &file_gitpod_v1_user_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1267,7 @@ func (x *GetPreferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPreferenceRequest.ProtoReflect.Descriptor instead.
 func (*GetPreferenceRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{20}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{21}
 }
 
 // Deprecated: Marked as deprecated in gitpod/v1/user.proto.
@@ -1157,10 +1308,12 @@ type isGetPreferenceRequest_Preference interface {
 }
 
 type GetPreferenceRequest_PreferenceId struct {
+	// Its id.
 	PreferenceId string `protobuf:"bytes,2,opt,name=preference_id,json=preferenceId,proto3,oneof"`
 }
 
 type GetPreferenceRequest_PreferenceKey struct {
+	// Its key, 1 to 255 characters.
 	PreferenceKey string `protobuf:"bytes,3,opt,name=preference_key,json=preferenceKey,proto3,oneof"`
 }
 
@@ -1168,16 +1321,18 @@ func (*GetPreferenceRequest_PreferenceId) isGetPreferenceRequest_Preference() {}
 
 func (*GetPreferenceRequest_PreferenceKey) isGetPreferenceRequest_Preference() {}
 
+// GetPreferenceResponse returns a preference.
 type GetPreferenceResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Preference    *UserPreference        `protobuf:"bytes,1,opt,name=preference,proto3" json:"preference,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preference.
+	Preference    *UserPreference `protobuf:"bytes,1,opt,name=preference,proto3" json:"preference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPreferenceResponse) Reset() {
 	*x = GetPreferenceResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[21]
+	mi := &file_gitpod_v1_user_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1344,7 @@ func (x *GetPreferenceResponse) String() string {
 func (*GetPreferenceResponse) ProtoMessage() {}
 
 func (x *GetPreferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[21]
+	mi := &file_gitpod_v1_user_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1357,7 @@ func (x *GetPreferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPreferenceResponse.ProtoReflect.Descriptor instead.
 func (*GetPreferenceResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{21}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetPreferenceResponse) GetPreference() *UserPreference {
@@ -1212,16 +1367,18 @@ func (x *GetPreferenceResponse) GetPreference() *UserPreference {
 	return nil
 }
 
+// ListPreferencesRequest asks for the caller's preferences.
 type ListPreferencesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationRequest     `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which page to return.
+	Pagination    *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPreferencesRequest) Reset() {
 	*x = ListPreferencesRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[22]
+	mi := &file_gitpod_v1_user_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1390,7 @@ func (x *ListPreferencesRequest) String() string {
 func (*ListPreferencesRequest) ProtoMessage() {}
 
 func (x *ListPreferencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[22]
+	mi := &file_gitpod_v1_user_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1403,7 @@ func (x *ListPreferencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPreferencesRequest.ProtoReflect.Descriptor instead.
 func (*ListPreferencesRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{22}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPreferencesRequest) GetPagination() *PaginationRequest {
@@ -1256,17 +1413,20 @@ func (x *ListPreferencesRequest) GetPagination() *PaginationRequest {
 	return nil
 }
 
+// ListPreferencesResponse is one page of preferences.
 type ListPreferencesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *PaginationResponse    `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	Preferences   []*UserPreference      `protobuf:"bytes,2,rep,name=preferences,proto3" json:"preferences,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How to get the next page.
+	Pagination *PaginationResponse `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// The preferences.
+	Preferences   []*UserPreference `protobuf:"bytes,2,rep,name=preferences,proto3" json:"preferences,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPreferencesResponse) Reset() {
 	*x = ListPreferencesResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[23]
+	mi := &file_gitpod_v1_user_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1438,7 @@ func (x *ListPreferencesResponse) String() string {
 func (*ListPreferencesResponse) ProtoMessage() {}
 
 func (x *ListPreferencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[23]
+	mi := &file_gitpod_v1_user_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1451,7 @@ func (x *ListPreferencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPreferencesResponse.ProtoReflect.Descriptor instead.
 func (*ListPreferencesResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{23}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPreferencesResponse) GetPagination() *PaginationResponse {
@@ -1308,16 +1468,18 @@ func (x *ListPreferencesResponse) GetPreferences() []*UserPreference {
 	return nil
 }
 
+// DeletePreferenceRequest names a preference.
 type DeletePreferenceRequest struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	UserPreferenceId string                 `protobuf:"bytes,1,opt,name=user_preference_id,json=userPreferenceId,proto3" json:"user_preference_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preference to delete.
+	UserPreferenceId string `protobuf:"bytes,1,opt,name=user_preference_id,json=userPreferenceId,proto3" json:"user_preference_id,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *DeletePreferenceRequest) Reset() {
 	*x = DeletePreferenceRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[24]
+	mi := &file_gitpod_v1_user_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1491,7 @@ func (x *DeletePreferenceRequest) String() string {
 func (*DeletePreferenceRequest) ProtoMessage() {}
 
 func (x *DeletePreferenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[24]
+	mi := &file_gitpod_v1_user_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1504,7 @@ func (x *DeletePreferenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePreferenceRequest.ProtoReflect.Descriptor instead.
 func (*DeletePreferenceRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{24}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeletePreferenceRequest) GetUserPreferenceId() string {
@@ -1352,6 +1514,7 @@ func (x *DeletePreferenceRequest) GetUserPreferenceId() string {
 	return ""
 }
 
+// DeletePreferenceResponse is empty.
 type DeletePreferenceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1360,7 +1523,7 @@ type DeletePreferenceResponse struct {
 
 func (x *DeletePreferenceResponse) Reset() {
 	*x = DeletePreferenceResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[25]
+	mi := &file_gitpod_v1_user_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1535,7 @@ func (x *DeletePreferenceResponse) String() string {
 func (*DeletePreferenceResponse) ProtoMessage() {}
 
 func (x *DeletePreferenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[25]
+	mi := &file_gitpod_v1_user_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,255 +1548,21 @@ func (x *DeletePreferenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePreferenceResponse.ProtoReflect.Descriptor instead.
 func (*DeletePreferenceResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{25}
-}
-
-type UserPreference struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UserPreference) Reset() {
-	*x = UserPreference{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UserPreference) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UserPreference) ProtoMessage() {}
-
-func (x *UserPreference) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UserPreference.ProtoReflect.Descriptor instead.
-func (*UserPreference) Descriptor() ([]byte, []int) {
 	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{26}
 }
 
-func (x *UserPreference) GetKey() string {
-	if x != nil {
-		return x.Key
-	}
-	return ""
-}
-
-func (x *UserPreference) GetValue() string {
-	if x != nil {
-		return x.Value
-	}
-	return ""
-}
-
-func (x *UserPreference) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *UserPreference) GetCreatedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreatedAt
-	}
-	return nil
-}
-
-func (x *UserPreference) GetUpdatedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.UpdatedAt
-	}
-	return nil
-}
-
-type GetDotfilesConfigurationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetDotfilesConfigurationRequest) Reset() {
-	*x = GetDotfilesConfigurationRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetDotfilesConfigurationRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetDotfilesConfigurationRequest) ProtoMessage() {}
-
-func (x *GetDotfilesConfigurationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetDotfilesConfigurationRequest.ProtoReflect.Descriptor instead.
-func (*GetDotfilesConfigurationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{27}
-}
-
-type GetDotfilesConfigurationResponse struct {
-	state                 protoimpl.MessageState `protogen:"open.v1"`
-	DotfilesConfiguration *DotfilesConfiguration `protobuf:"bytes,1,opt,name=dotfiles_configuration,json=dotfilesConfiguration,proto3" json:"dotfiles_configuration,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *GetDotfilesConfigurationResponse) Reset() {
-	*x = GetDotfilesConfigurationResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetDotfilesConfigurationResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetDotfilesConfigurationResponse) ProtoMessage() {}
-
-func (x *GetDotfilesConfigurationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetDotfilesConfigurationResponse.ProtoReflect.Descriptor instead.
-func (*GetDotfilesConfigurationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *GetDotfilesConfigurationResponse) GetDotfilesConfiguration() *DotfilesConfiguration {
-	if x != nil {
-		return x.DotfilesConfiguration
-	}
-	return nil
-}
-
-type SetDotfilesConfigurationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetDotfilesConfigurationRequest) Reset() {
-	*x = SetDotfilesConfigurationRequest{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetDotfilesConfigurationRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetDotfilesConfigurationRequest) ProtoMessage() {}
-
-func (x *SetDotfilesConfigurationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetDotfilesConfigurationRequest.ProtoReflect.Descriptor instead.
-func (*SetDotfilesConfigurationRequest) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *SetDotfilesConfigurationRequest) GetRepository() string {
-	if x != nil {
-		return x.Repository
-	}
-	return ""
-}
-
-type SetDotfilesConfigurationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetDotfilesConfigurationResponse) Reset() {
-	*x = SetDotfilesConfigurationResponse{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetDotfilesConfigurationResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetDotfilesConfigurationResponse) ProtoMessage() {}
-
-func (x *SetDotfilesConfigurationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetDotfilesConfigurationResponse.ProtoReflect.Descriptor instead.
-func (*SetDotfilesConfigurationResponse) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{30}
-}
-
+// DotfilesConfiguration says which dotfiles a user wants in environments.
 type DotfilesConfiguration struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL of the repository that holds them; empty for none.
+	Repository    string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DotfilesConfiguration) Reset() {
 	*x = DotfilesConfiguration{}
-	mi := &file_gitpod_v1_user_proto_msgTypes[31]
+	mi := &file_gitpod_v1_user_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1574,7 @@ func (x *DotfilesConfiguration) String() string {
 func (*DotfilesConfiguration) ProtoMessage() {}
 
 func (x *DotfilesConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_gitpod_v1_user_proto_msgTypes[31]
+	mi := &file_gitpod_v1_user_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1587,7 @@ func (x *DotfilesConfiguration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DotfilesConfiguration.ProtoReflect.Descriptor instead.
 func (*DotfilesConfiguration) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{31}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DotfilesConfiguration) GetRepository() string {
@@ -1668,9 +1597,177 @@ func (x *DotfilesConfiguration) GetRepository() string {
 	return ""
 }
 
-type ListPersonalAccessTokensRequest_Filter struct {
+// GetDotfilesConfigurationRequest is empty.
+type GetDotfilesConfigurationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserIds       []string               `protobuf:"bytes,3,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDotfilesConfigurationRequest) Reset() {
+	*x = GetDotfilesConfigurationRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDotfilesConfigurationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDotfilesConfigurationRequest) ProtoMessage() {}
+
+func (x *GetDotfilesConfigurationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDotfilesConfigurationRequest.ProtoReflect.Descriptor instead.
+func (*GetDotfilesConfigurationRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{28}
+}
+
+// GetDotfilesConfigurationResponse returns the settings.
+type GetDotfilesConfigurationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The settings.
+	DotfilesConfiguration *DotfilesConfiguration `protobuf:"bytes,1,opt,name=dotfiles_configuration,json=dotfilesConfiguration,proto3" json:"dotfiles_configuration,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *GetDotfilesConfigurationResponse) Reset() {
+	*x = GetDotfilesConfigurationResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDotfilesConfigurationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDotfilesConfigurationResponse) ProtoMessage() {}
+
+func (x *GetDotfilesConfigurationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDotfilesConfigurationResponse.ProtoReflect.Descriptor instead.
+func (*GetDotfilesConfigurationResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GetDotfilesConfigurationResponse) GetDotfilesConfiguration() *DotfilesConfiguration {
+	if x != nil {
+		return x.DotfilesConfiguration
+	}
+	return nil
+}
+
+// SetDotfilesConfigurationRequest holds the new settings.
+type SetDotfilesConfigurationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An absolute URL of at most 255 characters. Empty removes it.
+	Repository    string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDotfilesConfigurationRequest) Reset() {
+	*x = SetDotfilesConfigurationRequest{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDotfilesConfigurationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDotfilesConfigurationRequest) ProtoMessage() {}
+
+func (x *SetDotfilesConfigurationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDotfilesConfigurationRequest.ProtoReflect.Descriptor instead.
+func (*SetDotfilesConfigurationRequest) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SetDotfilesConfigurationRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+// SetDotfilesConfigurationResponse is empty.
+type SetDotfilesConfigurationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDotfilesConfigurationResponse) Reset() {
+	*x = SetDotfilesConfigurationResponse{}
+	mi := &file_gitpod_v1_user_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDotfilesConfigurationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDotfilesConfigurationResponse) ProtoMessage() {}
+
+func (x *SetDotfilesConfigurationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gitpod_v1_user_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDotfilesConfigurationResponse.ProtoReflect.Descriptor instead.
+func (*SetDotfilesConfigurationResponse) Descriptor() ([]byte, []int) {
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{31}
+}
+
+// Filter narrows a list of tokens.
+type ListPersonalAccessTokensRequest_Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tokens of these users, at most 25; empty for any.
+	UserIds       []string `protobuf:"bytes,3,rep,name=user_ids,json=userIds,proto3" json:"user_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1702,7 +1799,7 @@ func (x *ListPersonalAccessTokensRequest_Filter) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use ListPersonalAccessTokensRequest_Filter.ProtoReflect.Descriptor instead.
 func (*ListPersonalAccessTokensRequest_Filter) Descriptor() ([]byte, []int) {
-	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{13, 0}
+	return file_gitpod_v1_user_proto_rawDescGZIP(), []int{14, 0}
 }
 
 func (x *ListPersonalAccessTokensRequest_Filter) GetUserIds() []string {
@@ -1716,7 +1813,17 @@ var File_gitpod_v1_user_proto protoreflect.FileDescriptor
 
 const file_gitpod_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x14gitpod/v1/user.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1d\n" +
+	"\x14gitpod/v1/user.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x02\n" +
+	"\x04User\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x121\n" +
+	"\x0forganization_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"avatar_url\x18\x04 \x01(\tR\tavatarUrl\x129\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12-\n" +
+	"\x06status\x18\x06 \x01(\x0e2\x15.gitpod.v1.UserStatusR\x06status\x12\x14\n" +
+	"\x05email\x18\a \x01(\tR\x05email\"\x1d\n" +
 	"\x1bGetAuthenticatedUserRequest\"K\n" +
 	"\x1cGetAuthenticatedUserResponse\x12+\n" +
 	"\x04user\x18\x01 \x01(\v2\x0f.gitpod.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\"3\n" +
@@ -1730,17 +1837,18 @@ const file_gitpod_v1_user_proto_rawDesc = "" +
 	"\x14SetSuspendedResponse\"6\n" +
 	"\x11DeleteUserRequest\x12!\n" +
 	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"\x14\n" +
-	"\x12DeleteUserResponse\"\x86\x02\n" +
-	"\x04User\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x121\n" +
-	"\x0forganization_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x0eorganizationId\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n" +
+	"\x12DeleteUserResponse\"\xee\x02\n" +
+	"\x13PersonalAccessToken\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\auser_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12,\n" +
+	"\acreator\x18\x04 \x01(\v2\x12.gitpod.v1.SubjectR\acreator\x129\n" +
 	"\n" +
-	"avatar_url\x18\x04 \x01(\tR\tavatarUrl\x129\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12-\n" +
-	"\x06status\x18\x06 \x01(\x0e2\x15.gitpod.v1.UserStatusR\x06status\x12\x14\n" +
-	"\x05email\x18\a \x01(\tR\x05email\"\xcd\x01\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x127\n" +
+	"\tlast_used\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastUsed\x12\x1b\n" +
+	"\tread_only\x18\b \x01(\bR\breadOnly\"\xcd\x01\n" +
 	" CreatePersonalAccessTokenRequest\x12!\n" +
 	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12G\n" +
@@ -1766,18 +1874,17 @@ const file_gitpod_v1_user_proto_rawDesc = "" +
 	"\x16personal_access_tokens\x18\x02 \x03(\v2\x1e.gitpod.v1.PersonalAccessTokenR\x14personalAccessTokens\"e\n" +
 	" DeletePersonalAccessTokenRequest\x12A\n" +
 	"\x18personal_access_token_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x15personalAccessTokenId\"#\n" +
-	"!DeletePersonalAccessTokenResponse\"\xee\x02\n" +
-	"\x13PersonalAccessToken\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
-	"\auser_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\x12,\n" +
-	"\acreator\x18\x04 \x01(\v2\x12.gitpod.v1.SubjectR\acreator\x129\n" +
+	"!DeletePersonalAccessTokenResponse\"\xe0\x01\n" +
+	"\x0eUserPreference\x12\x1c\n" +
+	"\x03key\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x03key\x12 \n" +
+	"\x05value\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xb0\x13R\x05value\x12\x18\n" +
+	"\x02id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x127\n" +
-	"\tlast_used\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastUsed\x12\x1b\n" +
-	"\tread_only\x18\b \x01(\bR\breadOnly\"V\n" +
+	"updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"V\n" +
 	"\x14SetPreferenceRequest\x12\x1c\n" +
 	"\x03key\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x03key\x12 \n" +
@@ -1806,17 +1913,11 @@ const file_gitpod_v1_user_proto_rawDesc = "" +
 	"\vpreferences\x18\x02 \x03(\v2\x19.gitpod.v1.UserPreferenceR\vpreferences\"Q\n" +
 	"\x17DeletePreferenceRequest\x126\n" +
 	"\x12user_preference_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x10userPreferenceId\"\x1a\n" +
-	"\x18DeletePreferenceResponse\"\xe0\x01\n" +
-	"\x0eUserPreference\x12\x1c\n" +
-	"\x03key\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x03key\x12 \n" +
-	"\x05value\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xb0\x13R\x05value\x12\x18\n" +
-	"\x02id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x129\n" +
+	"\x18DeletePreferenceResponse\"D\n" +
+	"\x15DotfilesConfiguration\x12+\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
-	"\n" +
-	"updated_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"!\n" +
+	"repository\x18\x01 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01R\n" +
+	"repository\"!\n" +
 	"\x1fGetDotfilesConfigurationRequest\"\x83\x01\n" +
 	" GetDotfilesConfigurationResponse\x12_\n" +
 	"\x16dotfiles_configuration\x18\x01 \x01(\v2 .gitpod.v1.DotfilesConfigurationB\x06\xbaH\x03\xc8\x01\x01R\x15dotfilesConfiguration\"Q\n" +
@@ -1824,11 +1925,7 @@ const file_gitpod_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"repository\x18\x01 \x01(\tB\x0e\xbaH\v\xd8\x01\x01r\x06\x18\xff\x01\x88\x01\x01R\n" +
 	"repository\"\"\n" +
-	" SetDotfilesConfigurationResponse\"D\n" +
-	"\x15DotfilesConfiguration\x12+\n" +
-	"\n" +
-	"repository\x18\x01 \x01(\tB\v\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01R\n" +
-	"repository*r\n" +
+	" SetDotfilesConfigurationResponse*r\n" +
 	"\n" +
 	"UserStatus\x12\x1b\n" +
 	"\x17USER_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -1869,95 +1966,95 @@ var file_gitpod_v1_user_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_gitpod_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_gitpod_v1_user_proto_goTypes = []any{
 	(UserStatus)(0),                                // 0: gitpod.v1.UserStatus
-	(*GetAuthenticatedUserRequest)(nil),            // 1: gitpod.v1.GetAuthenticatedUserRequest
-	(*GetAuthenticatedUserResponse)(nil),           // 2: gitpod.v1.GetAuthenticatedUserResponse
-	(*GetUserRequest)(nil),                         // 3: gitpod.v1.GetUserRequest
-	(*GetUserResponse)(nil),                        // 4: gitpod.v1.GetUserResponse
-	(*SetSuspendedRequest)(nil),                    // 5: gitpod.v1.SetSuspendedRequest
-	(*SetSuspendedResponse)(nil),                   // 6: gitpod.v1.SetSuspendedResponse
-	(*DeleteUserRequest)(nil),                      // 7: gitpod.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),                     // 8: gitpod.v1.DeleteUserResponse
-	(*User)(nil),                                   // 9: gitpod.v1.User
-	(*CreatePersonalAccessTokenRequest)(nil),       // 10: gitpod.v1.CreatePersonalAccessTokenRequest
-	(*CreatePersonalAccessTokenResponse)(nil),      // 11: gitpod.v1.CreatePersonalAccessTokenResponse
-	(*GetPersonalAccessTokenRequest)(nil),          // 12: gitpod.v1.GetPersonalAccessTokenRequest
-	(*GetPersonalAccessTokenResponse)(nil),         // 13: gitpod.v1.GetPersonalAccessTokenResponse
-	(*ListPersonalAccessTokensRequest)(nil),        // 14: gitpod.v1.ListPersonalAccessTokensRequest
-	(*ListPersonalAccessTokensResponse)(nil),       // 15: gitpod.v1.ListPersonalAccessTokensResponse
-	(*DeletePersonalAccessTokenRequest)(nil),       // 16: gitpod.v1.DeletePersonalAccessTokenRequest
-	(*DeletePersonalAccessTokenResponse)(nil),      // 17: gitpod.v1.DeletePersonalAccessTokenResponse
-	(*PersonalAccessToken)(nil),                    // 18: gitpod.v1.PersonalAccessToken
-	(*SetPreferenceRequest)(nil),                   // 19: gitpod.v1.SetPreferenceRequest
-	(*SetPreferenceResponse)(nil),                  // 20: gitpod.v1.SetPreferenceResponse
-	(*GetPreferenceRequest)(nil),                   // 21: gitpod.v1.GetPreferenceRequest
-	(*GetPreferenceResponse)(nil),                  // 22: gitpod.v1.GetPreferenceResponse
-	(*ListPreferencesRequest)(nil),                 // 23: gitpod.v1.ListPreferencesRequest
-	(*ListPreferencesResponse)(nil),                // 24: gitpod.v1.ListPreferencesResponse
-	(*DeletePreferenceRequest)(nil),                // 25: gitpod.v1.DeletePreferenceRequest
-	(*DeletePreferenceResponse)(nil),               // 26: gitpod.v1.DeletePreferenceResponse
-	(*UserPreference)(nil),                         // 27: gitpod.v1.UserPreference
-	(*GetDotfilesConfigurationRequest)(nil),        // 28: gitpod.v1.GetDotfilesConfigurationRequest
-	(*GetDotfilesConfigurationResponse)(nil),       // 29: gitpod.v1.GetDotfilesConfigurationResponse
-	(*SetDotfilesConfigurationRequest)(nil),        // 30: gitpod.v1.SetDotfilesConfigurationRequest
-	(*SetDotfilesConfigurationResponse)(nil),       // 31: gitpod.v1.SetDotfilesConfigurationResponse
-	(*DotfilesConfiguration)(nil),                  // 32: gitpod.v1.DotfilesConfiguration
+	(*User)(nil),                                   // 1: gitpod.v1.User
+	(*GetAuthenticatedUserRequest)(nil),            // 2: gitpod.v1.GetAuthenticatedUserRequest
+	(*GetAuthenticatedUserResponse)(nil),           // 3: gitpod.v1.GetAuthenticatedUserResponse
+	(*GetUserRequest)(nil),                         // 4: gitpod.v1.GetUserRequest
+	(*GetUserResponse)(nil),                        // 5: gitpod.v1.GetUserResponse
+	(*SetSuspendedRequest)(nil),                    // 6: gitpod.v1.SetSuspendedRequest
+	(*SetSuspendedResponse)(nil),                   // 7: gitpod.v1.SetSuspendedResponse
+	(*DeleteUserRequest)(nil),                      // 8: gitpod.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),                     // 9: gitpod.v1.DeleteUserResponse
+	(*PersonalAccessToken)(nil),                    // 10: gitpod.v1.PersonalAccessToken
+	(*CreatePersonalAccessTokenRequest)(nil),       // 11: gitpod.v1.CreatePersonalAccessTokenRequest
+	(*CreatePersonalAccessTokenResponse)(nil),      // 12: gitpod.v1.CreatePersonalAccessTokenResponse
+	(*GetPersonalAccessTokenRequest)(nil),          // 13: gitpod.v1.GetPersonalAccessTokenRequest
+	(*GetPersonalAccessTokenResponse)(nil),         // 14: gitpod.v1.GetPersonalAccessTokenResponse
+	(*ListPersonalAccessTokensRequest)(nil),        // 15: gitpod.v1.ListPersonalAccessTokensRequest
+	(*ListPersonalAccessTokensResponse)(nil),       // 16: gitpod.v1.ListPersonalAccessTokensResponse
+	(*DeletePersonalAccessTokenRequest)(nil),       // 17: gitpod.v1.DeletePersonalAccessTokenRequest
+	(*DeletePersonalAccessTokenResponse)(nil),      // 18: gitpod.v1.DeletePersonalAccessTokenResponse
+	(*UserPreference)(nil),                         // 19: gitpod.v1.UserPreference
+	(*SetPreferenceRequest)(nil),                   // 20: gitpod.v1.SetPreferenceRequest
+	(*SetPreferenceResponse)(nil),                  // 21: gitpod.v1.SetPreferenceResponse
+	(*GetPreferenceRequest)(nil),                   // 22: gitpod.v1.GetPreferenceRequest
+	(*GetPreferenceResponse)(nil),                  // 23: gitpod.v1.GetPreferenceResponse
+	(*ListPreferencesRequest)(nil),                 // 24: gitpod.v1.ListPreferencesRequest
+	(*ListPreferencesResponse)(nil),                // 25: gitpod.v1.ListPreferencesResponse
+	(*DeletePreferenceRequest)(nil),                // 26: gitpod.v1.DeletePreferenceRequest
+	(*DeletePreferenceResponse)(nil),               // 27: gitpod.v1.DeletePreferenceResponse
+	(*DotfilesConfiguration)(nil),                  // 28: gitpod.v1.DotfilesConfiguration
+	(*GetDotfilesConfigurationRequest)(nil),        // 29: gitpod.v1.GetDotfilesConfigurationRequest
+	(*GetDotfilesConfigurationResponse)(nil),       // 30: gitpod.v1.GetDotfilesConfigurationResponse
+	(*SetDotfilesConfigurationRequest)(nil),        // 31: gitpod.v1.SetDotfilesConfigurationRequest
+	(*SetDotfilesConfigurationResponse)(nil),       // 32: gitpod.v1.SetDotfilesConfigurationResponse
 	(*ListPersonalAccessTokensRequest_Filter)(nil), // 33: gitpod.v1.ListPersonalAccessTokensRequest.Filter
 	(*timestamppb.Timestamp)(nil),                  // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),                    // 35: google.protobuf.Duration
-	(*PaginationRequest)(nil),                      // 36: gitpod.v1.PaginationRequest
-	(*PaginationResponse)(nil),                     // 37: gitpod.v1.PaginationResponse
-	(*Subject)(nil),                                // 38: gitpod.v1.Subject
+	(*Subject)(nil),                                // 35: gitpod.v1.Subject
+	(*durationpb.Duration)(nil),                    // 36: google.protobuf.Duration
+	(*PaginationRequest)(nil),                      // 37: gitpod.v1.PaginationRequest
+	(*PaginationResponse)(nil),                     // 38: gitpod.v1.PaginationResponse
 }
 var file_gitpod_v1_user_proto_depIdxs = []int32{
-	9,  // 0: gitpod.v1.GetAuthenticatedUserResponse.user:type_name -> gitpod.v1.User
-	9,  // 1: gitpod.v1.GetUserResponse.user:type_name -> gitpod.v1.User
-	34, // 2: gitpod.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: gitpod.v1.User.status:type_name -> gitpod.v1.UserStatus
-	35, // 4: gitpod.v1.CreatePersonalAccessTokenRequest.valid_for:type_name -> google.protobuf.Duration
-	18, // 5: gitpod.v1.GetPersonalAccessTokenResponse.pat:type_name -> gitpod.v1.PersonalAccessToken
-	36, // 6: gitpod.v1.ListPersonalAccessTokensRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	33, // 7: gitpod.v1.ListPersonalAccessTokensRequest.filter:type_name -> gitpod.v1.ListPersonalAccessTokensRequest.Filter
-	37, // 8: gitpod.v1.ListPersonalAccessTokensResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	18, // 9: gitpod.v1.ListPersonalAccessTokensResponse.personal_access_tokens:type_name -> gitpod.v1.PersonalAccessToken
-	38, // 10: gitpod.v1.PersonalAccessToken.creator:type_name -> gitpod.v1.Subject
-	34, // 11: gitpod.v1.PersonalAccessToken.created_at:type_name -> google.protobuf.Timestamp
-	34, // 12: gitpod.v1.PersonalAccessToken.expires_at:type_name -> google.protobuf.Timestamp
-	34, // 13: gitpod.v1.PersonalAccessToken.last_used:type_name -> google.protobuf.Timestamp
-	27, // 14: gitpod.v1.GetPreferenceResponse.preference:type_name -> gitpod.v1.UserPreference
-	36, // 15: gitpod.v1.ListPreferencesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
-	37, // 16: gitpod.v1.ListPreferencesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
-	27, // 17: gitpod.v1.ListPreferencesResponse.preferences:type_name -> gitpod.v1.UserPreference
-	34, // 18: gitpod.v1.UserPreference.created_at:type_name -> google.protobuf.Timestamp
-	34, // 19: gitpod.v1.UserPreference.updated_at:type_name -> google.protobuf.Timestamp
-	32, // 20: gitpod.v1.GetDotfilesConfigurationResponse.dotfiles_configuration:type_name -> gitpod.v1.DotfilesConfiguration
-	1,  // 21: gitpod.v1.UserService.GetAuthenticatedUser:input_type -> gitpod.v1.GetAuthenticatedUserRequest
-	3,  // 22: gitpod.v1.UserService.GetUser:input_type -> gitpod.v1.GetUserRequest
-	5,  // 23: gitpod.v1.UserService.SetSuspended:input_type -> gitpod.v1.SetSuspendedRequest
-	7,  // 24: gitpod.v1.UserService.DeleteUser:input_type -> gitpod.v1.DeleteUserRequest
-	10, // 25: gitpod.v1.UserService.CreatePersonalAccessToken:input_type -> gitpod.v1.CreatePersonalAccessTokenRequest
-	12, // 26: gitpod.v1.UserService.GetPersonalAccessToken:input_type -> gitpod.v1.GetPersonalAccessTokenRequest
-	14, // 27: gitpod.v1.UserService.ListPersonalAccessTokens:input_type -> gitpod.v1.ListPersonalAccessTokensRequest
-	16, // 28: gitpod.v1.UserService.DeletePersonalAccessToken:input_type -> gitpod.v1.DeletePersonalAccessTokenRequest
-	19, // 29: gitpod.v1.UserService.SetPreference:input_type -> gitpod.v1.SetPreferenceRequest
-	21, // 30: gitpod.v1.UserService.GetPreference:input_type -> gitpod.v1.GetPreferenceRequest
-	23, // 31: gitpod.v1.UserService.ListPreferences:input_type -> gitpod.v1.ListPreferencesRequest
-	25, // 32: gitpod.v1.UserService.DeletePreference:input_type -> gitpod.v1.DeletePreferenceRequest
-	28, // 33: gitpod.v1.UserService.GetDotfilesConfiguration:input_type -> gitpod.v1.GetDotfilesConfigurationRequest
-	30, // 34: gitpod.v1.UserService.SetDotfilesConfiguration:input_type -> gitpod.v1.SetDotfilesConfigurationRequest
-	2,  // 35: gitpod.v1.UserService.GetAuthenticatedUser:output_type -> gitpod.v1.GetAuthenticatedUserResponse
-	4,  // 36: gitpod.v1.UserService.GetUser:output_type -> gitpod.v1.GetUserResponse
-	6,  // 37: gitpod.v1.UserService.SetSuspended:output_type -> gitpod.v1.SetSuspendedResponse
-	8,  // 38: gitpod.v1.UserService.DeleteUser:output_type -> gitpod.v1.DeleteUserResponse
-	11, // 39: gitpod.v1.UserService.CreatePersonalAccessToken:output_type -> gitpod.v1.CreatePersonalAccessTokenResponse
-	13, // 40: gitpod.v1.UserService.GetPersonalAccessToken:output_type -> gitpod.v1.GetPersonalAccessTokenResponse
-	15, // 41: gitpod.v1.UserService.ListPersonalAccessTokens:output_type -> gitpod.v1.ListPersonalAccessTokensResponse
-	17, // 42: gitpod.v1.UserService.DeletePersonalAccessToken:output_type -> gitpod.v1.DeletePersonalAccessTokenResponse
-	20, // 43: gitpod.v1.UserService.SetPreference:output_type -> gitpod.v1.SetPreferenceResponse
-	22, // 44: gitpod.v1.UserService.GetPreference:output_type -> gitpod.v1.GetPreferenceResponse
-	24, // 45: gitpod.v1.UserService.ListPreferences:output_type -> gitpod.v1.ListPreferencesResponse
-	26, // 46: gitpod.v1.UserService.DeletePreference:output_type -> gitpod.v1.DeletePreferenceResponse
-	29, // 47: gitpod.v1.UserService.GetDotfilesConfiguration:output_type -> gitpod.v1.GetDotfilesConfigurationResponse
-	31, // 48: gitpod.v1.UserService.SetDotfilesConfiguration:output_type -> gitpod.v1.SetDotfilesConfigurationResponse
+	34, // 0: gitpod.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 1: gitpod.v1.User.status:type_name -> gitpod.v1.UserStatus
+	1,  // 2: gitpod.v1.GetAuthenticatedUserResponse.user:type_name -> gitpod.v1.User
+	1,  // 3: gitpod.v1.GetUserResponse.user:type_name -> gitpod.v1.User
+	35, // 4: gitpod.v1.PersonalAccessToken.creator:type_name -> gitpod.v1.Subject
+	34, // 5: gitpod.v1.PersonalAccessToken.created_at:type_name -> google.protobuf.Timestamp
+	34, // 6: gitpod.v1.PersonalAccessToken.expires_at:type_name -> google.protobuf.Timestamp
+	34, // 7: gitpod.v1.PersonalAccessToken.last_used:type_name -> google.protobuf.Timestamp
+	36, // 8: gitpod.v1.CreatePersonalAccessTokenRequest.valid_for:type_name -> google.protobuf.Duration
+	10, // 9: gitpod.v1.GetPersonalAccessTokenResponse.pat:type_name -> gitpod.v1.PersonalAccessToken
+	37, // 10: gitpod.v1.ListPersonalAccessTokensRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	33, // 11: gitpod.v1.ListPersonalAccessTokensRequest.filter:type_name -> gitpod.v1.ListPersonalAccessTokensRequest.Filter
+	38, // 12: gitpod.v1.ListPersonalAccessTokensResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	10, // 13: gitpod.v1.ListPersonalAccessTokensResponse.personal_access_tokens:type_name -> gitpod.v1.PersonalAccessToken
+	34, // 14: gitpod.v1.UserPreference.created_at:type_name -> google.protobuf.Timestamp
+	34, // 15: gitpod.v1.UserPreference.updated_at:type_name -> google.protobuf.Timestamp
+	19, // 16: gitpod.v1.GetPreferenceResponse.preference:type_name -> gitpod.v1.UserPreference
+	37, // 17: gitpod.v1.ListPreferencesRequest.pagination:type_name -> gitpod.v1.PaginationRequest
+	38, // 18: gitpod.v1.ListPreferencesResponse.pagination:type_name -> gitpod.v1.PaginationResponse
+	19, // 19: gitpod.v1.ListPreferencesResponse.preferences:type_name -> gitpod.v1.UserPreference
+	28, // 20: gitpod.v1.GetDotfilesConfigurationResponse.dotfiles_configuration:type_name -> gitpod.v1.DotfilesConfiguration
+	2,  // 21: gitpod.v1.UserService.GetAuthenticatedUser:input_type -> gitpod.v1.GetAuthenticatedUserRequest
+	4,  // 22: gitpod.v1.UserService.GetUser:input_type -> gitpod.v1.GetUserRequest
+	6,  // 23: gitpod.v1.UserService.SetSuspended:input_type -> gitpod.v1.SetSuspendedRequest
+	8,  // 24: gitpod.v1.UserService.DeleteUser:input_type -> gitpod.v1.DeleteUserRequest
+	11, // 25: gitpod.v1.UserService.CreatePersonalAccessToken:input_type -> gitpod.v1.CreatePersonalAccessTokenRequest
+	13, // 26: gitpod.v1.UserService.GetPersonalAccessToken:input_type -> gitpod.v1.GetPersonalAccessTokenRequest
+	15, // 27: gitpod.v1.UserService.ListPersonalAccessTokens:input_type -> gitpod.v1.ListPersonalAccessTokensRequest
+	17, // 28: gitpod.v1.UserService.DeletePersonalAccessToken:input_type -> gitpod.v1.DeletePersonalAccessTokenRequest
+	20, // 29: gitpod.v1.UserService.SetPreference:input_type -> gitpod.v1.SetPreferenceRequest
+	22, // 30: gitpod.v1.UserService.GetPreference:input_type -> gitpod.v1.GetPreferenceRequest
+	24, // 31: gitpod.v1.UserService.ListPreferences:input_type -> gitpod.v1.ListPreferencesRequest
+	26, // 32: gitpod.v1.UserService.DeletePreference:input_type -> gitpod.v1.DeletePreferenceRequest
+	29, // 33: gitpod.v1.UserService.GetDotfilesConfiguration:input_type -> gitpod.v1.GetDotfilesConfigurationRequest
+	31, // 34: gitpod.v1.UserService.SetDotfilesConfiguration:input_type -> gitpod.v1.SetDotfilesConfigurationRequest
+	3,  // 35: gitpod.v1.UserService.GetAuthenticatedUser:output_type -> gitpod.v1.GetAuthenticatedUserResponse
+	5,  // 36: gitpod.v1.UserService.GetUser:output_type -> gitpod.v1.GetUserResponse
+	7,  // 37: gitpod.v1.UserService.SetSuspended:output_type -> gitpod.v1.SetSuspendedResponse
+	9,  // 38: gitpod.v1.UserService.DeleteUser:output_type -> gitpod.v1.DeleteUserResponse
+	12, // 39: gitpod.v1.UserService.CreatePersonalAccessToken:output_type -> gitpod.v1.CreatePersonalAccessTokenResponse
+	14, // 40: gitpod.v1.UserService.GetPersonalAccessToken:output_type -> gitpod.v1.GetPersonalAccessTokenResponse
+	16, // 41: gitpod.v1.UserService.ListPersonalAccessTokens:output_type -> gitpod.v1.ListPersonalAccessTokensResponse
+	18, // 42: gitpod.v1.UserService.DeletePersonalAccessToken:output_type -> gitpod.v1.DeletePersonalAccessTokenResponse
+	21, // 43: gitpod.v1.UserService.SetPreference:output_type -> gitpod.v1.SetPreferenceResponse
+	23, // 44: gitpod.v1.UserService.GetPreference:output_type -> gitpod.v1.GetPreferenceResponse
+	25, // 45: gitpod.v1.UserService.ListPreferences:output_type -> gitpod.v1.ListPreferencesResponse
+	27, // 46: gitpod.v1.UserService.DeletePreference:output_type -> gitpod.v1.DeletePreferenceResponse
+	30, // 47: gitpod.v1.UserService.GetDotfilesConfiguration:output_type -> gitpod.v1.GetDotfilesConfigurationResponse
+	32, // 48: gitpod.v1.UserService.SetDotfilesConfiguration:output_type -> gitpod.v1.SetDotfilesConfigurationResponse
 	35, // [35:49] is the sub-list for method output_type
 	21, // [21:35] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
@@ -1972,7 +2069,7 @@ func file_gitpod_v1_user_proto_init() {
 	}
 	file_gitpod_v1_identity_proto_init()
 	file_gitpod_v1_pagination_proto_init()
-	file_gitpod_v1_user_proto_msgTypes[20].OneofWrappers = []any{
+	file_gitpod_v1_user_proto_msgTypes[21].OneofWrappers = []any{
 		(*GetPreferenceRequest_PreferenceId)(nil),
 		(*GetPreferenceRequest_PreferenceKey)(nil),
 	}

@@ -2,6 +2,7 @@
 //
 // Source: gitpod/v1/environment.proto
 
+// Environments, as far as managing runners needs them.
 package gitpodv1connect
 
 import (
@@ -40,6 +41,9 @@ const (
 
 // EnvironmentServiceClient is a client for the gitpod.v1.EnvironmentService service.
 type EnvironmentServiceClient interface {
+	// ListEnvironmentClasses is the same as
+	// RunnerConfigurationService.ListEnvironmentClasses, for clients that look
+	// for it here.
 	ListEnvironmentClasses(context.Context, *connect.Request[v1.ListEnvironmentClassesRequest]) (*connect.Response[v1.ListEnvironmentClassesResponse], error)
 }
 
@@ -75,6 +79,9 @@ func (c *environmentServiceClient) ListEnvironmentClasses(ctx context.Context, r
 
 // EnvironmentServiceHandler is an implementation of the gitpod.v1.EnvironmentService service.
 type EnvironmentServiceHandler interface {
+	// ListEnvironmentClasses is the same as
+	// RunnerConfigurationService.ListEnvironmentClasses, for clients that look
+	// for it here.
 	ListEnvironmentClasses(context.Context, *connect.Request[v1.ListEnvironmentClassesRequest]) (*connect.Response[v1.ListEnvironmentClassesResponse], error)
 }
 

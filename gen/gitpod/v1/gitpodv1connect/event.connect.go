@@ -2,6 +2,7 @@
 //
 // Source: gitpod/v1/event.proto
 
+// What happens: a live stream of changes, and the audit log.
 package gitpodv1connect
 
 import (
@@ -46,8 +47,24 @@ const (
 
 // EventServiceClient is a client for the gitpod.v1.EventService service.
 type EventServiceClient interface {
+	// WatchEvents streams changes to resources that the caller may see, from now
+	// on until either side ends it. An event is sent after the change is stored,
+	// so that the resource can be read at once.
+	//
+	// There is no way to resume: after a reconnect, list the resources again.
+	// Events about one resource may be merged, and a watcher that falls too far
+	// behind is cut off. Clients that ask for application/jsonl get one JSON
+	// object on each line. A message without fields is a keep-alive and to be
+	// ignored.
+	//
+	// Errors: invalid_argument when resource_type_filters come with an
+	// environment scope.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1.WatchEventsResponse], error)
+	// ListAuditLogs returns entries of the audit log.
 	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
+	// GetAuditLog returns one entry with all that is known of it.
+	//
+	// Errors: not_found.
 	GetAuditLog(context.Context, *connect.Request[v1.GetAuditLogRequest]) (*connect.Response[v1.GetAuditLogResponse], error)
 }
 
@@ -107,8 +124,24 @@ func (c *eventServiceClient) GetAuditLog(ctx context.Context, req *connect.Reque
 
 // EventServiceHandler is an implementation of the gitpod.v1.EventService service.
 type EventServiceHandler interface {
+	// WatchEvents streams changes to resources that the caller may see, from now
+	// on until either side ends it. An event is sent after the change is stored,
+	// so that the resource can be read at once.
+	//
+	// There is no way to resume: after a reconnect, list the resources again.
+	// Events about one resource may be merged, and a watcher that falls too far
+	// behind is cut off. Clients that ask for application/jsonl get one JSON
+	// object on each line. A message without fields is a keep-alive and to be
+	// ignored.
+	//
+	// Errors: invalid_argument when resource_type_filters come with an
+	// environment scope.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest], *connect.ServerStream[v1.WatchEventsResponse]) error
+	// ListAuditLogs returns entries of the audit log.
 	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
+	// GetAuditLog returns one entry with all that is known of it.
+	//
+	// Errors: not_found.
 	GetAuditLog(context.Context, *connect.Request[v1.GetAuditLogRequest]) (*connect.Response[v1.GetAuditLogResponse], error)
 }
 

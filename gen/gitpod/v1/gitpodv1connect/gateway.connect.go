@@ -2,6 +2,7 @@
 //
 // Source: gitpod/v1/gateway.proto
 
+// Gateways: the entry points of the network between people and runners.
 package gitpodv1connect
 
 import (
@@ -40,6 +41,8 @@ const (
 
 // GatewayServiceClient is a client for the gitpod.v1.GatewayService service.
 type GatewayServiceClient interface {
+	// ListGateways returns the gateways that runners may use. Every caller may
+	// see them.
 	ListGateways(context.Context, *connect.Request[v1.ListGatewaysRequest]) (*connect.Response[v1.ListGatewaysResponse], error)
 }
 
@@ -75,6 +78,8 @@ func (c *gatewayServiceClient) ListGateways(ctx context.Context, req *connect.Re
 
 // GatewayServiceHandler is an implementation of the gitpod.v1.GatewayService service.
 type GatewayServiceHandler interface {
+	// ListGateways returns the gateways that runners may use. Every caller may
+	// see them.
 	ListGateways(context.Context, *connect.Request[v1.ListGatewaysRequest]) (*connect.Response[v1.ListGatewaysResponse], error)
 }
 

@@ -2,6 +2,11 @@
 //
 // Source: gitpod/v1/group.proto
 
+// Groups, their members, and the roles that groups have on resources.
+//
+// Roles are granted to groups only. Sharing a resource with a single user or
+// service account makes a group with that one member behind the scenes, marked
+// with direct_share.
 package gitpodv1connect
 
 import (
@@ -49,15 +54,15 @@ const (
 	// GroupServiceCreateMembershipProcedure is the fully-qualified name of the GroupService's
 	// CreateMembership RPC.
 	GroupServiceCreateMembershipProcedure = "/gitpod.v1.GroupService/CreateMembership"
-	// GroupServiceDeleteMembershipProcedure is the fully-qualified name of the GroupService's
-	// DeleteMembership RPC.
-	GroupServiceDeleteMembershipProcedure = "/gitpod.v1.GroupService/DeleteMembership"
 	// GroupServiceGetMembershipProcedure is the fully-qualified name of the GroupService's
 	// GetMembership RPC.
 	GroupServiceGetMembershipProcedure = "/gitpod.v1.GroupService/GetMembership"
 	// GroupServiceListMembershipsProcedure is the fully-qualified name of the GroupService's
 	// ListMemberships RPC.
 	GroupServiceListMembershipsProcedure = "/gitpod.v1.GroupService/ListMemberships"
+	// GroupServiceDeleteMembershipProcedure is the fully-qualified name of the GroupService's
+	// DeleteMembership RPC.
+	GroupServiceDeleteMembershipProcedure = "/gitpod.v1.GroupService/DeleteMembership"
 	// GroupServiceCreateRoleAssignmentProcedure is the fully-qualified name of the GroupService's
 	// CreateRoleAssignment RPC.
 	GroupServiceCreateRoleAssignmentProcedure = "/gitpod.v1.GroupService/CreateRoleAssignment"
@@ -77,19 +82,67 @@ const (
 
 // GroupServiceClient is a client for the gitpod.v1.GroupService service.
 type GroupServiceClient interface {
+	// CreateGroup makes an empty group.
+	//
+	// Errors: not_found for the organization.
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
+	// GetGroup returns a group by its id or its name.
+	//
+	// Errors: not_found; invalid_argument when the request names no group.
 	GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error)
+	// ListGroups returns the groups of the caller's organization.
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
+	// UpdateGroup sets the name and the description, both of them.
+	//
+	// Errors: not_found; failed_precondition for a group that the system manages.
 	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
+	// DeleteGroup removes a group, its memberships and its roles.
+	//
+	// Errors: not_found; failed_precondition for a group that the system manages.
 	DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error)
+	// CreateMembership adds a user or a service account to a group.
+	//
+	// Errors: not_found for the group or the subject; already_exists when the
+	// subject is a member; failed_precondition for a group that the system
+	// manages.
 	CreateMembership(context.Context, *connect.Request[v1.CreateMembershipRequest]) (*connect.Response[v1.CreateMembershipResponse], error)
-	DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error)
+	// GetMembership tells whether a subject is a member of a group. For one that
+	// is not, the reply has no member; this is not an error.
+	//
+	// Errors: not_found for the group.
 	GetMembership(context.Context, *connect.Request[v1.GetMembershipRequest]) (*connect.Response[v1.GetMembershipResponse], error)
+	// ListMemberships returns the members of a group.
+	//
+	// Errors: not_found for the group.
 	ListMemberships(context.Context, *connect.Request[v1.ListMembershipsRequest]) (*connect.Response[v1.ListMembershipsResponse], error)
+	// DeleteMembership removes a member from a group.
+	//
+	// Errors: not_found; failed_precondition for a group that the system manages.
+	DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error)
+	// CreateRoleAssignment grants a group a role on a resource.
+	//
+	// Errors: not_found for the group or the resource; already_exists when the
+	// group has this role on this resource; invalid_argument when the role does
+	// not go with the type of resource.
 	CreateRoleAssignment(context.Context, *connect.Request[v1.CreateRoleAssignmentRequest]) (*connect.Response[v1.CreateRoleAssignmentResponse], error)
+	// ListRoleAssignments returns the role assignments that the caller may see.
+	// The filter applies before the list is cut into pages.
 	ListRoleAssignments(context.Context, *connect.Request[v1.ListRoleAssignmentsRequest]) (*connect.Response[v1.ListRoleAssignmentsResponse], error)
+	// DeleteRoleAssignment takes a role away.
+	//
+	// Errors: not_found; failed_precondition for an assignment that follows from
+	// an organization role.
 	DeleteRoleAssignment(context.Context, *connect.Request[v1.DeleteRoleAssignmentRequest]) (*connect.Response[v1.DeleteRoleAssignmentResponse], error)
+	// ShareResourceWithPrincipal grants one user or service account a role on a
+	// resource.
+	//
+	// Errors: not_found for the resource or the principal; invalid_argument when
+	// the role does not go with the type of resource.
 	ShareResourceWithPrincipal(context.Context, *connect.Request[v1.ShareResourceWithPrincipalRequest]) (*connect.Response[v1.ShareResourceWithPrincipalResponse], error)
+	// UnshareResourceWithPrincipal takes back what ShareResourceWithPrincipal
+	// granted.
+	//
+	// Errors: not_found for the resource or the principal.
 	UnshareResourceWithPrincipal(context.Context, *connect.Request[v1.UnshareResourceWithPrincipalRequest]) (*connect.Response[v1.UnshareResourceWithPrincipalResponse], error)
 }
 
@@ -140,12 +193,6 @@ func NewGroupServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(groupServiceMethods.ByName("CreateMembership")),
 			connect.WithClientOptions(opts...),
 		),
-		deleteMembership: connect.NewClient[v1.DeleteMembershipRequest, v1.DeleteMembershipResponse](
-			httpClient,
-			baseURL+GroupServiceDeleteMembershipProcedure,
-			connect.WithSchema(groupServiceMethods.ByName("DeleteMembership")),
-			connect.WithClientOptions(opts...),
-		),
 		getMembership: connect.NewClient[v1.GetMembershipRequest, v1.GetMembershipResponse](
 			httpClient,
 			baseURL+GroupServiceGetMembershipProcedure,
@@ -156,6 +203,12 @@ func NewGroupServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			httpClient,
 			baseURL+GroupServiceListMembershipsProcedure,
 			connect.WithSchema(groupServiceMethods.ByName("ListMemberships")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteMembership: connect.NewClient[v1.DeleteMembershipRequest, v1.DeleteMembershipResponse](
+			httpClient,
+			baseURL+GroupServiceDeleteMembershipProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("DeleteMembership")),
 			connect.WithClientOptions(opts...),
 		),
 		createRoleAssignment: connect.NewClient[v1.CreateRoleAssignmentRequest, v1.CreateRoleAssignmentResponse](
@@ -199,9 +252,9 @@ type groupServiceClient struct {
 	updateGroup                  *connect.Client[v1.UpdateGroupRequest, v1.UpdateGroupResponse]
 	deleteGroup                  *connect.Client[v1.DeleteGroupRequest, v1.DeleteGroupResponse]
 	createMembership             *connect.Client[v1.CreateMembershipRequest, v1.CreateMembershipResponse]
-	deleteMembership             *connect.Client[v1.DeleteMembershipRequest, v1.DeleteMembershipResponse]
 	getMembership                *connect.Client[v1.GetMembershipRequest, v1.GetMembershipResponse]
 	listMemberships              *connect.Client[v1.ListMembershipsRequest, v1.ListMembershipsResponse]
+	deleteMembership             *connect.Client[v1.DeleteMembershipRequest, v1.DeleteMembershipResponse]
 	createRoleAssignment         *connect.Client[v1.CreateRoleAssignmentRequest, v1.CreateRoleAssignmentResponse]
 	listRoleAssignments          *connect.Client[v1.ListRoleAssignmentsRequest, v1.ListRoleAssignmentsResponse]
 	deleteRoleAssignment         *connect.Client[v1.DeleteRoleAssignmentRequest, v1.DeleteRoleAssignmentResponse]
@@ -239,11 +292,6 @@ func (c *groupServiceClient) CreateMembership(ctx context.Context, req *connect.
 	return c.createMembership.CallUnary(ctx, req)
 }
 
-// DeleteMembership calls gitpod.v1.GroupService.DeleteMembership.
-func (c *groupServiceClient) DeleteMembership(ctx context.Context, req *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error) {
-	return c.deleteMembership.CallUnary(ctx, req)
-}
-
 // GetMembership calls gitpod.v1.GroupService.GetMembership.
 func (c *groupServiceClient) GetMembership(ctx context.Context, req *connect.Request[v1.GetMembershipRequest]) (*connect.Response[v1.GetMembershipResponse], error) {
 	return c.getMembership.CallUnary(ctx, req)
@@ -252,6 +300,11 @@ func (c *groupServiceClient) GetMembership(ctx context.Context, req *connect.Req
 // ListMemberships calls gitpod.v1.GroupService.ListMemberships.
 func (c *groupServiceClient) ListMemberships(ctx context.Context, req *connect.Request[v1.ListMembershipsRequest]) (*connect.Response[v1.ListMembershipsResponse], error) {
 	return c.listMemberships.CallUnary(ctx, req)
+}
+
+// DeleteMembership calls gitpod.v1.GroupService.DeleteMembership.
+func (c *groupServiceClient) DeleteMembership(ctx context.Context, req *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error) {
+	return c.deleteMembership.CallUnary(ctx, req)
 }
 
 // CreateRoleAssignment calls gitpod.v1.GroupService.CreateRoleAssignment.
@@ -281,19 +334,67 @@ func (c *groupServiceClient) UnshareResourceWithPrincipal(ctx context.Context, r
 
 // GroupServiceHandler is an implementation of the gitpod.v1.GroupService service.
 type GroupServiceHandler interface {
+	// CreateGroup makes an empty group.
+	//
+	// Errors: not_found for the organization.
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
+	// GetGroup returns a group by its id or its name.
+	//
+	// Errors: not_found; invalid_argument when the request names no group.
 	GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error)
+	// ListGroups returns the groups of the caller's organization.
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
+	// UpdateGroup sets the name and the description, both of them.
+	//
+	// Errors: not_found; failed_precondition for a group that the system manages.
 	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
+	// DeleteGroup removes a group, its memberships and its roles.
+	//
+	// Errors: not_found; failed_precondition for a group that the system manages.
 	DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error)
+	// CreateMembership adds a user or a service account to a group.
+	//
+	// Errors: not_found for the group or the subject; already_exists when the
+	// subject is a member; failed_precondition for a group that the system
+	// manages.
 	CreateMembership(context.Context, *connect.Request[v1.CreateMembershipRequest]) (*connect.Response[v1.CreateMembershipResponse], error)
-	DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error)
+	// GetMembership tells whether a subject is a member of a group. For one that
+	// is not, the reply has no member; this is not an error.
+	//
+	// Errors: not_found for the group.
 	GetMembership(context.Context, *connect.Request[v1.GetMembershipRequest]) (*connect.Response[v1.GetMembershipResponse], error)
+	// ListMemberships returns the members of a group.
+	//
+	// Errors: not_found for the group.
 	ListMemberships(context.Context, *connect.Request[v1.ListMembershipsRequest]) (*connect.Response[v1.ListMembershipsResponse], error)
+	// DeleteMembership removes a member from a group.
+	//
+	// Errors: not_found; failed_precondition for a group that the system manages.
+	DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error)
+	// CreateRoleAssignment grants a group a role on a resource.
+	//
+	// Errors: not_found for the group or the resource; already_exists when the
+	// group has this role on this resource; invalid_argument when the role does
+	// not go with the type of resource.
 	CreateRoleAssignment(context.Context, *connect.Request[v1.CreateRoleAssignmentRequest]) (*connect.Response[v1.CreateRoleAssignmentResponse], error)
+	// ListRoleAssignments returns the role assignments that the caller may see.
+	// The filter applies before the list is cut into pages.
 	ListRoleAssignments(context.Context, *connect.Request[v1.ListRoleAssignmentsRequest]) (*connect.Response[v1.ListRoleAssignmentsResponse], error)
+	// DeleteRoleAssignment takes a role away.
+	//
+	// Errors: not_found; failed_precondition for an assignment that follows from
+	// an organization role.
 	DeleteRoleAssignment(context.Context, *connect.Request[v1.DeleteRoleAssignmentRequest]) (*connect.Response[v1.DeleteRoleAssignmentResponse], error)
+	// ShareResourceWithPrincipal grants one user or service account a role on a
+	// resource.
+	//
+	// Errors: not_found for the resource or the principal; invalid_argument when
+	// the role does not go with the type of resource.
 	ShareResourceWithPrincipal(context.Context, *connect.Request[v1.ShareResourceWithPrincipalRequest]) (*connect.Response[v1.ShareResourceWithPrincipalResponse], error)
+	// UnshareResourceWithPrincipal takes back what ShareResourceWithPrincipal
+	// granted.
+	//
+	// Errors: not_found for the resource or the principal.
 	UnshareResourceWithPrincipal(context.Context, *connect.Request[v1.UnshareResourceWithPrincipalRequest]) (*connect.Response[v1.UnshareResourceWithPrincipalResponse], error)
 }
 
@@ -340,12 +441,6 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(groupServiceMethods.ByName("CreateMembership")),
 		connect.WithHandlerOptions(opts...),
 	)
-	groupServiceDeleteMembershipHandler := connect.NewUnaryHandler(
-		GroupServiceDeleteMembershipProcedure,
-		svc.DeleteMembership,
-		connect.WithSchema(groupServiceMethods.ByName("DeleteMembership")),
-		connect.WithHandlerOptions(opts...),
-	)
 	groupServiceGetMembershipHandler := connect.NewUnaryHandler(
 		GroupServiceGetMembershipProcedure,
 		svc.GetMembership,
@@ -356,6 +451,12 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 		GroupServiceListMembershipsProcedure,
 		svc.ListMemberships,
 		connect.WithSchema(groupServiceMethods.ByName("ListMemberships")),
+		connect.WithHandlerOptions(opts...),
+	)
+	groupServiceDeleteMembershipHandler := connect.NewUnaryHandler(
+		GroupServiceDeleteMembershipProcedure,
+		svc.DeleteMembership,
+		connect.WithSchema(groupServiceMethods.ByName("DeleteMembership")),
 		connect.WithHandlerOptions(opts...),
 	)
 	groupServiceCreateRoleAssignmentHandler := connect.NewUnaryHandler(
@@ -402,12 +503,12 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 			groupServiceDeleteGroupHandler.ServeHTTP(w, r)
 		case GroupServiceCreateMembershipProcedure:
 			groupServiceCreateMembershipHandler.ServeHTTP(w, r)
-		case GroupServiceDeleteMembershipProcedure:
-			groupServiceDeleteMembershipHandler.ServeHTTP(w, r)
 		case GroupServiceGetMembershipProcedure:
 			groupServiceGetMembershipHandler.ServeHTTP(w, r)
 		case GroupServiceListMembershipsProcedure:
 			groupServiceListMembershipsHandler.ServeHTTP(w, r)
+		case GroupServiceDeleteMembershipProcedure:
+			groupServiceDeleteMembershipHandler.ServeHTTP(w, r)
 		case GroupServiceCreateRoleAssignmentProcedure:
 			groupServiceCreateRoleAssignmentHandler.ServeHTTP(w, r)
 		case GroupServiceListRoleAssignmentsProcedure:
@@ -451,16 +552,16 @@ func (UnimplementedGroupServiceHandler) CreateMembership(context.Context, *conne
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.GroupService.CreateMembership is not implemented"))
 }
 
-func (UnimplementedGroupServiceHandler) DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.GroupService.DeleteMembership is not implemented"))
-}
-
 func (UnimplementedGroupServiceHandler) GetMembership(context.Context, *connect.Request[v1.GetMembershipRequest]) (*connect.Response[v1.GetMembershipResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.GroupService.GetMembership is not implemented"))
 }
 
 func (UnimplementedGroupServiceHandler) ListMemberships(context.Context, *connect.Request[v1.ListMembershipsRequest]) (*connect.Response[v1.ListMembershipsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.GroupService.ListMemberships is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.GroupService.DeleteMembership is not implemented"))
 }
 
 func (UnimplementedGroupServiceHandler) CreateRoleAssignment(context.Context, *connect.Request[v1.CreateRoleAssignmentRequest]) (*connect.Response[v1.CreateRoleAssignmentResponse], error) {

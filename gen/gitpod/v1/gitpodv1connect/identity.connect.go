@@ -2,6 +2,7 @@
 //
 // Source: gitpod/v1/identity.proto
 
+// Who a caller is, and how tokens are exchanged.
 package gitpodv1connect
 
 import (
@@ -46,8 +47,18 @@ const (
 
 // IdentityServiceClient is a client for the gitpod.v1.IdentityService service.
 type IdentityServiceClient interface {
+	// GetIDToken returns a signed JSON Web Token that proves the caller's
+	// identity to a third party. The third party verifies it with the keys that
+	// the server publishes for OpenID Connect.
 	GetIDToken(context.Context, *connect.Request[v1.GetIDTokenRequest]) (*connect.Response[v1.GetIDTokenResponse], error)
+	// GetAuthenticatedIdentity tells whom the bearer token belongs to. Every kind
+	// of principal may call it.
 	GetAuthenticatedIdentity(context.Context, *connect.Request[v1.GetAuthenticatedIdentityRequest]) (*connect.Response[v1.GetAuthenticatedIdentityResponse], error)
+	// ExchangeToken turns the exchange token of a runner into the access token
+	// that the runner works with. It needs no other authentication.
+	//
+	// Errors: unauthenticated when the token is unknown, used or older than 24
+	// hours.
 	ExchangeToken(context.Context, *connect.Request[v1.ExchangeTokenRequest]) (*connect.Response[v1.ExchangeTokenResponse], error)
 }
 
@@ -107,8 +118,18 @@ func (c *identityServiceClient) ExchangeToken(ctx context.Context, req *connect.
 
 // IdentityServiceHandler is an implementation of the gitpod.v1.IdentityService service.
 type IdentityServiceHandler interface {
+	// GetIDToken returns a signed JSON Web Token that proves the caller's
+	// identity to a third party. The third party verifies it with the keys that
+	// the server publishes for OpenID Connect.
 	GetIDToken(context.Context, *connect.Request[v1.GetIDTokenRequest]) (*connect.Response[v1.GetIDTokenResponse], error)
+	// GetAuthenticatedIdentity tells whom the bearer token belongs to. Every kind
+	// of principal may call it.
 	GetAuthenticatedIdentity(context.Context, *connect.Request[v1.GetAuthenticatedIdentityRequest]) (*connect.Response[v1.GetAuthenticatedIdentityResponse], error)
+	// ExchangeToken turns the exchange token of a runner into the access token
+	// that the runner works with. It needs no other authentication.
+	//
+	// Errors: unauthenticated when the token is unknown, used or older than 24
+	// hours.
 	ExchangeToken(context.Context, *connect.Request[v1.ExchangeTokenRequest]) (*connect.Response[v1.ExchangeTokenResponse], error)
 }
 

@@ -2,6 +2,7 @@
 //
 // Source: gitpod/v1/organization.proto
 
+// Organizations and their members.
 package gitpodv1connect
 
 import (
@@ -52,10 +53,26 @@ const (
 
 // OrganizationServiceClient is a client for the gitpod.v1.OrganizationService service.
 type OrganizationServiceClient interface {
+	// CreateOrganization makes an organization. A server that holds only the
+	// organization that it was set up with answers unimplemented.
 	CreateOrganization(context.Context, *connect.Request[v1.CreateOrganizationRequest]) (*connect.Response[v1.CreateOrganizationResponse], error)
+	// GetOrganization returns an organization.
+	//
+	// Errors: not_found.
 	GetOrganization(context.Context, *connect.Request[v1.GetOrganizationRequest]) (*connect.Response[v1.GetOrganizationResponse], error)
+	// UpdateOrganization changes the name or the invite domains.
+	//
+	// Errors: not_found.
 	UpdateOrganization(context.Context, *connect.Request[v1.UpdateOrganizationRequest]) (*connect.Response[v1.UpdateOrganizationResponse], error)
+	// ListMembers returns the members of an organization, those who have left
+	// included.
+	//
+	// Errors: not_found for the organization.
 	ListMembers(context.Context, *connect.Request[v1.ListMembersRequest]) (*connect.Response[v1.ListMembersResponse], error)
+	// SetRole makes a member an admin, or an admin a member.
+	//
+	// Errors: not_found for the organization or the user; failed_precondition for
+	// the last active admin; invalid_argument for ORGANIZATION_ROLE_UNSPECIFIED.
 	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
 }
 
@@ -139,10 +156,26 @@ func (c *organizationServiceClient) SetRole(ctx context.Context, req *connect.Re
 
 // OrganizationServiceHandler is an implementation of the gitpod.v1.OrganizationService service.
 type OrganizationServiceHandler interface {
+	// CreateOrganization makes an organization. A server that holds only the
+	// organization that it was set up with answers unimplemented.
 	CreateOrganization(context.Context, *connect.Request[v1.CreateOrganizationRequest]) (*connect.Response[v1.CreateOrganizationResponse], error)
+	// GetOrganization returns an organization.
+	//
+	// Errors: not_found.
 	GetOrganization(context.Context, *connect.Request[v1.GetOrganizationRequest]) (*connect.Response[v1.GetOrganizationResponse], error)
+	// UpdateOrganization changes the name or the invite domains.
+	//
+	// Errors: not_found.
 	UpdateOrganization(context.Context, *connect.Request[v1.UpdateOrganizationRequest]) (*connect.Response[v1.UpdateOrganizationResponse], error)
+	// ListMembers returns the members of an organization, those who have left
+	// included.
+	//
+	// Errors: not_found for the organization.
 	ListMembers(context.Context, *connect.Request[v1.ListMembersRequest]) (*connect.Response[v1.ListMembersResponse], error)
+	// SetRole makes a member an admin, or an admin a member.
+	//
+	// Errors: not_found for the organization or the user; failed_precondition for
+	// the last active admin; invalid_argument for ORGANIZATION_ROLE_UNSPECIFIED.
 	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
 }
 

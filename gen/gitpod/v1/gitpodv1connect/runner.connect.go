@@ -2,6 +2,32 @@
 //
 // Source: gitpod/v1/runner.proto
 
+// The runner API, version 1: registering runners, telling them what to be,
+// asking them about source code hosts, and saying who may use them.
+//
+// This is a wire-compatible definition that was written for Muster. Names,
+// numbers and validation rules are those that existing clients speak; the
+// wording is Muster's own. Muster is not affiliated with or endorsed by the
+// vendor of the original API.
+//
+// What holds for the whole package:
+//
+//   - Ids are UUIDs in the hyphenated form of 36 characters. Lengths of text
+//     are counted in characters, not in bytes.
+//   - Every procedure but IdentityService.ExchangeToken needs a bearer token.
+//     It may answer unauthenticated (no valid token), permission_denied (the
+//     caller may see the resource but not do this) and invalid_argument (the
+//     request breaks a rule). The "Errors" paragraphs say what else to expect,
+//     or what is special about these.
+//   - What a caller may not see answers not_found, as if it did not exist.
+//   - A procedure that this server does not offer answers unimplemented. On
+//     resource_exhausted, unavailable, aborted and deadline_exceeded the same
+//     call may succeed later.
+//   - In an update, a field with presence that is absent stays as it is.
+//   - A secret comes in clear text, is sealed for its runner before anything is
+//     stored, and never goes out in clear text again.
+//   - Rules on the fields of a reply describe what a client may rely on; the
+//     server does not check its replies against them.
 package gitpodv1connect
 
 import (
@@ -84,21 +110,116 @@ const (
 
 // RunnerServiceClient is a client for the gitpod.v1.RunnerService service.
 type RunnerServiceClient interface {
+	// CreateRunner registers a runner and returns the exchange token that lets it
+	// connect for the first time. The runner begins in RUNNER_PHASE_CREATED, and
+	// the caller is its creator. Names need not be unique, so a call that is sent
+	// twice registers two runners.
+	//
+	// Errors: invalid_argument when kind and provider are both set or both
+	// missing, when runner_manager_id does not go with the provider, for a bad
+	// update window, and for RUNNER_KIND_LOCAL_CONFIGURATION, which only the
+	// server itself creates.
 	CreateRunner(context.Context, *connect.Request[v1.CreateRunnerRequest]) (*connect.Response[v1.CreateRunnerResponse], error)
+	// GetRunner returns one runner.
+	//
+	// Errors: not_found.
 	GetRunner(context.Context, *connect.Request[v1.GetRunnerRequest]) (*connect.Response[v1.GetRunnerResponse], error)
+	// ListRunners returns the runners that the caller may see: those shared with
+	// one of the caller's groups, those that the caller created, and all of them
+	// for admins. A runner is listed as soon as CreateRunner has returned.
 	ListRunners(context.Context, *connect.Request[v1.ListRunnersRequest]) (*connect.Response[v1.ListRunnersResponse], error)
+	// UpdateRunner changes the name or the desired configuration. A connected
+	// runner is told at once, any other when it connects.
+	//
+	// Errors: not_found; invalid_argument for a bad update window;
+	// failed_precondition for a desired phase on a runner that is not of kind
+	// RUNNER_KIND_LOCAL_CONFIGURATION.
 	UpdateRunner(context.Context, *connect.Request[v1.UpdateRunnerRequest]) (*connect.Response[v1.UpdateRunnerResponse], error)
+	// DeleteRunner removes a runner with everything that belongs to it:
+	// environment classes, integrations, policies, role assignments and host
+	// tokens. Its own tokens stop working.
+	//
+	// A runner that is not connected is gone at once. A connected one stays in
+	// RUNNER_PHASE_DELETING until it has finished its work, its lease has ended
+	// or 60 seconds have passed; deleting it again meanwhile succeeds.
+	//
+	// Errors: not_found, also once the deletion is complete; failed_precondition
+	// when the runner still has environments and force is not set, and for the
+	// runner of kind RUNNER_KIND_LOCAL_CONFIGURATION.
 	DeleteRunner(context.Context, *connect.Request[v1.DeleteRunnerRequest]) (*connect.Response[v1.DeleteRunnerResponse], error)
+	// CreateRunnerToken makes another exchange token for a runner, for a host
+	// that lost its identity or moves. Tokens made earlier stay valid until they
+	// are used or expire.
+	//
+	// Errors: not_found.
 	CreateRunnerToken(context.Context, *connect.Request[v1.CreateRunnerTokenRequest]) (*connect.Response[v1.CreateRunnerTokenResponse], error)
+	// CreateRunnerLogsToken makes a token for reading the logs and the support
+	// bundle of one runner. It is valid for 10 minutes and opens nothing else.
+	//
+	// Errors: not_found.
 	CreateRunnerLogsToken(context.Context, *connect.Request[v1.CreateRunnerLogsTokenRequest]) (*connect.Response[v1.CreateRunnerLogsTokenResponse], error)
+	// ParseContextURL finds out what a URL of a source code host points at: a
+	// repository, branch, tag, commit, pull request or issue.
+	//
+	// Errors: failed_precondition when the caller has to sign in to the host
+	// first (with a ParseContextURLPreconditionFailureDetails detail), when no
+	// integration covers the host, or when the runner cannot do it;
+	// permission_denied when the host refuses the caller; not_found for the
+	// runner, the repository or the ref; invalid_argument for a URL that names no
+	// repository; unavailable when the runner is not connected; deadline_exceeded
+	// when it does not answer in time.
 	ParseContextURL(context.Context, *connect.Request[v1.ParseContextURLRequest]) (*connect.Response[v1.ParseContextURLResponse], error)
+	// SearchRepositories looks for repositories that the caller can read, with
+	// the caller's own credentials for the host.
+	//
+	// Errors: not_found for the runner; failed_precondition when the caller has
+	// to sign in first or the runner cannot do it; unimplemented when the host
+	// has no search language of its own and SEARCH_MODE_NATIVE is asked for;
+	// unavailable when the runner is not connected; deadline_exceeded when it
+	// does not answer in time.
 	SearchRepositories(context.Context, *connect.Request[v1.SearchRepositoriesRequest]) (*connect.Response[v1.SearchRepositoriesResponse], error)
+	// ListSCMOrganizations returns the organizations, groups or workspaces of a
+	// host that the caller belongs to.
+	//
+	// Errors: not_found for the runner; invalid_argument when query is set and
+	// the host cannot search; failed_precondition when the caller has to sign in
+	// first or the runner lacks RUNNER_CAPABILITY_LIST_SCM_ORGANIZATIONS;
+	// unavailable when the runner is not connected; deadline_exceeded when it
+	// does not answer in time.
 	ListSCMOrganizations(context.Context, *connect.Request[v1.ListSCMOrganizationsRequest]) (*connect.Response[v1.ListSCMOrganizationsResponse], error)
+	// CheckAuthenticationForHost tells whether the caller is signed in to a host
+	// by way of the runner, and how to sign in.
+	//
+	// Errors: not_found for the runner; failed_precondition when no integration
+	// covers the host; unavailable when the runner is not connected;
+	// deadline_exceeded when it does not answer in time.
 	CheckAuthenticationForHost(context.Context, *connect.Request[v1.CheckAuthenticationForHostRequest]) (*connect.Response[v1.CheckAuthenticationForHostResponse], error)
+	// CheckRepositoryAccess tells whether the caller can read a repository. "No"
+	// is an answer, not an error.
+	//
+	// Errors: not_found for the runner; failed_precondition when the caller has
+	// to sign in first or the runner lacks
+	// RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS; unavailable when the runner is
+	// not connected; deadline_exceeded when it does not answer in time.
 	CheckRepositoryAccess(context.Context, *connect.Request[v1.CheckRepositoryAccessRequest]) (*connect.Response[v1.CheckRepositoryAccessResponse], error)
+	// ListRunnerPolicies returns the groups that may use or administer a runner.
+	//
+	// Errors: not_found for the runner.
 	ListRunnerPolicies(context.Context, *connect.Request[v1.ListRunnerPoliciesRequest]) (*connect.Response[v1.ListRunnerPoliciesResponse], error)
+	// CreateRunnerPolicy grants a group a role on a runner.
+	//
+	// Errors: not_found for the runner or the group; already_exists when the
+	// group has a role on this runner; invalid_argument for
+	// RUNNER_ROLE_UNSPECIFIED.
 	CreateRunnerPolicy(context.Context, *connect.Request[v1.CreateRunnerPolicyRequest]) (*connect.Response[v1.CreateRunnerPolicyResponse], error)
+	// UpdateRunnerPolicy gives a group another role on a runner.
+	//
+	// Errors: not_found when the group has no role on this runner;
+	// invalid_argument for RUNNER_ROLE_UNSPECIFIED.
 	UpdateRunnerPolicy(context.Context, *connect.Request[v1.UpdateRunnerPolicyRequest]) (*connect.Response[v1.UpdateRunnerPolicyResponse], error)
+	// DeleteRunnerPolicy takes a group's role on a runner away.
+	//
+	// Errors: not_found when the group has no role on this runner.
 	DeleteRunnerPolicy(context.Context, *connect.Request[v1.DeleteRunnerPolicyRequest]) (*connect.Response[v1.DeleteRunnerPolicyResponse], error)
 }
 
@@ -314,21 +435,116 @@ func (c *runnerServiceClient) DeleteRunnerPolicy(ctx context.Context, req *conne
 
 // RunnerServiceHandler is an implementation of the gitpod.v1.RunnerService service.
 type RunnerServiceHandler interface {
+	// CreateRunner registers a runner and returns the exchange token that lets it
+	// connect for the first time. The runner begins in RUNNER_PHASE_CREATED, and
+	// the caller is its creator. Names need not be unique, so a call that is sent
+	// twice registers two runners.
+	//
+	// Errors: invalid_argument when kind and provider are both set or both
+	// missing, when runner_manager_id does not go with the provider, for a bad
+	// update window, and for RUNNER_KIND_LOCAL_CONFIGURATION, which only the
+	// server itself creates.
 	CreateRunner(context.Context, *connect.Request[v1.CreateRunnerRequest]) (*connect.Response[v1.CreateRunnerResponse], error)
+	// GetRunner returns one runner.
+	//
+	// Errors: not_found.
 	GetRunner(context.Context, *connect.Request[v1.GetRunnerRequest]) (*connect.Response[v1.GetRunnerResponse], error)
+	// ListRunners returns the runners that the caller may see: those shared with
+	// one of the caller's groups, those that the caller created, and all of them
+	// for admins. A runner is listed as soon as CreateRunner has returned.
 	ListRunners(context.Context, *connect.Request[v1.ListRunnersRequest]) (*connect.Response[v1.ListRunnersResponse], error)
+	// UpdateRunner changes the name or the desired configuration. A connected
+	// runner is told at once, any other when it connects.
+	//
+	// Errors: not_found; invalid_argument for a bad update window;
+	// failed_precondition for a desired phase on a runner that is not of kind
+	// RUNNER_KIND_LOCAL_CONFIGURATION.
 	UpdateRunner(context.Context, *connect.Request[v1.UpdateRunnerRequest]) (*connect.Response[v1.UpdateRunnerResponse], error)
+	// DeleteRunner removes a runner with everything that belongs to it:
+	// environment classes, integrations, policies, role assignments and host
+	// tokens. Its own tokens stop working.
+	//
+	// A runner that is not connected is gone at once. A connected one stays in
+	// RUNNER_PHASE_DELETING until it has finished its work, its lease has ended
+	// or 60 seconds have passed; deleting it again meanwhile succeeds.
+	//
+	// Errors: not_found, also once the deletion is complete; failed_precondition
+	// when the runner still has environments and force is not set, and for the
+	// runner of kind RUNNER_KIND_LOCAL_CONFIGURATION.
 	DeleteRunner(context.Context, *connect.Request[v1.DeleteRunnerRequest]) (*connect.Response[v1.DeleteRunnerResponse], error)
+	// CreateRunnerToken makes another exchange token for a runner, for a host
+	// that lost its identity or moves. Tokens made earlier stay valid until they
+	// are used or expire.
+	//
+	// Errors: not_found.
 	CreateRunnerToken(context.Context, *connect.Request[v1.CreateRunnerTokenRequest]) (*connect.Response[v1.CreateRunnerTokenResponse], error)
+	// CreateRunnerLogsToken makes a token for reading the logs and the support
+	// bundle of one runner. It is valid for 10 minutes and opens nothing else.
+	//
+	// Errors: not_found.
 	CreateRunnerLogsToken(context.Context, *connect.Request[v1.CreateRunnerLogsTokenRequest]) (*connect.Response[v1.CreateRunnerLogsTokenResponse], error)
+	// ParseContextURL finds out what a URL of a source code host points at: a
+	// repository, branch, tag, commit, pull request or issue.
+	//
+	// Errors: failed_precondition when the caller has to sign in to the host
+	// first (with a ParseContextURLPreconditionFailureDetails detail), when no
+	// integration covers the host, or when the runner cannot do it;
+	// permission_denied when the host refuses the caller; not_found for the
+	// runner, the repository or the ref; invalid_argument for a URL that names no
+	// repository; unavailable when the runner is not connected; deadline_exceeded
+	// when it does not answer in time.
 	ParseContextURL(context.Context, *connect.Request[v1.ParseContextURLRequest]) (*connect.Response[v1.ParseContextURLResponse], error)
+	// SearchRepositories looks for repositories that the caller can read, with
+	// the caller's own credentials for the host.
+	//
+	// Errors: not_found for the runner; failed_precondition when the caller has
+	// to sign in first or the runner cannot do it; unimplemented when the host
+	// has no search language of its own and SEARCH_MODE_NATIVE is asked for;
+	// unavailable when the runner is not connected; deadline_exceeded when it
+	// does not answer in time.
 	SearchRepositories(context.Context, *connect.Request[v1.SearchRepositoriesRequest]) (*connect.Response[v1.SearchRepositoriesResponse], error)
+	// ListSCMOrganizations returns the organizations, groups or workspaces of a
+	// host that the caller belongs to.
+	//
+	// Errors: not_found for the runner; invalid_argument when query is set and
+	// the host cannot search; failed_precondition when the caller has to sign in
+	// first or the runner lacks RUNNER_CAPABILITY_LIST_SCM_ORGANIZATIONS;
+	// unavailable when the runner is not connected; deadline_exceeded when it
+	// does not answer in time.
 	ListSCMOrganizations(context.Context, *connect.Request[v1.ListSCMOrganizationsRequest]) (*connect.Response[v1.ListSCMOrganizationsResponse], error)
+	// CheckAuthenticationForHost tells whether the caller is signed in to a host
+	// by way of the runner, and how to sign in.
+	//
+	// Errors: not_found for the runner; failed_precondition when no integration
+	// covers the host; unavailable when the runner is not connected;
+	// deadline_exceeded when it does not answer in time.
 	CheckAuthenticationForHost(context.Context, *connect.Request[v1.CheckAuthenticationForHostRequest]) (*connect.Response[v1.CheckAuthenticationForHostResponse], error)
+	// CheckRepositoryAccess tells whether the caller can read a repository. "No"
+	// is an answer, not an error.
+	//
+	// Errors: not_found for the runner; failed_precondition when the caller has
+	// to sign in first or the runner lacks
+	// RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS; unavailable when the runner is
+	// not connected; deadline_exceeded when it does not answer in time.
 	CheckRepositoryAccess(context.Context, *connect.Request[v1.CheckRepositoryAccessRequest]) (*connect.Response[v1.CheckRepositoryAccessResponse], error)
+	// ListRunnerPolicies returns the groups that may use or administer a runner.
+	//
+	// Errors: not_found for the runner.
 	ListRunnerPolicies(context.Context, *connect.Request[v1.ListRunnerPoliciesRequest]) (*connect.Response[v1.ListRunnerPoliciesResponse], error)
+	// CreateRunnerPolicy grants a group a role on a runner.
+	//
+	// Errors: not_found for the runner or the group; already_exists when the
+	// group has a role on this runner; invalid_argument for
+	// RUNNER_ROLE_UNSPECIFIED.
 	CreateRunnerPolicy(context.Context, *connect.Request[v1.CreateRunnerPolicyRequest]) (*connect.Response[v1.CreateRunnerPolicyResponse], error)
+	// UpdateRunnerPolicy gives a group another role on a runner.
+	//
+	// Errors: not_found when the group has no role on this runner;
+	// invalid_argument for RUNNER_ROLE_UNSPECIFIED.
 	UpdateRunnerPolicy(context.Context, *connect.Request[v1.UpdateRunnerPolicyRequest]) (*connect.Response[v1.UpdateRunnerPolicyResponse], error)
+	// DeleteRunnerPolicy takes a group's role on a runner away.
+	//
+	// Errors: not_found when the group has no role on this runner.
 	DeleteRunnerPolicy(context.Context, *connect.Request[v1.DeleteRunnerPolicyRequest]) (*connect.Response[v1.DeleteRunnerPolicyResponse], error)
 }
 

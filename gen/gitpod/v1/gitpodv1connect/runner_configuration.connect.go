@@ -2,6 +2,14 @@
 //
 // Source: gitpod/v1/runner_configuration.proto
 
+// What belongs to a runner: credentials for source code hosts, integrations
+// with those hosts, environment classes, language model integrations, and the
+// schema that says which settings the runner understands.
+//
+// Secrets here are sealed to the runner's public key as they arrive; only the
+// runner can open them. A runner that has never connected has no key yet: a
+// call that brings a secret for it answers failed_precondition with the words
+// "runner does not have a public key", which clients look for.
 package gitpodv1connect
 
 import (
@@ -102,26 +110,108 @@ const (
 // RunnerConfigurationServiceClient is a client for the gitpod.v1.RunnerConfigurationService
 // service.
 type RunnerConfigurationServiceClient interface {
+	// CreateHostAuthenticationToken stores a credential of one principal for one
+	// source code host on one runner.
+	//
+	// Errors: not_found for the runner; already_exists when the principal has a
+	// credential for this host on this runner; permission_denied when the subject
+	// is somebody else; failed_precondition when the runner has no public key.
 	CreateHostAuthenticationToken(context.Context, *connect.Request[v1.CreateHostAuthenticationTokenRequest]) (*connect.Response[v1.CreateHostAuthenticationTokenResponse], error)
+	// GetHostAuthenticationToken returns what is known of a credential, never the
+	// credential itself.
+	//
+	// Errors: not_found, also for a credential that the caller may not see.
 	GetHostAuthenticationToken(context.Context, *connect.Request[v1.GetHostAuthenticationTokenRequest]) (*connect.Response[v1.GetHostAuthenticationTokenResponse], error)
+	// ListHostAuthenticationTokens returns the credentials that the caller may
+	// see, without their secrets.
 	ListHostAuthenticationTokens(context.Context, *connect.Request[v1.ListHostAuthenticationTokensRequest]) (*connect.Response[v1.ListHostAuthenticationTokensResponse], error)
+	// UpdateHostAuthenticationToken replaces the secrets or the facts about a
+	// credential.
+	//
+	// Errors: not_found, also for a credential that the caller may not see;
+	// failed_precondition when a secret is sent and the runner has no public key.
 	UpdateHostAuthenticationToken(context.Context, *connect.Request[v1.UpdateHostAuthenticationTokenRequest]) (*connect.Response[v1.UpdateHostAuthenticationTokenResponse], error)
+	// DeleteHostAuthenticationToken removes a credential; the runner forgets it
+	// too.
+	//
+	// Errors: not_found, also for a credential that the caller may not see.
 	DeleteHostAuthenticationToken(context.Context, *connect.Request[v1.DeleteHostAuthenticationTokenRequest]) (*connect.Response[v1.DeleteHostAuthenticationTokenResponse], error)
+	// GetRunnerConfigurationSchema returns the settings that a runner
+	// understands, as it reported them. The schema is empty until the runner has
+	// connected.
+	//
+	// Errors: not_found for the runner.
 	GetRunnerConfigurationSchema(context.Context, *connect.Request[v1.GetRunnerConfigurationSchemaRequest]) (*connect.Response[v1.GetRunnerConfigurationSchemaResponse], error)
+	// CreateSCMIntegration connects a runner to a source code host.
+	//
+	// Errors: not_found for the runner; invalid_argument for an empty scm_id or
+	// host, and for an issuer or virtual directory that does not go with the kind
+	// of host; failed_precondition when OAuth is asked for and the runner has no
+	// public key. An integration with personal access tokens only needs no key.
 	CreateSCMIntegration(context.Context, *connect.Request[v1.CreateSCMIntegrationRequest]) (*connect.Response[v1.CreateSCMIntegrationResponse], error)
+	// GetSCMIntegration returns one integration.
+	//
+	// Errors: not_found.
 	GetSCMIntegration(context.Context, *connect.Request[v1.GetSCMIntegrationRequest]) (*connect.Response[v1.GetSCMIntegrationResponse], error)
+	// ListSCMIntegrations returns the integrations of the runners that the caller
+	// may see.
 	ListSCMIntegrations(context.Context, *connect.Request[v1.ListSCMIntegrationsRequest]) (*connect.Response[v1.ListSCMIntegrationsResponse], error)
+	// UpdateSCMIntegration changes how people sign in to a host. The kind of
+	// host, the host and the runner cannot be changed.
+	//
+	// Errors: not_found; failed_precondition when an OAuth secret is sent and the
+	// runner has no public key.
 	UpdateSCMIntegration(context.Context, *connect.Request[v1.UpdateSCMIntegrationRequest]) (*connect.Response[v1.UpdateSCMIntegrationResponse], error)
+	// DeleteSCMIntegration disconnects a runner from a source code host.
+	//
+	// Errors: not_found.
 	DeleteSCMIntegration(context.Context, *connect.Request[v1.DeleteSCMIntegrationRequest]) (*connect.Response[v1.DeleteSCMIntegrationResponse], error)
+	// CreateEnvironmentClass adds a class to a runner. The class is enabled.
+	//
+	// Errors: not_found for the runner.
 	CreateEnvironmentClass(context.Context, *connect.Request[v1.CreateEnvironmentClassRequest]) (*connect.Response[v1.CreateEnvironmentClassResponse], error)
+	// GetEnvironmentClass returns one class, enabled or not.
+	//
+	// Errors: not_found.
 	GetEnvironmentClass(context.Context, *connect.Request[v1.GetEnvironmentClassRequest]) (*connect.Response[v1.GetEnvironmentClassResponse], error)
+	// ListEnvironmentClasses returns the classes of the runners that the caller
+	// may see.
 	ListEnvironmentClasses(context.Context, *connect.Request[v1.ListEnvironmentClassesRequest]) (*connect.Response[v1.ListEnvironmentClassesResponse], error)
+	// UpdateEnvironmentClass renames, describes, enables or disables a class. A
+	// class cannot be deleted on its own; disable it, or delete its runner.
+	//
+	// Errors: not_found.
 	UpdateEnvironmentClass(context.Context, *connect.Request[v1.UpdateEnvironmentClassRequest]) (*connect.Response[v1.UpdateEnvironmentClassResponse], error)
+	// ValidateRunnerConfiguration checks a class or an integration without
+	// storing it, where possible against the real host. A configuration that is
+	// not valid is a normal reply, with an error for each field; for this reason
+	// the rules on the fields of EnvironmentClass are not enforced on the
+	// request.
+	//
+	// Errors: not_found for the runner; invalid_argument when neither part of
+	// config is set; unavailable when the runner is not connected;
+	// deadline_exceeded when it does not answer in time.
 	ValidateRunnerConfiguration(context.Context, *connect.Request[v1.ValidateRunnerConfigurationRequest]) (*connect.Response[v1.ValidateRunnerConfigurationResponse], error)
+	// CreateLLMIntegration gives a runner access to language models.
+	//
+	// Errors: not_found for the runner; failed_precondition when the runner has
+	// no public key.
 	CreateLLMIntegration(context.Context, *connect.Request[v1.CreateLLMIntegrationRequest]) (*connect.Response[v1.CreateLLMIntegrationResponse], error)
+	// GetLLMIntegration returns one integration.
+	//
+	// Errors: not_found.
 	GetLLMIntegration(context.Context, *connect.Request[v1.GetLLMIntegrationRequest]) (*connect.Response[v1.GetLLMIntegrationResponse], error)
+	// ListLLMIntegrations returns the integrations of the runners that the caller
+	// may see.
 	ListLLMIntegrations(context.Context, *connect.Request[v1.ListLLMIntegrationsRequest]) (*connect.Response[v1.ListLLMIntegrationsResponse], error)
+	// UpdateLLMIntegration changes an integration, or switches it on and off.
+	//
+	// Errors: not_found; failed_precondition when a key is sent and the runner
+	// has no public key.
 	UpdateLLMIntegration(context.Context, *connect.Request[v1.UpdateLLMIntegrationRequest]) (*connect.Response[v1.UpdateLLMIntegrationResponse], error)
+	// DeleteLLMIntegration removes an integration.
+	//
+	// Errors: not_found.
 	DeleteLLMIntegration(context.Context, *connect.Request[v1.DeleteLLMIntegrationRequest]) (*connect.Response[v1.DeleteLLMIntegrationResponse], error)
 }
 
@@ -404,26 +494,108 @@ func (c *runnerConfigurationServiceClient) DeleteLLMIntegration(ctx context.Cont
 // RunnerConfigurationServiceHandler is an implementation of the
 // gitpod.v1.RunnerConfigurationService service.
 type RunnerConfigurationServiceHandler interface {
+	// CreateHostAuthenticationToken stores a credential of one principal for one
+	// source code host on one runner.
+	//
+	// Errors: not_found for the runner; already_exists when the principal has a
+	// credential for this host on this runner; permission_denied when the subject
+	// is somebody else; failed_precondition when the runner has no public key.
 	CreateHostAuthenticationToken(context.Context, *connect.Request[v1.CreateHostAuthenticationTokenRequest]) (*connect.Response[v1.CreateHostAuthenticationTokenResponse], error)
+	// GetHostAuthenticationToken returns what is known of a credential, never the
+	// credential itself.
+	//
+	// Errors: not_found, also for a credential that the caller may not see.
 	GetHostAuthenticationToken(context.Context, *connect.Request[v1.GetHostAuthenticationTokenRequest]) (*connect.Response[v1.GetHostAuthenticationTokenResponse], error)
+	// ListHostAuthenticationTokens returns the credentials that the caller may
+	// see, without their secrets.
 	ListHostAuthenticationTokens(context.Context, *connect.Request[v1.ListHostAuthenticationTokensRequest]) (*connect.Response[v1.ListHostAuthenticationTokensResponse], error)
+	// UpdateHostAuthenticationToken replaces the secrets or the facts about a
+	// credential.
+	//
+	// Errors: not_found, also for a credential that the caller may not see;
+	// failed_precondition when a secret is sent and the runner has no public key.
 	UpdateHostAuthenticationToken(context.Context, *connect.Request[v1.UpdateHostAuthenticationTokenRequest]) (*connect.Response[v1.UpdateHostAuthenticationTokenResponse], error)
+	// DeleteHostAuthenticationToken removes a credential; the runner forgets it
+	// too.
+	//
+	// Errors: not_found, also for a credential that the caller may not see.
 	DeleteHostAuthenticationToken(context.Context, *connect.Request[v1.DeleteHostAuthenticationTokenRequest]) (*connect.Response[v1.DeleteHostAuthenticationTokenResponse], error)
+	// GetRunnerConfigurationSchema returns the settings that a runner
+	// understands, as it reported them. The schema is empty until the runner has
+	// connected.
+	//
+	// Errors: not_found for the runner.
 	GetRunnerConfigurationSchema(context.Context, *connect.Request[v1.GetRunnerConfigurationSchemaRequest]) (*connect.Response[v1.GetRunnerConfigurationSchemaResponse], error)
+	// CreateSCMIntegration connects a runner to a source code host.
+	//
+	// Errors: not_found for the runner; invalid_argument for an empty scm_id or
+	// host, and for an issuer or virtual directory that does not go with the kind
+	// of host; failed_precondition when OAuth is asked for and the runner has no
+	// public key. An integration with personal access tokens only needs no key.
 	CreateSCMIntegration(context.Context, *connect.Request[v1.CreateSCMIntegrationRequest]) (*connect.Response[v1.CreateSCMIntegrationResponse], error)
+	// GetSCMIntegration returns one integration.
+	//
+	// Errors: not_found.
 	GetSCMIntegration(context.Context, *connect.Request[v1.GetSCMIntegrationRequest]) (*connect.Response[v1.GetSCMIntegrationResponse], error)
+	// ListSCMIntegrations returns the integrations of the runners that the caller
+	// may see.
 	ListSCMIntegrations(context.Context, *connect.Request[v1.ListSCMIntegrationsRequest]) (*connect.Response[v1.ListSCMIntegrationsResponse], error)
+	// UpdateSCMIntegration changes how people sign in to a host. The kind of
+	// host, the host and the runner cannot be changed.
+	//
+	// Errors: not_found; failed_precondition when an OAuth secret is sent and the
+	// runner has no public key.
 	UpdateSCMIntegration(context.Context, *connect.Request[v1.UpdateSCMIntegrationRequest]) (*connect.Response[v1.UpdateSCMIntegrationResponse], error)
+	// DeleteSCMIntegration disconnects a runner from a source code host.
+	//
+	// Errors: not_found.
 	DeleteSCMIntegration(context.Context, *connect.Request[v1.DeleteSCMIntegrationRequest]) (*connect.Response[v1.DeleteSCMIntegrationResponse], error)
+	// CreateEnvironmentClass adds a class to a runner. The class is enabled.
+	//
+	// Errors: not_found for the runner.
 	CreateEnvironmentClass(context.Context, *connect.Request[v1.CreateEnvironmentClassRequest]) (*connect.Response[v1.CreateEnvironmentClassResponse], error)
+	// GetEnvironmentClass returns one class, enabled or not.
+	//
+	// Errors: not_found.
 	GetEnvironmentClass(context.Context, *connect.Request[v1.GetEnvironmentClassRequest]) (*connect.Response[v1.GetEnvironmentClassResponse], error)
+	// ListEnvironmentClasses returns the classes of the runners that the caller
+	// may see.
 	ListEnvironmentClasses(context.Context, *connect.Request[v1.ListEnvironmentClassesRequest]) (*connect.Response[v1.ListEnvironmentClassesResponse], error)
+	// UpdateEnvironmentClass renames, describes, enables or disables a class. A
+	// class cannot be deleted on its own; disable it, or delete its runner.
+	//
+	// Errors: not_found.
 	UpdateEnvironmentClass(context.Context, *connect.Request[v1.UpdateEnvironmentClassRequest]) (*connect.Response[v1.UpdateEnvironmentClassResponse], error)
+	// ValidateRunnerConfiguration checks a class or an integration without
+	// storing it, where possible against the real host. A configuration that is
+	// not valid is a normal reply, with an error for each field; for this reason
+	// the rules on the fields of EnvironmentClass are not enforced on the
+	// request.
+	//
+	// Errors: not_found for the runner; invalid_argument when neither part of
+	// config is set; unavailable when the runner is not connected;
+	// deadline_exceeded when it does not answer in time.
 	ValidateRunnerConfiguration(context.Context, *connect.Request[v1.ValidateRunnerConfigurationRequest]) (*connect.Response[v1.ValidateRunnerConfigurationResponse], error)
+	// CreateLLMIntegration gives a runner access to language models.
+	//
+	// Errors: not_found for the runner; failed_precondition when the runner has
+	// no public key.
 	CreateLLMIntegration(context.Context, *connect.Request[v1.CreateLLMIntegrationRequest]) (*connect.Response[v1.CreateLLMIntegrationResponse], error)
+	// GetLLMIntegration returns one integration.
+	//
+	// Errors: not_found.
 	GetLLMIntegration(context.Context, *connect.Request[v1.GetLLMIntegrationRequest]) (*connect.Response[v1.GetLLMIntegrationResponse], error)
+	// ListLLMIntegrations returns the integrations of the runners that the caller
+	// may see.
 	ListLLMIntegrations(context.Context, *connect.Request[v1.ListLLMIntegrationsRequest]) (*connect.Response[v1.ListLLMIntegrationsResponse], error)
+	// UpdateLLMIntegration changes an integration, or switches it on and off.
+	//
+	// Errors: not_found; failed_precondition when a key is sent and the runner
+	// has no public key.
 	UpdateLLMIntegration(context.Context, *connect.Request[v1.UpdateLLMIntegrationRequest]) (*connect.Response[v1.UpdateLLMIntegrationResponse], error)
+	// DeleteLLMIntegration removes an integration.
+	//
+	// Errors: not_found.
 	DeleteLLMIntegration(context.Context, *connect.Request[v1.DeleteLLMIntegrationRequest]) (*connect.Response[v1.DeleteLLMIntegrationResponse], error)
 }
 

@@ -2,6 +2,11 @@
 //
 // Source: gitpod/v1/service_account.proto
 
+// Service accounts: principals for programs, and their tokens.
+//
+// There are two kinds of token. An access token is made by an administrator, is
+// valid for about 30 minutes, and lets a program act as the account. With it
+// the program makes itself a service account token, which may last for years.
 package gitpodv1connect
 
 import (
@@ -36,12 +41,12 @@ const (
 	// ServiceAccountServiceCreateServiceAccountProcedure is the fully-qualified name of the
 	// ServiceAccountService's CreateServiceAccount RPC.
 	ServiceAccountServiceCreateServiceAccountProcedure = "/gitpod.v1.ServiceAccountService/CreateServiceAccount"
-	// ServiceAccountServiceListServiceAccountsProcedure is the fully-qualified name of the
-	// ServiceAccountService's ListServiceAccounts RPC.
-	ServiceAccountServiceListServiceAccountsProcedure = "/gitpod.v1.ServiceAccountService/ListServiceAccounts"
 	// ServiceAccountServiceGetServiceAccountProcedure is the fully-qualified name of the
 	// ServiceAccountService's GetServiceAccount RPC.
 	ServiceAccountServiceGetServiceAccountProcedure = "/gitpod.v1.ServiceAccountService/GetServiceAccount"
+	// ServiceAccountServiceListServiceAccountsProcedure is the fully-qualified name of the
+	// ServiceAccountService's ListServiceAccounts RPC.
+	ServiceAccountServiceListServiceAccountsProcedure = "/gitpod.v1.ServiceAccountService/ListServiceAccounts"
 	// ServiceAccountServiceUpdateServiceAccountProcedure is the fully-qualified name of the
 	// ServiceAccountService's UpdateServiceAccount RPC.
 	ServiceAccountServiceUpdateServiceAccountProcedure = "/gitpod.v1.ServiceAccountService/UpdateServiceAccount"
@@ -54,12 +59,12 @@ const (
 	// ServiceAccountServiceCreateServiceAccountTokenProcedure is the fully-qualified name of the
 	// ServiceAccountService's CreateServiceAccountToken RPC.
 	ServiceAccountServiceCreateServiceAccountTokenProcedure = "/gitpod.v1.ServiceAccountService/CreateServiceAccountToken"
-	// ServiceAccountServiceListServiceAccountTokensProcedure is the fully-qualified name of the
-	// ServiceAccountService's ListServiceAccountTokens RPC.
-	ServiceAccountServiceListServiceAccountTokensProcedure = "/gitpod.v1.ServiceAccountService/ListServiceAccountTokens"
 	// ServiceAccountServiceGetServiceAccountTokenProcedure is the fully-qualified name of the
 	// ServiceAccountService's GetServiceAccountToken RPC.
 	ServiceAccountServiceGetServiceAccountTokenProcedure = "/gitpod.v1.ServiceAccountService/GetServiceAccountToken"
+	// ServiceAccountServiceListServiceAccountTokensProcedure is the fully-qualified name of the
+	// ServiceAccountService's ListServiceAccountTokens RPC.
+	ServiceAccountServiceListServiceAccountTokensProcedure = "/gitpod.v1.ServiceAccountService/ListServiceAccountTokens"
 	// ServiceAccountServiceDeleteServiceAccountTokenProcedure is the fully-qualified name of the
 	// ServiceAccountService's DeleteServiceAccountToken RPC.
 	ServiceAccountServiceDeleteServiceAccountTokenProcedure = "/gitpod.v1.ServiceAccountService/DeleteServiceAccountToken"
@@ -67,15 +72,53 @@ const (
 
 // ServiceAccountServiceClient is a client for the gitpod.v1.ServiceAccountService service.
 type ServiceAccountServiceClient interface {
+	// CreateServiceAccount makes an account.
+	//
+	// Errors: invalid_argument when valid_until is not in the future.
 	CreateServiceAccount(context.Context, *connect.Request[v1.CreateServiceAccountRequest]) (*connect.Response[v1.CreateServiceAccountResponse], error)
-	ListServiceAccounts(context.Context, *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error)
+	// GetServiceAccount returns an account, also a suspended one.
+	//
+	// Errors: not_found.
 	GetServiceAccount(context.Context, *connect.Request[v1.GetServiceAccountRequest]) (*connect.Response[v1.GetServiceAccountResponse], error)
+	// ListServiceAccounts returns the accounts of the caller's organization;
+	// suspended ones only when asked for.
+	ListServiceAccounts(context.Context, *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error)
+	// UpdateServiceAccount changes the name or the description. How long an
+	// account is valid cannot be changed.
+	//
+	// Errors: not_found; failed_precondition for an account that the system
+	// manages.
 	UpdateServiceAccount(context.Context, *connect.Request[v1.UpdateServiceAccountRequest]) (*connect.Response[v1.UpdateServiceAccountResponse], error)
+	// DeleteServiceAccount suspends an account for good and revokes its tokens.
+	// The account stays readable with suspended set, so that what it created
+	// keeps its creator.
+	//
+	// Errors: not_found; failed_precondition for an account that the system
+	// manages.
 	DeleteServiceAccount(context.Context, *connect.Request[v1.DeleteServiceAccountRequest]) (*connect.Response[v1.DeleteServiceAccountResponse], error)
+	// CreateServiceAccountAccessToken makes a short-lived token that acts as the
+	// account.
+	//
+	// Errors: not_found; failed_precondition when the account is suspended or no
+	// longer valid.
 	CreateServiceAccountAccessToken(context.Context, *connect.Request[v1.CreateServiceAccountAccessTokenRequest]) (*connect.Response[v1.CreateServiceAccountAccessTokenResponse], error)
+	// CreateServiceAccountToken makes a long-lived token for the service account
+	// that calls.
+	//
+	// Errors: permission_denied when the caller is not a service account.
 	CreateServiceAccountToken(context.Context, *connect.Request[v1.CreateServiceAccountTokenRequest]) (*connect.Response[v1.CreateServiceAccountTokenResponse], error)
-	ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error)
+	// GetServiceAccountToken returns what is known of a token, never the token
+	// itself.
+	//
+	// Errors: not_found.
 	GetServiceAccountToken(context.Context, *connect.Request[v1.GetServiceAccountTokenRequest]) (*connect.Response[v1.GetServiceAccountTokenResponse], error)
+	// ListServiceAccountTokens returns the service account tokens that the caller
+	// may see, without their secrets.
+	ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error)
+	// DeleteServiceAccountToken revokes a token and cuts the streams that it
+	// opened.
+	//
+	// Errors: not_found.
 	DeleteServiceAccountToken(context.Context, *connect.Request[v1.DeleteServiceAccountTokenRequest]) (*connect.Response[v1.DeleteServiceAccountTokenResponse], error)
 }
 
@@ -96,16 +139,16 @@ func NewServiceAccountServiceClient(httpClient connect.HTTPClient, baseURL strin
 			connect.WithSchema(serviceAccountServiceMethods.ByName("CreateServiceAccount")),
 			connect.WithClientOptions(opts...),
 		),
-		listServiceAccounts: connect.NewClient[v1.ListServiceAccountsRequest, v1.ListServiceAccountsResponse](
-			httpClient,
-			baseURL+ServiceAccountServiceListServiceAccountsProcedure,
-			connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccounts")),
-			connect.WithClientOptions(opts...),
-		),
 		getServiceAccount: connect.NewClient[v1.GetServiceAccountRequest, v1.GetServiceAccountResponse](
 			httpClient,
 			baseURL+ServiceAccountServiceGetServiceAccountProcedure,
 			connect.WithSchema(serviceAccountServiceMethods.ByName("GetServiceAccount")),
+			connect.WithClientOptions(opts...),
+		),
+		listServiceAccounts: connect.NewClient[v1.ListServiceAccountsRequest, v1.ListServiceAccountsResponse](
+			httpClient,
+			baseURL+ServiceAccountServiceListServiceAccountsProcedure,
+			connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccounts")),
 			connect.WithClientOptions(opts...),
 		),
 		updateServiceAccount: connect.NewClient[v1.UpdateServiceAccountRequest, v1.UpdateServiceAccountResponse](
@@ -132,16 +175,16 @@ func NewServiceAccountServiceClient(httpClient connect.HTTPClient, baseURL strin
 			connect.WithSchema(serviceAccountServiceMethods.ByName("CreateServiceAccountToken")),
 			connect.WithClientOptions(opts...),
 		),
-		listServiceAccountTokens: connect.NewClient[v1.ListServiceAccountTokensRequest, v1.ListServiceAccountTokensResponse](
-			httpClient,
-			baseURL+ServiceAccountServiceListServiceAccountTokensProcedure,
-			connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccountTokens")),
-			connect.WithClientOptions(opts...),
-		),
 		getServiceAccountToken: connect.NewClient[v1.GetServiceAccountTokenRequest, v1.GetServiceAccountTokenResponse](
 			httpClient,
 			baseURL+ServiceAccountServiceGetServiceAccountTokenProcedure,
 			connect.WithSchema(serviceAccountServiceMethods.ByName("GetServiceAccountToken")),
+			connect.WithClientOptions(opts...),
+		),
+		listServiceAccountTokens: connect.NewClient[v1.ListServiceAccountTokensRequest, v1.ListServiceAccountTokensResponse](
+			httpClient,
+			baseURL+ServiceAccountServiceListServiceAccountTokensProcedure,
+			connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccountTokens")),
 			connect.WithClientOptions(opts...),
 		),
 		deleteServiceAccountToken: connect.NewClient[v1.DeleteServiceAccountTokenRequest, v1.DeleteServiceAccountTokenResponse](
@@ -156,14 +199,14 @@ func NewServiceAccountServiceClient(httpClient connect.HTTPClient, baseURL strin
 // serviceAccountServiceClient implements ServiceAccountServiceClient.
 type serviceAccountServiceClient struct {
 	createServiceAccount            *connect.Client[v1.CreateServiceAccountRequest, v1.CreateServiceAccountResponse]
-	listServiceAccounts             *connect.Client[v1.ListServiceAccountsRequest, v1.ListServiceAccountsResponse]
 	getServiceAccount               *connect.Client[v1.GetServiceAccountRequest, v1.GetServiceAccountResponse]
+	listServiceAccounts             *connect.Client[v1.ListServiceAccountsRequest, v1.ListServiceAccountsResponse]
 	updateServiceAccount            *connect.Client[v1.UpdateServiceAccountRequest, v1.UpdateServiceAccountResponse]
 	deleteServiceAccount            *connect.Client[v1.DeleteServiceAccountRequest, v1.DeleteServiceAccountResponse]
 	createServiceAccountAccessToken *connect.Client[v1.CreateServiceAccountAccessTokenRequest, v1.CreateServiceAccountAccessTokenResponse]
 	createServiceAccountToken       *connect.Client[v1.CreateServiceAccountTokenRequest, v1.CreateServiceAccountTokenResponse]
-	listServiceAccountTokens        *connect.Client[v1.ListServiceAccountTokensRequest, v1.ListServiceAccountTokensResponse]
 	getServiceAccountToken          *connect.Client[v1.GetServiceAccountTokenRequest, v1.GetServiceAccountTokenResponse]
+	listServiceAccountTokens        *connect.Client[v1.ListServiceAccountTokensRequest, v1.ListServiceAccountTokensResponse]
 	deleteServiceAccountToken       *connect.Client[v1.DeleteServiceAccountTokenRequest, v1.DeleteServiceAccountTokenResponse]
 }
 
@@ -172,14 +215,14 @@ func (c *serviceAccountServiceClient) CreateServiceAccount(ctx context.Context, 
 	return c.createServiceAccount.CallUnary(ctx, req)
 }
 
-// ListServiceAccounts calls gitpod.v1.ServiceAccountService.ListServiceAccounts.
-func (c *serviceAccountServiceClient) ListServiceAccounts(ctx context.Context, req *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error) {
-	return c.listServiceAccounts.CallUnary(ctx, req)
-}
-
 // GetServiceAccount calls gitpod.v1.ServiceAccountService.GetServiceAccount.
 func (c *serviceAccountServiceClient) GetServiceAccount(ctx context.Context, req *connect.Request[v1.GetServiceAccountRequest]) (*connect.Response[v1.GetServiceAccountResponse], error) {
 	return c.getServiceAccount.CallUnary(ctx, req)
+}
+
+// ListServiceAccounts calls gitpod.v1.ServiceAccountService.ListServiceAccounts.
+func (c *serviceAccountServiceClient) ListServiceAccounts(ctx context.Context, req *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error) {
+	return c.listServiceAccounts.CallUnary(ctx, req)
 }
 
 // UpdateServiceAccount calls gitpod.v1.ServiceAccountService.UpdateServiceAccount.
@@ -203,14 +246,14 @@ func (c *serviceAccountServiceClient) CreateServiceAccountToken(ctx context.Cont
 	return c.createServiceAccountToken.CallUnary(ctx, req)
 }
 
-// ListServiceAccountTokens calls gitpod.v1.ServiceAccountService.ListServiceAccountTokens.
-func (c *serviceAccountServiceClient) ListServiceAccountTokens(ctx context.Context, req *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error) {
-	return c.listServiceAccountTokens.CallUnary(ctx, req)
-}
-
 // GetServiceAccountToken calls gitpod.v1.ServiceAccountService.GetServiceAccountToken.
 func (c *serviceAccountServiceClient) GetServiceAccountToken(ctx context.Context, req *connect.Request[v1.GetServiceAccountTokenRequest]) (*connect.Response[v1.GetServiceAccountTokenResponse], error) {
 	return c.getServiceAccountToken.CallUnary(ctx, req)
+}
+
+// ListServiceAccountTokens calls gitpod.v1.ServiceAccountService.ListServiceAccountTokens.
+func (c *serviceAccountServiceClient) ListServiceAccountTokens(ctx context.Context, req *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error) {
+	return c.listServiceAccountTokens.CallUnary(ctx, req)
 }
 
 // DeleteServiceAccountToken calls gitpod.v1.ServiceAccountService.DeleteServiceAccountToken.
@@ -220,15 +263,53 @@ func (c *serviceAccountServiceClient) DeleteServiceAccountToken(ctx context.Cont
 
 // ServiceAccountServiceHandler is an implementation of the gitpod.v1.ServiceAccountService service.
 type ServiceAccountServiceHandler interface {
+	// CreateServiceAccount makes an account.
+	//
+	// Errors: invalid_argument when valid_until is not in the future.
 	CreateServiceAccount(context.Context, *connect.Request[v1.CreateServiceAccountRequest]) (*connect.Response[v1.CreateServiceAccountResponse], error)
-	ListServiceAccounts(context.Context, *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error)
+	// GetServiceAccount returns an account, also a suspended one.
+	//
+	// Errors: not_found.
 	GetServiceAccount(context.Context, *connect.Request[v1.GetServiceAccountRequest]) (*connect.Response[v1.GetServiceAccountResponse], error)
+	// ListServiceAccounts returns the accounts of the caller's organization;
+	// suspended ones only when asked for.
+	ListServiceAccounts(context.Context, *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error)
+	// UpdateServiceAccount changes the name or the description. How long an
+	// account is valid cannot be changed.
+	//
+	// Errors: not_found; failed_precondition for an account that the system
+	// manages.
 	UpdateServiceAccount(context.Context, *connect.Request[v1.UpdateServiceAccountRequest]) (*connect.Response[v1.UpdateServiceAccountResponse], error)
+	// DeleteServiceAccount suspends an account for good and revokes its tokens.
+	// The account stays readable with suspended set, so that what it created
+	// keeps its creator.
+	//
+	// Errors: not_found; failed_precondition for an account that the system
+	// manages.
 	DeleteServiceAccount(context.Context, *connect.Request[v1.DeleteServiceAccountRequest]) (*connect.Response[v1.DeleteServiceAccountResponse], error)
+	// CreateServiceAccountAccessToken makes a short-lived token that acts as the
+	// account.
+	//
+	// Errors: not_found; failed_precondition when the account is suspended or no
+	// longer valid.
 	CreateServiceAccountAccessToken(context.Context, *connect.Request[v1.CreateServiceAccountAccessTokenRequest]) (*connect.Response[v1.CreateServiceAccountAccessTokenResponse], error)
+	// CreateServiceAccountToken makes a long-lived token for the service account
+	// that calls.
+	//
+	// Errors: permission_denied when the caller is not a service account.
 	CreateServiceAccountToken(context.Context, *connect.Request[v1.CreateServiceAccountTokenRequest]) (*connect.Response[v1.CreateServiceAccountTokenResponse], error)
-	ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error)
+	// GetServiceAccountToken returns what is known of a token, never the token
+	// itself.
+	//
+	// Errors: not_found.
 	GetServiceAccountToken(context.Context, *connect.Request[v1.GetServiceAccountTokenRequest]) (*connect.Response[v1.GetServiceAccountTokenResponse], error)
+	// ListServiceAccountTokens returns the service account tokens that the caller
+	// may see, without their secrets.
+	ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error)
+	// DeleteServiceAccountToken revokes a token and cuts the streams that it
+	// opened.
+	//
+	// Errors: not_found.
 	DeleteServiceAccountToken(context.Context, *connect.Request[v1.DeleteServiceAccountTokenRequest]) (*connect.Response[v1.DeleteServiceAccountTokenResponse], error)
 }
 
@@ -245,16 +326,16 @@ func NewServiceAccountServiceHandler(svc ServiceAccountServiceHandler, opts ...c
 		connect.WithSchema(serviceAccountServiceMethods.ByName("CreateServiceAccount")),
 		connect.WithHandlerOptions(opts...),
 	)
-	serviceAccountServiceListServiceAccountsHandler := connect.NewUnaryHandler(
-		ServiceAccountServiceListServiceAccountsProcedure,
-		svc.ListServiceAccounts,
-		connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccounts")),
-		connect.WithHandlerOptions(opts...),
-	)
 	serviceAccountServiceGetServiceAccountHandler := connect.NewUnaryHandler(
 		ServiceAccountServiceGetServiceAccountProcedure,
 		svc.GetServiceAccount,
 		connect.WithSchema(serviceAccountServiceMethods.ByName("GetServiceAccount")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serviceAccountServiceListServiceAccountsHandler := connect.NewUnaryHandler(
+		ServiceAccountServiceListServiceAccountsProcedure,
+		svc.ListServiceAccounts,
+		connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccounts")),
 		connect.WithHandlerOptions(opts...),
 	)
 	serviceAccountServiceUpdateServiceAccountHandler := connect.NewUnaryHandler(
@@ -281,16 +362,16 @@ func NewServiceAccountServiceHandler(svc ServiceAccountServiceHandler, opts ...c
 		connect.WithSchema(serviceAccountServiceMethods.ByName("CreateServiceAccountToken")),
 		connect.WithHandlerOptions(opts...),
 	)
-	serviceAccountServiceListServiceAccountTokensHandler := connect.NewUnaryHandler(
-		ServiceAccountServiceListServiceAccountTokensProcedure,
-		svc.ListServiceAccountTokens,
-		connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccountTokens")),
-		connect.WithHandlerOptions(opts...),
-	)
 	serviceAccountServiceGetServiceAccountTokenHandler := connect.NewUnaryHandler(
 		ServiceAccountServiceGetServiceAccountTokenProcedure,
 		svc.GetServiceAccountToken,
 		connect.WithSchema(serviceAccountServiceMethods.ByName("GetServiceAccountToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	serviceAccountServiceListServiceAccountTokensHandler := connect.NewUnaryHandler(
+		ServiceAccountServiceListServiceAccountTokensProcedure,
+		svc.ListServiceAccountTokens,
+		connect.WithSchema(serviceAccountServiceMethods.ByName("ListServiceAccountTokens")),
 		connect.WithHandlerOptions(opts...),
 	)
 	serviceAccountServiceDeleteServiceAccountTokenHandler := connect.NewUnaryHandler(
@@ -303,10 +384,10 @@ func NewServiceAccountServiceHandler(svc ServiceAccountServiceHandler, opts ...c
 		switch r.URL.Path {
 		case ServiceAccountServiceCreateServiceAccountProcedure:
 			serviceAccountServiceCreateServiceAccountHandler.ServeHTTP(w, r)
-		case ServiceAccountServiceListServiceAccountsProcedure:
-			serviceAccountServiceListServiceAccountsHandler.ServeHTTP(w, r)
 		case ServiceAccountServiceGetServiceAccountProcedure:
 			serviceAccountServiceGetServiceAccountHandler.ServeHTTP(w, r)
+		case ServiceAccountServiceListServiceAccountsProcedure:
+			serviceAccountServiceListServiceAccountsHandler.ServeHTTP(w, r)
 		case ServiceAccountServiceUpdateServiceAccountProcedure:
 			serviceAccountServiceUpdateServiceAccountHandler.ServeHTTP(w, r)
 		case ServiceAccountServiceDeleteServiceAccountProcedure:
@@ -315,10 +396,10 @@ func NewServiceAccountServiceHandler(svc ServiceAccountServiceHandler, opts ...c
 			serviceAccountServiceCreateServiceAccountAccessTokenHandler.ServeHTTP(w, r)
 		case ServiceAccountServiceCreateServiceAccountTokenProcedure:
 			serviceAccountServiceCreateServiceAccountTokenHandler.ServeHTTP(w, r)
-		case ServiceAccountServiceListServiceAccountTokensProcedure:
-			serviceAccountServiceListServiceAccountTokensHandler.ServeHTTP(w, r)
 		case ServiceAccountServiceGetServiceAccountTokenProcedure:
 			serviceAccountServiceGetServiceAccountTokenHandler.ServeHTTP(w, r)
+		case ServiceAccountServiceListServiceAccountTokensProcedure:
+			serviceAccountServiceListServiceAccountTokensHandler.ServeHTTP(w, r)
 		case ServiceAccountServiceDeleteServiceAccountTokenProcedure:
 			serviceAccountServiceDeleteServiceAccountTokenHandler.ServeHTTP(w, r)
 		default:
@@ -334,12 +415,12 @@ func (UnimplementedServiceAccountServiceHandler) CreateServiceAccount(context.Co
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.CreateServiceAccount is not implemented"))
 }
 
-func (UnimplementedServiceAccountServiceHandler) ListServiceAccounts(context.Context, *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.ListServiceAccounts is not implemented"))
-}
-
 func (UnimplementedServiceAccountServiceHandler) GetServiceAccount(context.Context, *connect.Request[v1.GetServiceAccountRequest]) (*connect.Response[v1.GetServiceAccountResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.GetServiceAccount is not implemented"))
+}
+
+func (UnimplementedServiceAccountServiceHandler) ListServiceAccounts(context.Context, *connect.Request[v1.ListServiceAccountsRequest]) (*connect.Response[v1.ListServiceAccountsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.ListServiceAccounts is not implemented"))
 }
 
 func (UnimplementedServiceAccountServiceHandler) UpdateServiceAccount(context.Context, *connect.Request[v1.UpdateServiceAccountRequest]) (*connect.Response[v1.UpdateServiceAccountResponse], error) {
@@ -358,12 +439,12 @@ func (UnimplementedServiceAccountServiceHandler) CreateServiceAccountToken(conte
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.CreateServiceAccountToken is not implemented"))
 }
 
-func (UnimplementedServiceAccountServiceHandler) ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.ListServiceAccountTokens is not implemented"))
-}
-
 func (UnimplementedServiceAccountServiceHandler) GetServiceAccountToken(context.Context, *connect.Request[v1.GetServiceAccountTokenRequest]) (*connect.Response[v1.GetServiceAccountTokenResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.GetServiceAccountToken is not implemented"))
+}
+
+func (UnimplementedServiceAccountServiceHandler) ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gitpod.v1.ServiceAccountService.ListServiceAccountTokens is not implemented"))
 }
 
 func (UnimplementedServiceAccountServiceHandler) DeleteServiceAccountToken(context.Context, *connect.Request[v1.DeleteServiceAccountTokenRequest]) (*connect.Response[v1.DeleteServiceAccountTokenResponse], error) {

@@ -2,6 +2,7 @@
 //
 // Source: gitpod/v1/user.proto
 
+// Users, their personal access tokens and their preferences.
 package gitpodv1connect
 
 import (
@@ -77,19 +78,59 @@ const (
 
 // UserServiceClient is a client for the gitpod.v1.UserService service.
 type UserServiceClient interface {
+	// GetAuthenticatedUser returns the user that the bearer token belongs to.
+	// Other principals call IdentityService.GetAuthenticatedIdentity.
 	GetAuthenticatedUser(context.Context, *connect.Request[v1.GetAuthenticatedUserRequest]) (*connect.Response[v1.GetAuthenticatedUserResponse], error)
+	// GetUser returns a user of the caller's organization.
+	//
+	// Errors: not_found.
 	GetUser(context.Context, *connect.Request[v1.GetUserRequest]) (*connect.Response[v1.GetUserResponse], error)
+	// SetSuspended refuses all tokens of a user, or accepts them again.
+	//
+	// Errors: not_found; failed_precondition for the last active admin and for a
+	// user who has left.
 	SetSuspended(context.Context, *connect.Request[v1.SetSuspendedRequest]) (*connect.Response[v1.SetSuspendedResponse], error)
+	// DeleteUser takes a user out of the organization and deletes all tokens of
+	// the user for good. The user stays readable with USER_STATUS_LEFT, so that
+	// what they created keeps its creator.
+	//
+	// Errors: not_found; failed_precondition for the last active admin.
 	DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error)
+	// CreatePersonalAccessToken makes a bearer token for a user.
+	//
+	// Errors: not_found for the user; permission_denied when the user is somebody
+	// else.
 	CreatePersonalAccessToken(context.Context, *connect.Request[v1.CreatePersonalAccessTokenRequest]) (*connect.Response[v1.CreatePersonalAccessTokenResponse], error)
+	// GetPersonalAccessToken returns what is known of a token, never the token
+	// itself.
+	//
+	// Errors: not_found, also for a token that the caller may not see.
 	GetPersonalAccessToken(context.Context, *connect.Request[v1.GetPersonalAccessTokenRequest]) (*connect.Response[v1.GetPersonalAccessTokenResponse], error)
+	// ListPersonalAccessTokens returns the tokens that the caller may see,
+	// without their secrets.
 	ListPersonalAccessTokens(context.Context, *connect.Request[v1.ListPersonalAccessTokensRequest]) (*connect.Response[v1.ListPersonalAccessTokensResponse], error)
+	// DeletePersonalAccessToken revokes a token and cuts the streams that it
+	// opened.
+	//
+	// Errors: not_found, also for a token that the caller may not see.
 	DeletePersonalAccessToken(context.Context, *connect.Request[v1.DeletePersonalAccessTokenRequest]) (*connect.Response[v1.DeletePersonalAccessTokenResponse], error)
+	// SetPreference stores a value under a key, and replaces the value that was
+	// there.
 	SetPreference(context.Context, *connect.Request[v1.SetPreferenceRequest]) (*connect.Response[v1.SetPreferenceResponse], error)
+	// GetPreference returns a preference by its id or its key.
+	//
+	// Errors: not_found; invalid_argument when the request names no preference.
 	GetPreference(context.Context, *connect.Request[v1.GetPreferenceRequest]) (*connect.Response[v1.GetPreferenceResponse], error)
+	// ListPreferences returns all preferences of the caller.
 	ListPreferences(context.Context, *connect.Request[v1.ListPreferencesRequest]) (*connect.Response[v1.ListPreferencesResponse], error)
+	// DeletePreference removes a preference.
+	//
+	// Errors: not_found.
 	DeletePreference(context.Context, *connect.Request[v1.DeletePreferenceRequest]) (*connect.Response[v1.DeletePreferenceResponse], error)
+	// GetDotfilesConfiguration returns the caller's dotfiles settings; without
+	// content when there are none.
 	GetDotfilesConfiguration(context.Context, *connect.Request[v1.GetDotfilesConfigurationRequest]) (*connect.Response[v1.GetDotfilesConfigurationResponse], error)
+	// SetDotfilesConfiguration replaces the caller's dotfiles settings.
 	SetDotfilesConfiguration(context.Context, *connect.Request[v1.SetDotfilesConfigurationRequest]) (*connect.Response[v1.SetDotfilesConfigurationResponse], error)
 }
 
@@ -281,19 +322,59 @@ func (c *userServiceClient) SetDotfilesConfiguration(ctx context.Context, req *c
 
 // UserServiceHandler is an implementation of the gitpod.v1.UserService service.
 type UserServiceHandler interface {
+	// GetAuthenticatedUser returns the user that the bearer token belongs to.
+	// Other principals call IdentityService.GetAuthenticatedIdentity.
 	GetAuthenticatedUser(context.Context, *connect.Request[v1.GetAuthenticatedUserRequest]) (*connect.Response[v1.GetAuthenticatedUserResponse], error)
+	// GetUser returns a user of the caller's organization.
+	//
+	// Errors: not_found.
 	GetUser(context.Context, *connect.Request[v1.GetUserRequest]) (*connect.Response[v1.GetUserResponse], error)
+	// SetSuspended refuses all tokens of a user, or accepts them again.
+	//
+	// Errors: not_found; failed_precondition for the last active admin and for a
+	// user who has left.
 	SetSuspended(context.Context, *connect.Request[v1.SetSuspendedRequest]) (*connect.Response[v1.SetSuspendedResponse], error)
+	// DeleteUser takes a user out of the organization and deletes all tokens of
+	// the user for good. The user stays readable with USER_STATUS_LEFT, so that
+	// what they created keeps its creator.
+	//
+	// Errors: not_found; failed_precondition for the last active admin.
 	DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error)
+	// CreatePersonalAccessToken makes a bearer token for a user.
+	//
+	// Errors: not_found for the user; permission_denied when the user is somebody
+	// else.
 	CreatePersonalAccessToken(context.Context, *connect.Request[v1.CreatePersonalAccessTokenRequest]) (*connect.Response[v1.CreatePersonalAccessTokenResponse], error)
+	// GetPersonalAccessToken returns what is known of a token, never the token
+	// itself.
+	//
+	// Errors: not_found, also for a token that the caller may not see.
 	GetPersonalAccessToken(context.Context, *connect.Request[v1.GetPersonalAccessTokenRequest]) (*connect.Response[v1.GetPersonalAccessTokenResponse], error)
+	// ListPersonalAccessTokens returns the tokens that the caller may see,
+	// without their secrets.
 	ListPersonalAccessTokens(context.Context, *connect.Request[v1.ListPersonalAccessTokensRequest]) (*connect.Response[v1.ListPersonalAccessTokensResponse], error)
+	// DeletePersonalAccessToken revokes a token and cuts the streams that it
+	// opened.
+	//
+	// Errors: not_found, also for a token that the caller may not see.
 	DeletePersonalAccessToken(context.Context, *connect.Request[v1.DeletePersonalAccessTokenRequest]) (*connect.Response[v1.DeletePersonalAccessTokenResponse], error)
+	// SetPreference stores a value under a key, and replaces the value that was
+	// there.
 	SetPreference(context.Context, *connect.Request[v1.SetPreferenceRequest]) (*connect.Response[v1.SetPreferenceResponse], error)
+	// GetPreference returns a preference by its id or its key.
+	//
+	// Errors: not_found; invalid_argument when the request names no preference.
 	GetPreference(context.Context, *connect.Request[v1.GetPreferenceRequest]) (*connect.Response[v1.GetPreferenceResponse], error)
+	// ListPreferences returns all preferences of the caller.
 	ListPreferences(context.Context, *connect.Request[v1.ListPreferencesRequest]) (*connect.Response[v1.ListPreferencesResponse], error)
+	// DeletePreference removes a preference.
+	//
+	// Errors: not_found.
 	DeletePreference(context.Context, *connect.Request[v1.DeletePreferenceRequest]) (*connect.Response[v1.DeletePreferenceResponse], error)
+	// GetDotfilesConfiguration returns the caller's dotfiles settings; without
+	// content when there are none.
 	GetDotfilesConfiguration(context.Context, *connect.Request[v1.GetDotfilesConfigurationRequest]) (*connect.Response[v1.GetDotfilesConfigurationResponse], error)
+	// SetDotfilesConfiguration replaces the caller's dotfiles settings.
 	SetDotfilesConfiguration(context.Context, *connect.Request[v1.SetDotfilesConfigurationRequest]) (*connect.Response[v1.SetDotfilesConfigurationResponse], error)
 }
 

@@ -26,12 +26,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AddMemberRequest describes the new member.
 type AddMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Shown to people; 1 to 127 characters.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Unique among the organization's members, without regard to case.
-	Email         string              `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// What the member may do in the organization; must be set.
 	Role          v1.OrganizationRole `protobuf:"varint,3,opt,name=role,proto3,enum=gitpod.v1.OrganizationRole" json:"role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -88,8 +90,10 @@ func (x *AddMemberRequest) GetRole() v1.OrganizationRole {
 	return v1.OrganizationRole(0)
 }
 
+// AddMemberResponse returns the new member.
 type AddMemberResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new member.
 	Member *v1.OrganizationMember `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
 	// A personal access token of the new member, valid for 90 days. It is
 	// returned once and stored as a hash.
@@ -142,9 +146,11 @@ func (x *AddMemberResponse) GetToken() string {
 	return ""
 }
 
+// SuspendMemberRequest names a member.
 type SuspendMemberRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member to suspend.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,6 +192,7 @@ func (x *SuspendMemberRequest) GetUserId() string {
 	return ""
 }
 
+// SuspendMemberResponse is empty.
 type SuspendMemberResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -222,9 +229,11 @@ func (*SuspendMemberResponse) Descriptor() ([]byte, []int) {
 	return file_muster_admin_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
+// ResumeMemberRequest names a member.
 type ResumeMemberRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member to let in again.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +275,7 @@ func (x *ResumeMemberRequest) GetUserId() string {
 	return ""
 }
 
+// ResumeMemberResponse is empty.
 type ResumeMemberResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -302,9 +312,11 @@ func (*ResumeMemberResponse) Descriptor() ([]byte, []int) {
 	return file_muster_admin_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
+// RemoveMemberRequest names a member.
 type RemoveMemberRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member to remove.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +358,7 @@ func (x *RemoveMemberRequest) GetUserId() string {
 	return ""
 }
 
+// RemoveMemberResponse is empty.
 type RemoveMemberResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -382,9 +395,11 @@ func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
 	return file_muster_admin_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
+// GetRunnerKeysRequest names a runner.
 type GetRunnerKeysRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner whose keys are wanted.
+	RunnerId      string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +441,7 @@ func (x *GetRunnerKeysRequest) GetRunnerId() string {
 	return ""
 }
 
+// GetRunnerKeysResponse returns the keys of a runner.
 type GetRunnerKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key that secrets are sealed to; absent before the first connection.
@@ -535,10 +551,13 @@ func (x *RunnerKey) GetFingerprint() string {
 	return ""
 }
 
+// ApproveRunnerKeyRequest names the key to approve.
 type ApproveRunnerKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunnerId      string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runner whose key is approved.
+	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// RunnerKey.fingerprint of the waiting key.
+	Fingerprint   string `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,6 +606,7 @@ func (x *ApproveRunnerKeyRequest) GetFingerprint() string {
 	return ""
 }
 
+// ApproveRunnerKeyResponse is empty.
 type ApproveRunnerKeyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -36,6 +36,8 @@ const (
 // RunnerFrame travels from the runner to the control plane.
 type RunnerFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the runner says. A frame of an unknown kind is ignored.
+	//
 	// Types that are valid to be assigned to Frame:
 	//
 	//	*RunnerFrame_Hello
@@ -507,8 +509,9 @@ func (x *Renewal) GetSequence() uint64 {
 
 // ConfigurationAck says that a configuration was applied.
 type ConfigurationAck struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Revision int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Configuration.revision of the configuration that was applied.
+	Revision int64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Settings that were asked for and that this runner cannot honour, by their
 	// JSON names ("autoUpdate").
 	Unsupported []string `protobuf:"bytes,2,rep,name=unsupported,proto3" json:"unsupported,omitempty"`
@@ -571,8 +574,9 @@ func (x *ConfigurationAck) GetError() string {
 
 // StreamData carries bytes of a stream, at most as many as credit was given.
 type StreamData struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	StreamId uint64                 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// StreamOpen.stream_id of the stream.
+	StreamId uint64 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
 	// At most 64 KiB.
 	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -625,8 +629,9 @@ func (x *StreamData) GetData() []byte {
 
 // StreamClose ends a stream; the other side forgets it. It is never answered.
 type StreamClose struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	StreamId uint64                 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// StreamOpen.stream_id of the stream.
+	StreamId uint64 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
 	// Empty for a normal end.
 	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	// Set with error when the token was the reason: the caller gets
@@ -773,6 +778,8 @@ func (*Deleted) Descriptor() ([]byte, []int) {
 // PlaneFrame travels from the control plane to the runner.
 type PlaneFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the control plane says. A frame of an unknown kind is ignored.
+	//
 	// Types that are valid to be assigned to Frame:
 	//
 	//	*PlaneFrame_Welcome
@@ -1000,9 +1007,11 @@ type Welcome struct {
 	// How long the lease lasts without a renewal.
 	Lease *durationpb.Duration `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`
 	// How often to renew; a fraction of the lease.
-	RenewEvery     *durationpb.Duration `protobuf:"bytes,3,opt,name=renew_every,json=renewEvery,proto3" json:"renew_every,omitempty"`
-	RunnerId       string               `protobuf:"bytes,4,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	OrganizationId string               `protobuf:"bytes,5,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	RenewEvery *durationpb.Duration `protobuf:"bytes,3,opt,name=renew_every,json=renewEvery,proto3" json:"renew_every,omitempty"`
+	// The runner that the bearer token names.
+	RunnerId string `protobuf:"bytes,4,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
+	// The organization that the runner belongs to.
+	OrganizationId string `protobuf:"bytes,5,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// The desired configuration.
 	Configuration *Configuration `protobuf:"bytes,6,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	// The gateways to measure the latency to.
@@ -1110,8 +1119,9 @@ func (x *Welcome) GetIssuer() string {
 
 // Renewed confirms that the session still holds its epoch.
 type Renewed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Renewal.sequence of the renewal that this answers.
+	Sequence      uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1234,6 +1244,8 @@ type StreamOpen struct {
 	StreamId uint64 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
 	// The bearer token of the person who asks; the runner verifies it itself.
 	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// What to send.
+	//
 	// Types that are valid to be assigned to Source:
 	//
 	//	*StreamOpen_Logs
@@ -1326,10 +1338,12 @@ type isStreamOpen_Source interface {
 }
 
 type StreamOpen_Logs struct {
+	// The log of the runner.
 	Logs *LogsSource `protobuf:"bytes,3,opt,name=logs,proto3,oneof"`
 }
 
 type StreamOpen_SupportBundle struct {
+	// The support bundle of the runner.
 	SupportBundle *SupportBundleSource `protobuf:"bytes,4,opt,name=support_bundle,json=supportBundle,proto3,oneof"`
 }
 
@@ -1431,9 +1445,11 @@ func (*SupportBundleSource) Descriptor() ([]byte, []int) {
 
 // StreamCredit adds to what may be sent.
 type StreamCredit struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	StreamId      uint64                 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
-	Bytes         uint32                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// StreamOpen.stream_id of the stream.
+	StreamId uint64 `protobuf:"varint,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	// How many more bytes may be sent.
+	Bytes         uint32 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1484,8 +1500,9 @@ func (x *StreamCredit) GetBytes() uint32 {
 
 // Drain asks the runner to reconnect soon, with jitter.
 type Drain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shown to people; may be empty.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1577,7 +1594,8 @@ func (x *Delete) GetDeadline() *timestamppb.Timestamp {
 type Superseded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The host and boot id that took over.
-	HostName      string `protobuf:"bytes,1,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
+	HostName string `protobuf:"bytes,1,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
+	// Hello.boot_id of the connection that took over.
 	BootId        string `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1629,8 +1647,9 @@ func (x *Superseded) GetBootId() string {
 
 // VerificationKeys are the Ed25519 public keys of the control plane.
 type VerificationKeys struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Keys          []*VerificationKey     `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All keys in force; they replace those sent before.
+	Keys          []*VerificationKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -1,0 +1,180 @@
+// Package home keeps a runner's identity on disk.
+//
+// The data directory belongs to one process at a time. The identity in it is
+// replaced as a whole and is on disk before Save returns. The package knows
+// nothing of the control plane.
+package home
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/musterhq/muster/internal/fault"
+)
+
+// Reason is that of every fault of the data directory.
+const Reason fault.Reason = "data-directory"
+
+const (
+	identityFile = "identity.json"
+	lockFile     = "lock"
+	tempPattern  = ".identity-*"
+)
+
+// Home is a data directory that this process holds.
+type Home struct {
+	dir  string
+	lock *os.File
+}
+
+// Open makes the directory when there is none, closes it to other users, and
+// takes hold of it until Close.
+func Open(dir string) (*Home, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, failed("found", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, failed("made", dir, err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs the x bit
+			return nil, failed("closed to other users", dir, err)
+		}
+	}
+	lock, err := hold(filepath.Join(dir, lockFile), dir)
+	if err != nil {
+		return nil, err
+	}
+	h := &Home{dir: dir, lock: lock}
+	h.removeLeftovers()
+	return h, nil
+}
+
+// hold locks the lock file. The system lets go of it when the process ends, in
+// whatever way. The file stays: removing it would let a third process lock
+// another file of the same name.
+func hold(path, dir string) (*os.File, error) {
+	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
+	if err != nil {
+		return nil, failed("locked", dir, err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(lock, 32))
+		_ = lock.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, failed("locked", dir, err)
+		}
+		return nil, fault.New(fault.FailedPrecondition, Reason,
+			"The data directory %s is in use by another runner process%s. Stop that process, or give this runner a data directory of its own.",
+			dir, process(string(holder)))
+	}
+	// Only for the sentence above, so a failure is none of the lock.
+	_ = lock.Truncate(0)
+	_, _ = fmt.Fprintf(lock, "%d\n", os.Getpid())
+	return lock, nil
+}
+
+func process(holder string) string {
+	if holder = strings.TrimSpace(holder); holder == "" {
+		return ""
+	}
+	return " (process " + holder + ")"
+}
+
+// removeLeftovers removes what a process that died in Save left behind, since
+// it may hold a token.
+func (h *Home) removeLeftovers() {
+	left, _ := filepath.Glob(filepath.Join(h.dir, tempPattern))
+	for _, path := range left {
+		_ = os.Remove(path)
+	}
+}
+
+// Close lets go of the directory.
+func (h *Home) Close() error { return h.lock.Close() }
+
+// Dir is the absolute path of the directory.
+func (h *Home) Dir() string { return h.dir }
+
+// Load returns the identity; the zero Identity when there is none.
+func (h *Home) Load() (Identity, error) {
+	path := filepath.Join(h.dir, identityFile)
+	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
+	if errors.Is(err, fs.ErrNotExist) {
+		return Identity{}, nil
+	}
+	if err != nil {
+		return Identity{}, failed("read", h.dir, err)
+	}
+	var id Identity
+	if err := json.Unmarshal(raw, &id); err != nil || !id.sound() {
+		// The parser's text could quote the file, and with it a secret.
+		return Identity{}, fault.New(fault.FailedPrecondition, Reason,
+			"The identity in %s is damaged. Restore it from a backup; or remove it, make a token with 'muster runner token RUNNER' and join again with --exchange-token.", path)
+	}
+	return id, nil
+}
+
+// Save replaces the identity. It returns once the identity would survive a
+// loss of power.
+func (h *Home) Save(id Identity) (err error) {
+	raw, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return failed("written", h.dir, err)
+	}
+	temp, err := os.CreateTemp(h.dir, tempPattern) // with mode 0600
+	if err != nil {
+		return failed("written", h.dir, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+			err = failed("written", h.dir, err)
+		}
+	}()
+	_, err = temp.Write(append(raw, '\n'))
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(temp.Name(), filepath.Join(h.dir, identityFile)); err != nil {
+		return err
+	}
+	return h.sync()
+}
+
+// Remove removes the identity for good. It is no error when there is none.
+func (h *Home) Remove() error {
+	if err := os.Remove(filepath.Join(h.dir, identityFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed("written", h.dir, err)
+	}
+	if err := h.sync(); err != nil {
+		return failed("written", h.dir, err)
+	}
+	return nil
+}
+
+func (h *Home) sync() error {
+	d, err := os.Open(h.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func failed(what, dir string, cause error) error {
+	why := "the system refused it"
+	var errno syscall.Errno
+	if errors.As(cause, &errno) {
+		why = errno.Error()
+	}
+	return fault.New(fault.FailedPrecondition, Reason,
+		"The data directory %s cannot be %s: %s. Give the runner a directory on a local disk that it may write to, with --data-dir.", dir, what, why).WithCause(cause)
+}

@@ -1,0 +1,185 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/lease"
+	"github.com/musterhq/muster/internal/link"
+	"github.com/musterhq/muster/internal/rpc"
+	"github.com/musterhq/muster/internal/seal"
+	"github.com/musterhq/muster/internal/store/sqlstore"
+)
+
+// Times of a shutdown.
+const (
+	// leaveTime is how long connected runners have to go elsewhere.
+	leaveTime = time.Second
+	// answerTime is how long calls have to be answered.
+	answerTime = 10 * time.Second
+)
+
+// Run runs the control plane until ctx ends, and returns nil after an orderly
+// stop.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	key, err := seal.LoadKey(cfg.SecretKeyFile)
+	if err != nil {
+		return fault.New(fault.FailedPrecondition, fault.KeyMismatch, "%s.", err)
+	}
+	bus := event.NewBus()
+	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: cfg.DataDir, URL: cfg.DatabaseURL, Publish: bus.Publish, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			cfg.Logger.Error("the database could not be closed", "error", err)
+		}
+	}()
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fault.New(fault.FailedPrecondition, fault.InvalidField, "Cannot listen at %s: %s. Choose another address with --listen.", cfg.Listen, reason(err)).WithCause(err)
+	}
+	defer func() { _ = listener.Close() }()
+	p, err := build(ctx, &cfg, store, key, bus, cfg.publicURL(listener.Addr()))
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, &cfg, listener)
+}
+
+// reason is the innermost text of a network error, without addresses.
+func reason(err error) string {
+	var sys *os.SyscallError
+	if errors.As(err, &sys) {
+		return sys.Err.Error()
+	}
+	return "the address is not usable"
+}
+
+// plane is a built control plane.
+type plane struct {
+	identity *identity.Service
+	fleet    *fleet.Service
+	hub      *link.Hub
+	keeper   *lease.Keeper
+	handler  *rpc.Handler
+	url      string
+	token    string
+	log      *slog.Logger
+	// failed gets what must stop the process.
+	failed chan error
+}
+
+// build makes the parts and writes what the first start needs.
+func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus, url string) (*plane, error) {
+	p := &plane{identity: identity.New(store.Identity(), cfg.Logger), url: url, log: cfg.Logger, failed: make(chan error, 1)}
+	var err error
+	if p.token, err = p.identity.Bootstrap(ctx, cfg.BootstrapToken); err != nil {
+		return nil, err
+	}
+	keys, err := loadSigningKeys(ctx, store, key)
+	if err != nil {
+		return nil, err
+	}
+	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: keys.wire(), Log: cfg.Logger})
+	p.fleet = fleet.New(fleet.Config{
+		Store: store.Fleet(), Links: p.hub, Revoker: p.identity, Key: key, Log: cfg.Logger, PublicURL: url,
+		Sign: keys.signer(url),
+	})
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	p.keeper = lease.New(lease.Config{
+		Store: store.Lease(), HostName: host, Grace: link.Lease, EndSessions: p.fleet.EndSessionsOf,
+		Lost: p.hub.Lost, Peer: p.refuseToShare, Log: cfg.Logger,
+	})
+	p.hub.SetFleet(p.fleet)
+	p.hub.SetReplica(p.keeper)
+	if err := p.keeper.Register(ctx); err != nil {
+		return nil, fault.Wrap(err, "registering this control plane")
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub))
+	p.handler, err = rpc.New(p.rpcConfig(cfg, keys, bus, registry))
+	return p, err
+}
+
+// refuseToShare stops this process when another one is live on the same
+// database: without a message bus, each would miss the other's events and
+// runners.
+func (p *plane) refuseToShare(other lease.Replica) {
+	err := fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
+		"Another control plane, on %q, is live on this database. This version runs one at a time: stop the other one first.", other.HostName)
+	select {
+	case p.failed <- err:
+	default:
+	}
+}
+
+// run serves until ctx ends, and then stops in order.
+func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
+	server, err := rpc.NewServer(p.handler, rpc.ServerConfig{TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	for _, part := range []func(context.Context){p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run} {
+		wg.Go(func() { part(background) })
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)
+	if cfg.Started != nil {
+		cfg.Started(Started{URL: p.url, Token: p.token, Listen: listener.Addr().String()})
+	}
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-p.failed:
+	case err = <-served:
+		return fmt.Errorf("app: the server stopped: %w", err)
+	}
+	p.log.Info("stopping: runners and watchers are asked to reconnect")
+	p.leave(ctx)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
+	if serr := server.Shutdown(closing); serr != nil {
+		p.log.Warn("some calls were cut off", "error", serr)
+	}
+	return err
+}
+
+// leave lets runners and watchers go. The sessions stay in the database: the
+// next start gives their runners one lease to come back.
+func (p *plane) leave(ctx context.Context) {
+	p.hub.Drain("the control plane is stopping")
+	left, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	p.hub.WaitEmpty(left)
+	p.handler.Drain()
+	p.hub.Close()
+}

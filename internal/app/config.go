@@ -1,0 +1,119 @@
+// Package app is the composition root of the control plane: it builds the
+// parts, starts them in order and stops them in reverse. Tests boot it.
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/fleet"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	// DataDir holds the SQLite database and the secret-key file; it is made with
+	// mode 0700.
+	DataDir string
+	// Listen is the address of the one port, such as "127.0.0.1:7433".
+	Listen string
+	// PublicURL is where runners and people reach the control plane; empty
+	// derives it from Listen.
+	PublicURL string
+	// DatabaseURL selects PostgreSQL; empty means SQLite in DataDir.
+	DatabaseURL string
+	// SecretKeyFile is shared by all replicas; empty means "secret-key" in DataDir.
+	SecretKeyFile string
+	// TLSCert and TLSKey are PEM files; both or none.
+	TLSCert, TLSKey string
+	Gateways        []Gateway
+	// BootstrapToken is the first admin's token; see MUSTER_BOOTSTRAP_TOKEN.
+	BootstrapToken string
+	Version        string
+	Logger         *slog.Logger
+	// Started is called once the server answers requests.
+	Started func(Started)
+}
+
+// Gateway is a configured entry point to the runners' network.
+type Gateway struct{ Name, URL, Region string }
+
+// Started is what there is to know of a running control plane.
+type Started struct {
+	// URL is the public URL.
+	URL string
+	// Token is the first admin's token if this start made it; empty otherwise.
+	Token string
+	// Listen is the real address, when port 0 was asked for.
+	Listen string
+}
+
+func (c *Config) check() error {
+	invalid := func(format string, args ...any) error {
+		return fault.New(fault.InvalidArgument, fault.InvalidField, format, args...)
+	}
+	if c.DataDir == "" {
+		return invalid("--data-dir is required: it holds the database and the secret-key file.")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return invalid("--tls-cert and --tls-key belong together: set both or none.")
+	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+			return invalid("--public-url must be an http or https URL without query, such as https://muster.example.com; it is %q.", c.PublicURL)
+		}
+		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	}
+	if c.SecretKeyFile == "" {
+		c.SecretKeyFile = filepath.Join(c.DataDir, "secret-key")
+	}
+	seen := map[string]bool{}
+	for _, g := range c.Gateways {
+		u, err := url.Parse(g.URL)
+		switch {
+		case g.Name == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+			return invalid("--gateway must be NAME=URL or NAME=URL,REGION with an http or https URL; it is %q=%q.", g.Name, g.URL)
+		case seen[g.Name]:
+			return invalid("--gateway %q is given twice; the names must differ.", g.Name)
+		}
+		seen[g.Name] = true
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be made. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
+	}
+	return nil
+}
+
+// publicURL is where people reach a server that listens at addr.
+func (c *Config) publicURL(addr net.Addr) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	scheme := "http"
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return fmt.Sprintf("%s://%s", scheme, addr)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+		c.Logger.Warn("runners on other hosts cannot use this public URL; set --public-url", "url", scheme+"://"+net.JoinHostPort(host, port))
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+func (c *Config) gateways() []fleet.Gateway {
+	out := make([]fleet.Gateway, 0, len(c.Gateways))
+	for _, g := range c.Gateways {
+		out = append(out, fleet.Gateway{Name: g.Name, URL: g.URL, Region: g.Region})
+	}
+	return out
+}

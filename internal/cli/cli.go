@@ -1,0 +1,181 @@
+// Package cli is the command line of Muster: one file per noun.
+//
+// It talks to a control plane through the public API alone, and knows nothing
+// of how the server or the runner work: the commands that run those (serve,
+// join, dev) belong to the main package, which adds them to Commands.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// Groups of commands and flags in the help.
+const (
+	groupServers = "servers"
+	groupNouns   = "nouns"
+	groupClient  = "client"
+	groupConnect = "connect"
+)
+
+// Env is the process around a command.
+type Env struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// Dir is the working directory; the search for .muster starts there.
+	Dir string
+	// Version is that of the program.
+	Version string
+	// Now is the clock that ages are counted by.
+	Now func() time.Time
+	// Pause waits between two attempts; it returns early, with an error, when ctx
+	// ends.
+	Pause func(ctx context.Context, d time.Duration) error
+}
+
+// OSEnv is the real process.
+func OSEnv(version string) (*Env, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("finding the working directory: %w", err)
+	}
+	return &Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Dir: dir, Version: version, Now: time.Now, Pause: pause,
+	}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// Commands are the commands that talk to a control plane.
+type Commands struct {
+	Runner  RunnerCommands `cmd:"" group:"nouns" help:"Runners: register, configure, watch, read logs."`
+	PAT     PATCommands    `cmd:"" group:"nouns" name:"pat" help:"Personal access tokens of your own."`
+	Member  MemberCommands `cmd:"" group:"nouns" help:"Members of the organization."`
+	Login   Login          `cmd:"" group:"client" help:"Remember a control plane and a token for it."`
+	Whoami  Whoami         `cmd:"" group:"client" help:"Show who you are to the control plane."`
+	Version Version        `cmd:"" group:"client" help:"Show the version of this program."`
+}
+
+const description = `Muster is a self-hosted control plane for runners.
+
+Start one here with "muster dev". Exit status: 0 is success, 1 a failure, 2 a
+command line that makes no sense.`
+
+// New builds the parser for a grammar: a pointer to a struct that embeds
+// Commands. helped is set to true when help was printed instead of parsing.
+func New(grammar any, env *Env, helped *bool) (*kong.Kong, error) {
+	return kong.New(
+		grammar,
+		kong.Name("muster"),
+		kong.Description(description),
+		kong.Writers(env.Stdout, env.Stderr),
+		kong.Exit(func(int) { *helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{
+			Compact: true, NoExpandSubcommands: true, NoAppDescFormat: true, FlagsLast: true, WrapUpperBound: 100,
+		}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: groupServers, Title: "Run Muster:"},
+			{Key: groupNouns, Title: "Manage a control plane:"},
+			{Key: groupClient, Title: "This program:"},
+			{Key: groupConnect, Title: "Control plane:"},
+		}),
+		kong.Bind(env),
+	)
+}
+
+// Main parses the arguments, runs the command that they name and returns the
+// exit code. It returns when the command does; ctx ends it early.
+func Main(ctx context.Context, grammar any, env *Env, args []string) int {
+	helped := false
+	parser, err := New(grammar, env, &helped)
+	if err != nil {
+		fmt.Fprintf(env.Stderr, "muster: %v\n", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		return reportUsage(env, err)
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	err = command.Run()
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(env.Stderr, "muster: %v\nSee \"muster %s --help\".\n", err, commandPath(command))
+		return exitUsage
+	default:
+		report(ctx, env, err)
+		return exitFailure
+	}
+}
+
+// usageError is a mistake in the command line that the grammar cannot find.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error {
+	return &usageError{message: fmt.Sprintf(format, args...)}
+}
+
+// reportUsage explains an error of the parser.
+func reportUsage(env *Env, err error) int {
+	path := ""
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		path = commandPath(parse.Context)
+	}
+	if path != "" {
+		path += " "
+	}
+	fmt.Fprintf(env.Stderr, "muster: %v\nSee \"muster %s--help\".\n", err, path)
+	return exitUsage
+}
+
+// commandPath is the command that was chosen, without its arguments: "runner
+// create".
+func commandPath(c *kong.Context) string {
+	path := ""
+	for _, p := range c.Path {
+		if p.Command == nil {
+			continue
+		}
+		if path != "" {
+			path += " "
+		}
+		path += p.Command.Name
+	}
+	return path
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/musterhq/muster/internal/cli/out"
+)
+
+// report tells people why a command failed: the sentence as the server wrote
+// it, and on a second line what to look for in the documentation and in the
+// server's log.
+func report(ctx context.Context, env *Env, err error) {
+	if ctx.Err() != nil && isCanceled(err) {
+		fmt.Fprintln(env.Stderr, "muster: interrupted")
+		return
+	}
+	message, info := err.Error(), (*errdetails.ErrorInfo)(nil)
+	var wire *connect.Error
+	var plain *refusal
+	switch {
+	case errors.As(err, &plain):
+		info = plain.info
+	case errors.As(err, &wire) && connect.IsWireError(wire):
+		message, info = out.Clean(wire.Message()), detail(wire)
+	}
+	fmt.Fprintf(env.Stderr, "muster: %s\n", message)
+	if info == nil {
+		return
+	}
+	note := "reason " + info.GetReason()
+	if id := info.GetMetadata()["request_id"]; id != "" {
+		note += ", request " + id
+	}
+	fmt.Fprintf(env.Stderr, "        (%s)\n", out.Clean(note))
+}
+
+// detail is what an error says for programs: its stable reason and the id of
+// the request.
+func detail(err *connect.Error) *errdetails.ErrorInfo {
+	for _, d := range err.Details() {
+		m, err := d.Value()
+		if err != nil {
+			continue
+		}
+		if info, ok := m.(*errdetails.ErrorInfo); ok {
+			return info
+		}
+	}
+	return nil
+}
+
+func isCanceled(err error) bool {
+	return errors.Is(err, context.Canceled) || connect.CodeOf(err) == connect.CodeCanceled
+}
+
+// unreachable puts into words why a request never reached a server. What a
+// server answered passes unchanged.
+func unreachable(server string, err error) error {
+	if err == nil || isCanceled(err) || answered(err) {
+		return err
+	}
+	// The innermost error is the one that says why; the outer ones repeat the URL.
+	why := err
+	var op *net.OpError
+	var u *url.Error
+	switch {
+	case errors.As(err, &op):
+		why = op.Err
+	case errors.As(err, &u):
+		why = u.Err
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing answers at %s. Is the control plane running there?", server)
+	case strings.Contains(why.Error(), "certificate signed by unknown authority"):
+		return fmt.Errorf("cannot reach %s: %w. If the authority is a private one, give its certificate with --ca-file", server, why)
+	default:
+		return fmt.Errorf("cannot reach %s: %w", server, why)
+	}
+}
+
+// answered tells whether an error is an answer of the server.
+func answered(err error) bool {
+	var wire *connect.Error
+	return errors.As(err, &wire) && connect.IsWireError(wire)
+}
+
+// permanent tells whether trying the same call again is pointless.
+func permanent(err error) bool {
+	if !answered(err) {
+		return false
+	}
+	switch connect.CodeOf(err) {
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeAborted, connect.CodeResourceExhausted,
+		connect.CodeInternal, connect.CodeUnknown, connect.CodeCanceled:
+		return false
+	default:
+		return true
+	}
+}
+
+// missing says that what was named does not exist.
+type missing struct{ message string }
+
+func (e *missing) Error() string { return e.message }
+
+func isMissing(err error) bool {
+	var local *missing
+	return errors.As(err, &local) || answered(err) && connect.CodeOf(err) == connect.CodeNotFound
+}
+
+// refusal is the error of a plain HTTP response, such as that of a log URL.
+type refusal struct {
+	message string
+	info    *errdetails.ErrorInfo
+}
+
+func (e *refusal) Error() string { return e.message }
+
+// refused reads the error of a plain HTTP response, which has the JSON form of
+// all errors.
+func refused(resp *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var said struct {
+		Message string `json:"message"`
+		Details []struct {
+			Type  string `json:"type"`
+			Value string `json:"value"`
+		} `json:"details"`
+	}
+	if json.Unmarshal(body, &said) != nil || said.Message == "" {
+		return fmt.Errorf("%s answered %s", resp.Request.URL.Redacted(), resp.Status)
+	}
+	r := &refusal{message: out.Clean(said.Message)}
+	for _, d := range said.Details {
+		info := &errdetails.ErrorInfo{}
+		raw, err := base64.RawStdEncoding.DecodeString(d.Value)
+		if err == nil && d.Type == "google.rpc.ErrorInfo" && proto.Unmarshal(raw, info) == nil {
+			r.info = info
+		}
+	}
+	return r
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// RunnerSupportBundle downloads a support bundle.
+type RunnerSupportBundle struct {
+	RunnerArg
+	File string `short:"o" name:"out" placeholder:"FILE" help:"Where to write it; - for the standard output. Without it: a file named after the runner, here."`
+	Remote
+}
+
+// Help adds to the help of the command.
+func (*RunnerSupportBundle) Help() string {
+	return `The bundle is a tar.gz of the runner's logs, configuration and environment,
+without secrets. Read it before you hand it on.`
+}
+
+// Run runs the command.
+func (cmd *RunnerSupportBundle) Run(ctx context.Context, env *Env) error {
+	if cmd.File == "-" && isTerminal(env.Stdout) {
+		return usagef("the bundle is binary and not for a terminal: redirect it, or name a file with --out")
+	}
+	c, err := cmd.connect(env)
+	if err != nil {
+		return err
+	}
+	r, err := c.FindRunner(ctx, cmd.Runner)
+	if err != nil {
+		return err
+	}
+	body, err := c.openRunnerURL(ctx, r, "support bundle", r.GetStatus().GetSupportBundleUrl(), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if cmd.File == "-" {
+		if _, err := io.Copy(env.Stdout, body); err != nil {
+			return fmt.Errorf("downloading the support bundle: %w", err)
+		}
+		return nil
+	}
+	path := cmd.File
+	if path == "" {
+		path = directoryName(r.GetName()) + "-support-bundle.tar.gz"
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(env.Dir, path)
+	}
+	n, err := download(path, body)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(env.Stdout, "Wrote %s (%d bytes).\n", path, n)
+	return err
+}
+
+// download writes a file, all of it or nothing.
+func download(path string, body io.Reader) (int64, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return 0, fmt.Errorf("writing the support bundle: %w", err)
+	}
+	defer os.Remove(f.Name())
+	n, err := io.Copy(f, body)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return 0, fmt.Errorf("downloading the support bundle: %w", err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return 0, fmt.Errorf("writing the support bundle: %w", err)
+	}
+	return n, nil
+}

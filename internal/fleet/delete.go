@@ -1,0 +1,194 @@
+package fleet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+)
+
+// DrainTimeout is how long a connected runner may take to finish after its
+// deletion was asked for.
+const DrainTimeout = 60 * time.Second
+
+// Delete removes a runner that is not connected at once. A connected one is
+// told, and removed when it has finished, when its session ends, or after
+// DrainTimeout; asking again meanwhile changes nothing. force removes it at once
+// in any case.
+func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, force bool) error {
+	var r Runner
+	var gone bool
+	err := s.store.Write(ctx, func(tx Tx) error {
+		var found bool
+		var err error
+		r, found, err = tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if err := s.visible(c, &r, found, want); err != nil {
+			return err
+		}
+		if r.Kind == KindLocalConfiguration {
+			return fault.New(fault.FailedPrecondition, fault.ReasonImmutable, "The local configuration runner is made by the system and cannot be deleted.")
+		}
+		gone = force || !r.Session.Live()
+		if gone {
+			return remove(ctx, tx, &r, c.Subject)
+		}
+		if !r.DeletingAt.IsZero() {
+			return nil
+		}
+		r.DeletingAt = time.Now()
+		r.UpdatedAt = r.DeletingAt
+		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
+			return lost(ok, err)
+		}
+		emit(tx, &r, event.StatusUpdated)
+		return tx.InsertAuditEntry(ctx, audit.Entry{
+			ID: id.New(), Organization: r.Organization, Actor: c.Subject, SubjectID: string(r.ID), SubjectType: int32(event.Runner),
+			Action: "runner.delete", Kind: audit.KindChange, RequestID: audit.RequestID(ctx), CreatedAt: r.DeletingAt,
+		})
+	})
+	if err != nil {
+		return fault.Wrap(err, "deleting the runner")
+	}
+	if gone {
+		s.afterRemoval(r.ID)
+		return nil
+	}
+	deadline := r.DeletingAt.Add(DrainTimeout)
+	s.deletions.schedule(r.ID, deadline)
+	s.links.Delete(r.ID, deadline)
+	return nil
+}
+
+// remove deletes the row, its session and its tokens.
+func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
+	ok, err := tx.DeleteRunner(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fault.Missing("runner", string(r.ID))
+	}
+	action := "runner.delete"
+	if !r.DeletingAt.IsZero() {
+		action = "runner.removed"
+	}
+	return record(ctx, tx, r, actor, action, audit.KindChange, event.Deleted)
+}
+
+func (s *Service) afterRemoval(r id.Runner) {
+	s.deletions.done(r)
+	s.revoker.Revoked("", access.Subject{Principal: access.PrincipalRunner, ID: string(r)})
+	s.links.Cut(r, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted."))
+}
+
+// FinishDelete removes a runner whose deletion was asked for. It does nothing
+// for any other.
+func (s *Service) FinishDelete(ctx context.Context, want id.Runner) error {
+	var removed bool
+	err := s.store.Write(ctx, func(tx Tx) error {
+		removed = false
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil || !found || r.DeletingAt.IsZero() {
+			return err
+		}
+		removed = true
+		return remove(ctx, tx, &r, access.System)
+	})
+	if err != nil {
+		return fault.Wrap(err, "removing the runner")
+	}
+	if removed {
+		s.afterRemoval(want)
+	}
+	return nil
+}
+
+// Run brings deletions to an end until ctx does, those that an earlier process
+// began included.
+func (s *Service) Run(ctx context.Context) {
+	pending, err := s.store.DeletingRunners(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("the runners that are being deleted could not be read; they stay until they are deleted again", "error", err)
+	}
+	for _, r := range pending {
+		// The runner gets its time again: it may be connecting anew right now.
+		s.deletions.schedule(r.ID, time.Now().Add(DrainTimeout))
+	}
+	for {
+		r, ok := s.deletions.next(ctx)
+		if !ok {
+			return
+		}
+		if err := s.FinishDelete(ctx, r); err != nil && ctx.Err() == nil {
+			s.log.Error("a runner could not be removed after its drain; trying again in a minute", "runner_id", r, "error", err)
+			s.deletions.schedule(r, time.Now().Add(time.Minute))
+		}
+	}
+}
+
+// deletions are the runners that are being deleted, with their deadlines.
+type deletions struct {
+	mu       *sync.Mutex
+	deadline map[id.Runner]time.Time
+	changed  chan struct{}
+}
+
+func newDeletions() deletions {
+	return deletions{mu: &sync.Mutex{}, deadline: map[id.Runner]time.Time{}, changed: make(chan struct{}, 1)}
+}
+
+func (d deletions) schedule(r id.Runner, at time.Time) {
+	d.mu.Lock()
+	d.deadline[r] = at
+	d.mu.Unlock()
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (d deletions) done(r id.Runner) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.deadline, r)
+}
+
+// next waits for the first deadline to pass; false means that ctx ended.
+func (d deletions) next(ctx context.Context) (id.Runner, bool) {
+	for {
+		d.mu.Lock()
+		var first id.Runner
+		for r, at := range d.deadline {
+			if first == "" || at.Before(d.deadline[first]) {
+				first = r
+			}
+		}
+		wait := time.Hour
+		if first != "" {
+			wait = time.Until(d.deadline[first])
+			if wait <= 0 {
+				delete(d.deadline, first)
+				d.mu.Unlock()
+				return first, ctx.Err() == nil
+			}
+		}
+		d.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return "", false
+		case <-d.changed:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/seal"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// Links is what this package asks of the links to connected runners. The
+// methods return at once, and do nothing for a runner that is not connected.
+type Links interface {
+	// ConfigurationChanged tells the runner to fetch its configuration anew.
+	ConfigurationChanged(r id.Runner)
+	// Delete asks the runner to finish and to say so until the deadline.
+	Delete(r id.Runner, deadline time.Time)
+	// Cut ends the link of a runner that is gone.
+	Cut(r id.Runner, cause error)
+}
+
+// Revoker forgets tokens that were deleted; see identity.Service.Revoked.
+type Revoker interface {
+	Revoked(t id.Token, subject access.Subject)
+}
+
+// Service is the domain of runners.
+type Service struct {
+	store   Store
+	links   Links
+	revoker Revoker
+	key     *seal.Key
+	log     *slog.Logger
+	// publicURL is where runners and people reach the control plane; log URLs
+	// start with it.
+	publicURL string
+	sign      func(r id.Runner, person string) (string, error)
+	deletions deletions
+}
+
+// Config has what a Service needs.
+type Config struct {
+	Store   Store
+	Links   Links
+	Revoker Revoker
+	// Key keeps secrets that wait for a runner's first public key.
+	Key       *seal.Key
+	Log       *slog.Logger
+	PublicURL string
+	// Sign makes a logs token; see package logtoken.
+	Sign func(r id.Runner, person string) (string, error)
+}
+
+// New makes the service. Run must run for deletions to come to an end.
+func New(c Config) *Service {
+	return &Service{
+		store: c.Store, links: c.Links, revoker: c.Revoker, key: c.Key, log: c.Log, publicURL: c.PublicURL,
+		sign: c.Sign, deletions: newDeletions(),
+	}
+}
+
+// NewRunner is what a caller asks of Create.
+type NewRunner struct {
+	Name      string
+	Kind      Kind
+	Provider  Provider
+	ManagerID string
+	Variant   Variant
+	// DesiredPhase is kept and returned; it does not make a runner active.
+	DesiredPhase  Phase
+	Configuration Configuration
+	// MetricsPassword is the plain password of Configuration.Metrics.
+	MetricsPassword string
+}
+
+// Create registers a runner. The exchange token is returned once.
+func (s *Service) Create(ctx context.Context, c access.Caller, n NewRunner) (Runner, string, error) {
+	kind, err := kindOf(n.Kind, n.Provider, n.ManagerID)
+	if err != nil {
+		return Runner{}, "", err
+	}
+	now := time.Now()
+	r := Runner{
+		ID: id.Runner(id.New()), Organization: c.Organization, Name: n.Name, Kind: kind, Provider: n.Provider,
+		ManagerID: n.ManagerID, Creator: c.Subject, Variant: n.Variant, DesiredPhase: n.DesiredPhase,
+		Configuration: n.Configuration, ConfigurationRevision: 1,
+		StatusAt: now, CreatedAt: now, UpdatedAt: now, Revision: 1,
+	}
+	if err := s.setMetricsPassword(&r, n.MetricsPassword); err != nil {
+		return Runner{}, "", err
+	}
+	secret, rec := exchangeToken(&r, c)
+	err = s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.InsertRunner(ctx, r); err != nil {
+			return err
+		}
+		if err := tx.InsertToken(ctx, rec); err != nil {
+			return err
+		}
+		return record(ctx, tx, &r, c.Subject, "runner.create", audit.KindChange, event.Created)
+	})
+	if err != nil {
+		return Runner{}, "", fault.Wrap(err, "creating the runner")
+	}
+	return r, secret, nil
+}
+
+// kindOf checks kind and provider, of which a client sets one, and deduces the kind.
+func kindOf(k Kind, p Provider, manager string) (Kind, error) {
+	switch {
+	case k != 0 && p != 0:
+		return 0, fault.Invalid("kind", "set either kind or provider, not both; the kind follows from the provider")
+	case k == KindLocalConfiguration:
+		return 0, fault.Invalid("kind", "runners of kind RUNNER_KIND_LOCAL_CONFIGURATION are made by the system, one per organization")
+	case k == 0 && p == 0:
+		return 0, fault.Invalid("provider", "is required; RUNNER_PROVIDER_LINUX_HOST is a runner on a Linux host")
+	case p == ProviderManaged && manager == "":
+		return 0, fault.Invalid("runner_manager_id", "is required for RUNNER_PROVIDER_MANAGED")
+	case p != ProviderManaged && manager != "":
+		return 0, fault.Invalid("runner_manager_id", "is for RUNNER_PROVIDER_MANAGED only")
+	case k != 0:
+		return k, nil
+	case p == ProviderLinuxHost, p == ProviderDesktopMac:
+		return KindLocal, nil
+	default:
+		return KindRemote, nil
+	}
+}
+
+// record writes what every change leaves behind: the audit entry and the event.
+func record(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string, kind audit.Kind, op event.Operation) error {
+	if op != 0 {
+		emit(tx, r, op)
+	}
+	return tx.InsertAuditEntry(ctx, audit.Entry{
+		ID: id.New(), Organization: r.Organization, Actor: actor, SubjectID: string(r.ID), SubjectType: int32(event.Runner),
+		Action: action, Kind: kind, RequestID: audit.RequestID(ctx), CreatedAt: time.Now(),
+	})
+}
+
+func emit(tx Tx, r *Runner, op event.Operation) {
+	tx.Emit(event.Event{Organization: r.Organization, Operation: op, Type: event.Runner, ID: string(r.ID), Creator: r.Creator})
+}
+
+// VisibilityOf says which runners a caller may see.
+func VisibilityOf(c access.Caller) Visibility {
+	switch {
+	case c.Principal == access.PrincipalRunner:
+		return Visibility{Self: id.Runner(c.ID)}
+	case c.Holds(access.RunnerWrite):
+		return Visibility{All: true}
+	default:
+		return Visibility{Creator: c.ID}
+	}
+}
+
+// Sees tells whether a runner with that creator is in the visibility.
+func (v Visibility) Sees(r id.Runner, creator string) bool {
+	return v.All || v.Self != "" && v.Self == r || v.Creator != "" && v.Creator == creator
+}
+
+func (s *Service) visible(c access.Caller, r *Runner, found bool, want id.Runner) error {
+	if !found || r.Organization != c.Organization || !VisibilityOf(c).Sees(r.ID, r.Creator.ID) {
+		return fault.Missing("runner", string(want))
+	}
+	return nil
+}
+
+// Get returns a runner that the caller may see.
+func (s *Service) Get(ctx context.Context, c access.Caller, want id.Runner) (Runner, error) {
+	r, found, err := s.store.Runner(ctx, want)
+	if err != nil {
+		return Runner{}, fault.Wrap(err, "reading the runner")
+	}
+	return r, s.visible(c, &r, found, want)
+}
+
+// List returns the runners that the caller may see, oldest first.
+func (s *Service) List(ctx context.Context, c access.Caller, q Query, p page.Request) ([]Runner, string, error) {
+	q.Organization, q.Visibility = c.Organization, VisibilityOf(c)
+	slices.Sort(q.Creators)
+	slices.Sort(q.Kinds)
+	slices.Sort(q.Providers)
+	var err error
+	binding := fmt.Sprintf("runners\x00%s\x00%v\x00%v\x00%v\x00%v", q.Organization, q.Visibility, q.Creators, q.Kinds, q.Providers)
+	if q.Page, err = page.Parse(p, binding); err != nil {
+		return nil, "", err
+	}
+	rows, err := s.store.Runners(ctx, q)
+	if err != nil {
+		return nil, "", fault.Wrap(err, "listing runners")
+	}
+	rows, next := page.Cut(q.Page, rows, func(r Runner) page.Cursor {
+		return page.Cursor{Key: page.TimeKey(r.CreatedAt), ID: string(r.ID)}
+	})
+	return rows, next, nil
+}
+
+// CreateToken makes one more exchange token for a runner; older ones stay
+// valid until they are used or expire.
+func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
+	var secret string
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if err := s.visible(c, &r, found, want); err != nil {
+			return err
+		}
+		if !r.DeletingAt.IsZero() {
+			return deleting(&r)
+		}
+		var rec token.Record
+		secret, rec = exchangeToken(&r, c)
+		if err := tx.InsertToken(ctx, rec); err != nil {
+			return err
+		}
+		return record(ctx, tx, &r, c.Subject, "runner.token.create", audit.KindCredentialAccess, 0)
+	})
+	if err != nil {
+		return "", fault.Wrap(err, "making the exchange token")
+	}
+	return secret, nil
+}
+
+// CreateLogsToken makes a token with which the caller reads the logs of a
+// runner for a few minutes.
+func (s *Service) CreateLogsToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
+	r, err := s.Get(ctx, c, want)
+	if err != nil {
+		return "", err
+	}
+	signed, err := s.sign(r.ID, c.ID)
+	if err != nil {
+		return "", fault.Wrap(err, "signing the logs token")
+	}
+	err = s.store.Write(ctx, func(tx Tx) error {
+		return record(ctx, tx, &r, c.Subject, "runner.logs_token.create", audit.KindCredentialAccess, 0)
+	})
+	if err != nil {
+		return "", fault.Wrap(err, "making the logs token")
+	}
+	return signed, nil
+}
+
+func exchangeToken(r *Runner, c access.Caller) (string, token.Record) {
+	secret, hash := token.New(token.Exchange)
+	now := time.Now()
+	return secret, token.Record{
+		ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Exchange, Hash: hash,
+		Subject: access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, Creator: c.Subject,
+		CreatedAt: now, ExpiresAt: now.Add(token.ExchangeLifetime),
+	}
+}
+
+// Redeem exchanges an exchange token for a runner access token, once.
+func (s *Service) Redeem(ctx context.Context, exchange string) (string, error) {
+	kind, ok := token.Recognize(exchange)
+	if !ok {
+		return "", fault.New(fault.Unauthenticated, fault.MalformedToken, "The exchange token is mistyped or cut off: its checksum does not match. Copy it again as a whole.")
+	}
+	unknown := fault.New(fault.Unauthenticated, fault.UnknownToken, "The exchange token is not known here: its runner was deleted, or it belongs to another control plane. Make a new one with \"muster runner token\".")
+	if kind != token.Exchange {
+		return "", unknown
+	}
+	secret, hash := token.New(token.Runner)
+	err := s.store.Write(ctx, func(tx Tx) error {
+		now := time.Now()
+		used, ok, err := tx.UseExchangeToken(ctx, token.Hash(exchange), now)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return unknown
+		}
+		r, found, err := tx.Runner(ctx, id.Runner(used.Subject.ID))
+		if err != nil {
+			return err
+		}
+		if !found || !r.DeletingAt.IsZero() {
+			return unknown
+		}
+		err = tx.InsertToken(ctx, token.Record{
+			ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Runner, Hash: hash,
+			Subject: used.Subject, Creator: used.Creator, CreatedAt: now,
+		})
+		if err != nil {
+			return err
+		}
+		return record(ctx, tx, &r, used.Subject, "runner.token.exchange", audit.KindCredentialAccess, 0)
+	})
+	if fault.HasReason(err, fault.UnknownToken) {
+		return "", s.whyUnused(ctx, exchange, err)
+	}
+	if err != nil {
+		return "", fault.Wrap(err, "redeeming the exchange token")
+	}
+	return secret, nil
+}
+
+// whyUnused tells the holder of an exchange token that cannot be redeemed
+// whether it was used or has expired.
+func (s *Service) whyUnused(ctx context.Context, exchange string, unknown error) error {
+	rec, ok, err := s.store.ExchangeToken(ctx, token.Hash(exchange))
+	switch {
+	case err != nil || !ok:
+		return unknown
+	case !rec.UsedAt.IsZero():
+		return fault.New(fault.Unauthenticated, fault.UsedExchangeToken,
+			"The exchange token was already redeemed at %s; it works once. If that was not you, delete the runner; otherwise make a new one with \"muster runner token\".", rec.UsedAt.UTC().Format(time.RFC3339))
+	case !time.Now().Before(rec.ExpiresAt):
+		return fault.New(fault.Unauthenticated, fault.ExpiredToken,
+			"The exchange token expired at %s. Make a new one with \"muster runner token\".", rec.ExpiresAt.UTC().Format(time.RFC3339))
+	default:
+		return unknown
+	}
+}

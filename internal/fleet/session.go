@@ -1,0 +1,300 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/seal"
+)
+
+// Opening is what a runner says when it connects.
+type Opening struct {
+	Replica         string
+	BootID          string
+	HostName        string
+	PublicKey       []byte
+	Standby         bool
+	AppliedRevision int64
+	Report          Report
+	Schema          []byte
+}
+
+// Opened is what a session starts with.
+type Opened struct {
+	Epoch        int64
+	Organization id.Organization
+	Desired      Desired
+	// Deleting is set when the runner's deletion was asked for.
+	Deleting bool
+	// DeleteBy is the end of its drain then.
+	DeleteBy time.Time
+}
+
+// Desired is the configuration to deliver to a runner.
+type Desired struct {
+	Revision      int64
+	Configuration Configuration
+}
+
+// OpenSession makes the caller, a runner, ACTIVE. It takes the next epoch: the
+// newest connection wins. A standby is refused while another host holds the
+// identity.
+func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (Opened, error) {
+	if err := checkReport(&o.Report); err != nil {
+		return Opened{}, err
+	}
+	if len(o.PublicKey) != seal.KeySize {
+		return Opened{}, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.public_key must have %d bytes, has %d.", seal.KeySize, len(o.PublicKey))
+	}
+	var opened Opened
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, id.Runner(c.ID))
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted.")
+		}
+		if o.Standby && r.Session.Live() && r.Session.BootID != o.BootID {
+			return fault.New(fault.Aborted, fault.IdentityHeld, "The host %q holds this runner's identity. Give each host a runner of its own, or stop one of the two.", r.Session.HostName)
+		}
+		before := view(&r)
+		now := time.Now()
+		if err := s.takeKey(ctx, tx, &r, o.PublicKey); err != nil {
+			return err
+		}
+		session := Session{
+			Runner: r.ID, Replica: o.Replica, BootID: o.BootID, HostName: o.HostName, OpenedAt: now, AppliedRevision: o.AppliedRevision,
+		}
+		epoch, ok, err := tx.OpenSession(ctx, session)
+		if err != nil || !ok {
+			return lost(ok, err)
+		}
+		session.Epoch = epoch
+		r.Session = &session
+		if !reflect.DeepEqual(r.Report, o.Report) || !bytes.Equal(r.Schema, o.Schema) || before.phase != r.Phase() {
+			r.Report, r.Schema, r.StatusAt = o.Report, o.Schema, now
+			if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
+				return lost(ok, err)
+			}
+		}
+		if view(&r) != before {
+			emit(tx, &r, event.StatusUpdated)
+		}
+		opened = Opened{
+			Epoch: epoch, Organization: r.Organization, Desired: Desired{r.ConfigurationRevision, r.Configuration},
+			Deleting: !r.DeletingAt.IsZero(), DeleteBy: r.DeletingAt.Add(DrainTimeout),
+		}
+		return nil
+	})
+	return opened, fault.Wrap(err, "opening the session")
+}
+
+// takeKey keeps the first public key of a runner. Another one later waits for
+// approval: whoever stole the runner's token must not get its secrets.
+func (s *Service) takeKey(ctx context.Context, tx Tx, r *Runner, key []byte) error {
+	switch {
+	case len(r.PublicKey) == 0:
+		r.PublicKey = key
+		if err := s.reseal(r); err != nil {
+			return err
+		}
+	case bytes.Equal(r.PublicKey, key) && len(r.PendingKey) == 0, bytes.Equal(r.PendingKey, key):
+		return nil
+	case bytes.Equal(r.PublicKey, key):
+		r.PendingKey = nil // the host with the approved key is back
+	default:
+		r.PendingKey = key
+	}
+	if ok, err := tx.UpdateRunner(ctx, *r); err != nil || !ok {
+		return lost(ok, err)
+	}
+	r.Revision++
+	return record(ctx, tx, r, access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, "runner.key.present", audit.KindChange, 0)
+}
+
+// ApproveKey makes the waiting key of a runner the one that secrets are sealed
+// to. What was sealed to the old key must be set again.
+func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runner, fingerprint string) error {
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if err := s.visible(c, &r, found, want); err != nil {
+			return err
+		}
+		if len(r.PendingKey) == 0 || seal.Fingerprint(r.PendingKey) != fingerprint {
+			return fault.New(fault.FailedPrecondition, fault.KeyMismatch, "No key with the fingerprint %s waits for approval. \"muster runner keys\" shows the one that does.", fingerprint)
+		}
+		r.PublicKey, r.PendingKey = r.PendingKey, nil
+		r.ConfigurationRevision++
+		r.UpdatedAt = time.Now()
+		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
+			return lost(ok, err)
+		}
+		emit(tx, &r, event.StatusUpdated)
+		return record(ctx, tx, &r, c.Subject, "runner.key.approve", audit.KindChange, event.Updated)
+	})
+	if err != nil {
+		return fault.Wrap(err, "approving the key")
+	}
+	s.links.ConfigurationChanged(want)
+	return nil
+}
+
+// Desired returns the configuration to deliver to a runner.
+func (s *Service) Desired(ctx context.Context, want id.Runner) (Desired, error) {
+	r, found, err := s.store.Runner(ctx, want)
+	if err != nil {
+		return Desired{}, fault.Wrap(err, "reading the configuration")
+	}
+	if !found {
+		return Desired{}, fault.Missing("runner", string(want))
+	}
+	return Desired{r.ConfigurationRevision, r.Configuration}, nil
+}
+
+// errStale ends a transaction of a session that is not the newest any more.
+var errStale = fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection of this runner has taken over.")
+
+// EndSession ends a session: the runner is INACTIVE, or removed if its deletion
+// was asked for. Nothing happens when a newer session has taken over.
+func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, reason string) error {
+	var deleted bool
+	err := s.store.Write(ctx, func(tx Tx) error {
+		deleted = false
+		now := time.Now()
+		if ok, err := tx.EndSession(ctx, want, epoch, now, reason); err != nil || !ok {
+			return err
+		}
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil || !found {
+			return err
+		}
+		if !r.DeletingAt.IsZero() {
+			deleted = true
+			return remove(ctx, tx, &r, access.System)
+		}
+		if ok, err := tx.UpdateStatus(ctx, want, epoch, r.Report, r.Schema, now); err != nil || !ok {
+			return lost(ok, err)
+		}
+		emit(tx, &r, event.StatusUpdated)
+		return nil
+	})
+	if err != nil {
+		return fault.Wrap(err, "ending the session")
+	}
+	if deleted {
+		s.afterRemoval(want)
+	}
+	return nil
+}
+
+// SetReport stores what a runner says of itself, if it changed.
+func (s *Service) SetReport(ctx context.Context, want id.Runner, epoch int64, rep Report) error {
+	if err := checkReport(&rep); err != nil {
+		return err
+	}
+	return s.inSession(ctx, want, epoch, "storing the report", func(tx Tx, r *Runner) error {
+		if reflect.DeepEqual(r.Report, rep) {
+			return nil
+		}
+		r.Report, r.StatusAt = rep, time.Now()
+		if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, rep, r.Schema, r.StatusAt); err != nil || !ok {
+			return lost(ok, err)
+		}
+		emit(tx, r, event.StatusUpdated)
+		return nil
+	})
+}
+
+// Applied stores which configuration a runner has in force.
+func (s *Service) Applied(ctx context.Context, want id.Runner, epoch, revision int64, unsupported []string, failure string) error {
+	return s.editSession(ctx, want, epoch, "storing the acknowledgement", func(session *Session) {
+		session.AppliedRevision, session.Unsupported, session.ApplyError = revision, unsupported, failure
+	})
+}
+
+// SetNotice stores what the control plane has to say of a runner; empty takes
+// it back.
+func (s *Service) SetNotice(ctx context.Context, want id.Runner, epoch int64, notice string) error {
+	return s.editSession(ctx, want, epoch, "storing a notice", func(session *Session) { session.Notice = notice })
+}
+
+func (s *Service) editSession(ctx context.Context, want id.Runner, epoch int64, doing string, edit func(*Session)) error {
+	return s.inSession(ctx, want, epoch, doing, func(tx Tx, r *Runner) error {
+		before := *r.Session
+		edit(r.Session)
+		if reflect.DeepEqual(before, *r.Session) {
+			return nil
+		}
+		if ok, err := tx.UpdateSession(ctx, *r.Session); err != nil || !ok {
+			return lost(ok, err)
+		}
+		now := time.Now()
+		if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
+			return lost(ok, err)
+		}
+		emit(tx, r, event.StatusUpdated)
+		return nil
+	})
+}
+
+// inSession runs fn on a runner whose newest session still is that epoch.
+func (s *Service) inSession(ctx context.Context, want id.Runner, epoch int64, doing string, fn func(Tx, *Runner) error) error {
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if !found || !r.Session.Live() || r.Session.Epoch != epoch {
+			return errStale
+		}
+		return fn(tx, &r)
+	})
+	return fault.Wrap(err, doing)
+}
+
+// status is what watchers of a runner would see change.
+type status struct {
+	phase   Phase
+	message string
+	report  string
+}
+
+func view(r *Runner) status {
+	return status{r.Phase(), r.Message(), fmt.Sprintf("%+v", r.Report)}
+}
+
+// EndSessionsOf ends the sessions that a dead replica left, and returns how many.
+func (s *Service) EndSessionsOf(ctx context.Context, replica string) (int, error) {
+	const batch = 200
+	for ended := 0; ; {
+		runners, err := s.store.LiveSessionsOf(ctx, replica, batch)
+		if err != nil || len(runners) == 0 {
+			return ended, fault.Wrap(err, "reading the sessions of a stopped control plane")
+		}
+		for _, want := range runners {
+			r, found, err := s.store.Runner(ctx, want)
+			if err != nil {
+				return ended, fault.Wrap(err, "reading a runner")
+			}
+			if !found || !r.Session.Live() || r.Session.Replica != replica {
+				continue
+			}
+			if err := s.EndSession(ctx, want, r.Session.Epoch, "It did not come back after the control plane restarted."); err != nil {
+				return ended, err
+			}
+			ended++
+		}
+	}
+}

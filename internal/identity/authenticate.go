@@ -1,0 +1,189 @@
+package identity
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// cacheAge bounds how long another replica may go on accepting a token that was
+// revoked here.
+const cacheAge = 2 * time.Second
+
+// Authenticate turns a bearer token into a caller. Every refusal is
+// unauthenticated, and says what is wrong with the token without repeating it.
+func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Caller, error) {
+	kind, ok := token.Recognize(bearer)
+	if !ok {
+		return access.Caller{}, refused(fault.MalformedToken, "The token is mistyped or cut off: its checksum does not match. Copy it again as a whole.")
+	}
+	if kind == token.Exchange {
+		return access.Caller{}, refused(fault.MalformedToken, "This is an exchange token, which admits a runner once: give it to \"muster join\". API calls need a personal access token.")
+	}
+	key := [32]byte(token.Hash(bearer))
+	now := time.Now()
+	if c, ok := s.cache.get(key, now); ok {
+		return c, expired(c, now)
+	}
+	before := s.cache.generation()
+	cred, found, err := s.store.Credential(ctx, key[:])
+	if err != nil {
+		return access.Caller{}, fault.Wrap(err, "checking the token")
+	}
+	if !found || cred.Kind == token.Exchange {
+		return access.Caller{}, refused(fault.UnknownToken, "The token is not known here: it was revoked, its owner was deleted, or it belongs to another control plane.")
+	}
+	switch {
+	case cred.Subject.Principal != access.PrincipalUser || cred.Status == StatusActive:
+	case cred.Status == StatusSuspended:
+		return access.Caller{}, refused(fault.SuspendedPrincipal, "The owner of this token is suspended. An organization admin can lift that with \"muster member resume\".")
+	default:
+		return access.Caller{}, refused(fault.UnknownToken, "The owner of this token has left the organization.")
+	}
+	c := access.Caller{
+		Subject: cred.Subject, Organization: cred.Organization, Role: cred.Role,
+		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt,
+	}
+	if err := expired(c, now); err != nil {
+		return access.Caller{}, err
+	}
+	s.cache.put(key, c, now, before)
+	s.used(cred.Record, now)
+	return c, nil
+}
+
+func refused(r fault.Reason, message string) error {
+	return fault.New(fault.Unauthenticated, r, "%s", message)
+}
+
+func expired(c access.Caller, now time.Time) error {
+	if c.Expires.IsZero() || now.Before(c.Expires) {
+		return nil
+	}
+	return refused(fault.ExpiredToken, "The token expired at "+c.Expires.UTC().Format(time.RFC3339)+". Make a new one with \"muster pat create\".")
+}
+
+// Hold returns a context that ends when the caller's token is revoked or
+// expires, or its owner is suspended or deleted; context.Cause then says so.
+// Streams live under it. release must be called when the stream ends.
+func (s *Service) Hold(ctx context.Context, c access.Caller) (held context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	remove := s.holds.add(c, cancel)
+	stopTimer := func() bool { return true }
+	if !c.Expires.IsZero() {
+		stopTimer = time.AfterFunc(time.Until(c.Expires), func() { cancel(expired(c, c.Expires)) }).Stop
+	}
+	return ctx, func() {
+		stopTimer()
+		remove()
+		cancel(context.Canceled)
+	}
+}
+
+// Revoked makes the end of tokens take effect at once: their cached checks are
+// forgotten and their streams cut. It is called after the commit. Either a
+// token or a subject is named.
+func (s *Service) Revoked(t id.Token, subject access.Subject) {
+	s.cache.forget(func(c access.Caller) bool { return matches(c, t, subject) })
+	s.holds.cut(func(c access.Caller) bool { return matches(c, t, subject) },
+		refused(fault.UnknownToken, "The token was revoked."))
+}
+
+func matches(c access.Caller, t id.Token, subject access.Subject) bool {
+	return t != "" && c.Token == t || subject.ID != "" && c.Subject == subject
+}
+
+// cache remembers checked tokens by their hash.
+type cache struct {
+	mu      sync.RWMutex
+	entries map[[32]byte]cached
+	gen     uint64
+}
+
+type cached struct {
+	caller access.Caller
+	at     time.Time
+}
+
+// cacheSize bounds the cache; it is emptied when it is full.
+const cacheSize = 1 << 16
+
+func newCache() *cache { return &cache{entries: map[[32]byte]cached{}} }
+
+func (c *cache) get(key [32]byte, now time.Time) (access.Caller, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.entries[key]
+	return e.caller, ok && now.Sub(e.at) < cacheAge
+}
+
+func (c *cache) generation() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.gen
+}
+
+// put stores a check that was read from the database at generation before. If
+// anything was revoked since, the check may be older than that and is dropped.
+func (c *cache) put(key [32]byte, caller access.Caller, at time.Time, before uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gen != before {
+		return
+	}
+	if len(c.entries) >= cacheSize {
+		clear(c.entries)
+	}
+	c.entries[key] = cached{caller, at}
+}
+
+func (c *cache) forget(match func(access.Caller) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gen++
+	for k, e := range c.entries {
+		if match(e.caller) {
+			delete(c.entries, k)
+		}
+	}
+}
+
+// holds knows the streams that are open for each caller.
+type holds struct {
+	mu   sync.Mutex
+	open map[*hold]struct{}
+}
+
+type hold struct {
+	caller access.Caller
+	cancel context.CancelCauseFunc
+}
+
+func newHolds() *holds { return &holds{open: map[*hold]struct{}{}} }
+
+func (h *holds) add(c access.Caller, cancel context.CancelCauseFunc) (remove func()) {
+	one := &hold{c, cancel}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open[one] = struct{}{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.open, one)
+	}
+}
+
+func (h *holds) cut(match func(access.Caller) bool, cause error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for one := range h.open {
+		if match(one.caller) {
+			one.cancel(cause)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package identity
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// Service is the domain of organizations, people and personal access tokens.
+type Service struct {
+	store Store
+	log   *slog.Logger
+	cache *cache
+	holds *holds
+	uses  chan use
+}
+
+// New makes the service. Run must run for the last use of tokens to be stored.
+func New(store Store, log *slog.Logger) *Service {
+	return &Service{
+		store: store,
+		log:   log,
+		cache: newCache(),
+		holds: newHolds(),
+		uses:  make(chan use, 256),
+	}
+}
+
+// record writes what every change leaves behind: the audit entry and the event.
+func record(ctx context.Context, tx Tx, o id.Organization, actor access.Subject, action string, kind audit.Kind, op event.Operation, t event.ResourceType, subject string) error {
+	if op != 0 {
+		tx.Emit(event.Event{Organization: o, Operation: op, Type: t, ID: subject, Creator: actor})
+	}
+	return tx.InsertAuditEntry(ctx, audit.Entry{
+		ID: id.New(), Organization: o, Actor: actor, SubjectID: subject, SubjectType: int32(t),
+		Action: action, Kind: kind, RequestID: audit.RequestID(ctx), CreatedAt: time.Now(),
+	})
+}
+
+// Organization returns the caller's organization; any other is not found.
+func (s *Service) Organization(ctx context.Context, c access.Caller, o id.Organization) (Organization, error) {
+	if o != c.Organization {
+		return Organization{}, fault.Missing("organization", string(o))
+	}
+	org, ok, err := s.store.Organization(ctx, o)
+	if err != nil {
+		return Organization{}, fault.Wrap(err, "reading the organization")
+	}
+	if !ok {
+		return Organization{}, fault.Missing("organization", string(o))
+	}
+	return org, nil
+}
+
+// MinBootstrapToken is the shortest token that an operator may choose, in bytes.
+const MinBootstrapToken = 32
+
+// Bootstrap makes the first organization with an admin and a token, unless
+// there is an organization already. chosen is the operator's own token; when it
+// is empty, a fresh one is made and returned. The returned token is empty when
+// nothing was made.
+func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, err error) {
+	if chosen != "" && len(chosen) < MinBootstrapToken {
+		return "", fault.New(fault.InvalidArgument, fault.InvalidField,
+			"MUSTER_BOOTSTRAP_TOKEN must have at least %d characters, has %d. \"openssl rand -hex 32\" makes a good one.", MinBootstrapToken, len(chosen))
+	}
+	_, exists, err := s.store.AnyOrganization(ctx)
+	if err != nil {
+		return "", fault.Wrap(err, "looking for an organization")
+	}
+	if exists {
+		if chosen != "" {
+			s.log.Warn("MUSTER_BOOTSTRAP_TOKEN is ignored: this control plane has been set up before")
+		}
+		return "", nil
+	}
+	secret, hash := chosen, token.Hash(chosen)
+	if chosen == "" {
+		secret, hash = token.New(token.Personal)
+	}
+	now := time.Now()
+	org := Organization{ID: id.Organization(id.New()), Name: "Default organization", CreatedAt: now, UpdatedAt: now}
+	admin := User{
+		ID: id.User(id.New()), Organization: org.ID, Name: "Administrator", Email: "admin@localhost",
+		Role: access.RoleAdmin, Status: StatusActive, CreatedAt: now, UpdatedAt: now, Revision: 1,
+	}
+	subject := access.Subject{Principal: access.PrincipalUser, ID: string(admin.ID)}
+	rec := token.Record{
+		ID: id.Token(id.New()), Organization: org.ID, Kind: token.Personal, Hash: hash, Subject: subject, Creator: subject,
+		Description: "Made at the first start", CreatedAt: now,
+	}
+	err = s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.InsertOrganization(ctx, org); err != nil {
+			return err
+		}
+		if err := tx.InsertUser(ctx, admin); err != nil {
+			return err
+		}
+		if err := tx.InsertToken(ctx, rec); err != nil {
+			return err
+		}
+		return record(ctx, tx, org.ID, access.System, "organization.create", audit.KindChange, event.Created, event.Organization, string(org.ID))
+	})
+	if err != nil {
+		return "", fault.Wrap(err, "making the first organization")
+	}
+	if chosen != "" {
+		return "", nil
+	}
+	return secret, nil
+}

@@ -1,0 +1,221 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/musterhq/muster/internal/id"
+)
+
+// Timing of the replica lease.
+const (
+	// BeatEvery is how often a replica increases its counter.
+	BeatEvery = 5 * time.Second
+	// Length is how long a counter must stand still before the replica is taken
+	// over, and how long a replica trusts its last beat.
+	Length = 15 * time.Second
+)
+
+// Config has what a Keeper needs.
+type Config struct {
+	Store    Store
+	HostName string
+	// Grace is how long the runners of a dead replica have to come back: one
+	// runner lease.
+	Grace time.Duration
+	// EndSessions ends the live sessions of a dead replica.
+	EndSessions func(ctx context.Context, replica string) (int, error)
+	// Lost is called when the replica may no longer hold sessions: it must close
+	// every link before it returns.
+	Lost func(cause error)
+	// Peer is called when another live replica uses the same database.
+	Peer func(Replica)
+	Log  *slog.Logger
+}
+
+// Keeper keeps the lease of this process and takes over from dead ones.
+type Keeper struct {
+	cfg Config
+
+	mu    sync.Mutex
+	id    string
+	proof time.Time // of the last beat that counted; zero while the lease is lost
+
+	// Only Run uses what follows.
+	seen  map[string]sighting
+	heirs map[string]time.Time // dead replica -> when its sessions end
+}
+
+type sighting struct {
+	beat  int64
+	since time.Time
+}
+
+// ErrLost is the cause that Lost gets.
+var ErrLost = errors.New("lease: this control plane could not renew its lease in time, or was taken over")
+
+// New makes a keeper; Register must be called before anything else.
+func New(cfg Config) *Keeper {
+	return &Keeper{cfg: cfg, seen: map[string]sighting{}, heirs: map[string]time.Time{}}
+}
+
+// Register writes the row of this replica, under a fresh id.
+func (k *Keeper) Register(ctx context.Context) error {
+	fresh := id.New()
+	begun := time.Now()
+	err := k.cfg.Store.InsertReplica(ctx, Replica{ID: fresh, HostName: k.cfg.HostName, StartedAt: begun})
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.id, k.proof = fresh, begun
+	return nil
+}
+
+// ID is the replica's id, which sessions carry. It changes when the replica was
+// taken over and registered anew.
+func (k *Keeper) ID() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.id
+}
+
+// Held tells whether the replica may open and judge sessions.
+func (k *Keeper) Held() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.proof.IsZero() && time.Since(k.proof) < Length
+}
+
+// Prove beats now. An error means that the lease is not proven; the links are
+// closed by then if it is lost.
+func (k *Keeper) Prove(ctx context.Context) error {
+	begun := time.Now()
+	alive, err := k.cfg.Store.Beat(ctx, k.ID())
+	switch {
+	case err == nil && alive:
+		k.mu.Lock()
+		k.proof = begun
+		k.mu.Unlock()
+		return nil
+	case err == nil:
+		k.lose("another replica took over")
+		if err := k.Register(ctx); err != nil {
+			return err
+		}
+		return ErrLost
+	default:
+		if !k.Held() {
+			k.lose("the database did not answer: " + err.Error())
+		}
+		return err
+	}
+}
+
+func (k *Keeper) lose(why string) {
+	k.mu.Lock()
+	had := !k.proof.IsZero()
+	k.proof = time.Time{}
+	k.mu.Unlock()
+	if had {
+		k.cfg.Log.Warn("the lease of this control plane is lost; its links are closed and runners will reconnect", "why", why)
+		k.cfg.Lost(ErrLost)
+	}
+}
+
+// Run beats and watches the other replicas until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	tick := time.NewTicker(BeatEvery)
+	defer tick.Stop()
+	for {
+		// A beat that hangs must not outlive the lease unnoticed.
+		beat, cancel := context.WithTimeout(ctx, BeatEvery)
+		err := k.Prove(beat)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			k.cfg.Log.Warn("the lease of this control plane could not be renewed; trying again", "error", err)
+		}
+		if err == nil {
+			if err := k.observe(ctx); err != nil && ctx.Err() == nil {
+				k.cfg.Log.Warn("the other control planes could not be looked at; trying again", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// observe takes over replicas whose counter stands still, and ends the sessions
+// of those taken over a grace ago.
+func (k *Keeper) observe(ctx context.Context) error {
+	rows, err := k.cfg.Store.Replicas(ctx)
+	if err != nil {
+		return err
+	}
+	self, now := k.ID(), time.Now()
+	present := map[string]bool{}
+	for _, r := range rows {
+		present[r.ID] = true
+	}
+	for _, r := range rows {
+		if r.ID == self {
+			continue
+		}
+		if at, mine := k.heirs[r.ID]; mine && r.TakenOverBy == self {
+			if now.Before(at) {
+				continue
+			}
+			if err := k.bury(ctx, r.ID); err != nil {
+				return err
+			}
+			continue
+		}
+		last, known := k.seen[r.ID]
+		if !known || last.beat != r.Beat {
+			if known && r.TakenOverBy == "" && k.cfg.Peer != nil {
+				k.cfg.Peer(r)
+			}
+			last = sighting{r.Beat, now}
+			k.seen[r.ID] = last
+		}
+		// What has an heir is left to it while the heir is there.
+		orphan := r.TakenOverBy == "" || r.TakenOverBy == self || !present[r.TakenOverBy]
+		if dead := k.cfg.Store.Exclusive() || now.Sub(last.since) >= Length; dead && orphan {
+			ok, err := k.cfg.Store.TakeOver(ctx, r.ID, r.Beat, self)
+			if err != nil {
+				return err
+			}
+			if ok {
+				k.heirs[r.ID] = now.Add(k.cfg.Grace)
+				k.cfg.Log.Info("taking over from a control plane that stopped; its runners have one lease to come back", "replica", r.ID, "host", r.HostName)
+			}
+		}
+	}
+	for gone := range k.seen {
+		if !present[gone] {
+			delete(k.seen, gone)
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) bury(ctx context.Context, dead string) error {
+	ended, err := k.cfg.EndSessions(ctx, dead)
+	if err != nil {
+		return err
+	}
+	if err := k.cfg.Store.DeleteReplica(ctx, dead); err != nil {
+		return err
+	}
+	delete(k.heirs, dead)
+	delete(k.seen, dead)
+	k.cfg.Log.Info("the take-over is complete", "replica", dead, "runners_lost", ended)
+	return nil
+}

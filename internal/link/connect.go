@@ -1,0 +1,250 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/id"
+)
+
+// ProtocolVersion is the version of the link protocol that this hub speaks.
+const ProtocolVersion = 1
+
+// helloTimeout is how long a runner may take to introduce itself.
+const helloTimeout = 10 * time.Second
+
+// Connect implements linkv1connect.LinkServiceHandler. The context must end when
+// the caller's token is revoked.
+func (h *Hub) Connect(ctx context.Context, stream *stream) error {
+	caller := access.CallerOf(ctx)
+	control, err := controlOf(ctx)
+	if err != nil {
+		return fault.Wrap(err, "opening the link")
+	}
+	linkCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c := &conn{stream: stream, control: control, cancel: cancel, relays: relayStreams{}}
+	stop := context.AfterFunc(linkCtx, c.unblock)
+	defer stop()
+
+	s, err := h.open(linkCtx, caller, c)
+	if err != nil {
+		return because(linkCtx, err)
+	}
+	err = h.receive(linkCtx, s, c)
+	c.close(err)
+	h.detach(s, c)
+	return because(linkCtx, err)
+}
+
+// because prefers the reason for which a link was cut over the error that the
+// cut caused.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		var f *fault.Error
+		if errors.As(cause, &f) {
+			return f
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// open reads Hello, opens the session and sends Welcome.
+func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session, error) {
+	h.mu.Lock()
+	draining := h.draining
+	h.mu.Unlock()
+	if draining {
+		return nil, stopping()
+	}
+	if !h.cfg.Replica.Held() {
+		return nil, fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane is renewing its own lease; try again.").WithRetryAfter(time.Second)
+	}
+	late := time.AfterFunc(helloTimeout, func() {
+		c.cut(fault.New(fault.DeadlineExceeded, fault.MalformedFrame, "No Hello came within %d seconds.", int(helloTimeout.Seconds())))
+	})
+	first, err := c.stream.Receive()
+	late.Stop()
+	if err != nil {
+		return nil, err
+	}
+	hello := first.GetHello()
+	if err := checkHello(hello); err != nil {
+		return nil, err
+	}
+	opening, err := openingOf(hello)
+	if err != nil {
+		return nil, err
+	}
+	opening.Replica = h.cfg.Replica.ID()
+	runner := id.Runner(caller.ID)
+	opened, err := h.cfg.Fleet.OpenSession(ctx, caller, opening)
+	if err != nil {
+		if fault.HasReason(err, fault.IdentityHeld) && hello.GetStandby() {
+			h.knock(ctx, runner, hello)
+		}
+		return nil, err
+	}
+	s := &session{
+		runner: runner, epoch: opened.Epoch, replica: opening.Replica, bootID: hello.GetBootId(), hostName: hello.GetHostName(), conn: c,
+	}
+	s.deadline.set(time.Now().Add(Lease))
+	if opened.Deleting {
+		s.deleteBy = opened.DeleteBy
+	}
+	older, ok := h.install(s)
+	if older != nil {
+		h.supersede(older, s, ok)
+	}
+	if !ok {
+		return nil, superseded(older)
+	}
+	h.cfg.Log.Info("runner connected", "runner_id", runner, "epoch", s.epoch, "host", s.hostName)
+	welcome := &linkv1.Welcome{
+		Epoch: s.epoch, Lease: durationpb.New(Lease), RenewEvery: durationpb.New(RenewEvery),
+		RunnerId: string(runner), OrganizationId: string(opened.Organization),
+		Configuration: configuration(opened.Desired), Gateways: gateways(h.cfg.Gateways),
+		VerificationKeys: &linkv1.VerificationKeys{Keys: h.cfg.Keys}, Issuer: h.cfg.Issuer,
+	}
+	if err := c.send(&planeFrame{Frame: &linkv1.PlaneFrame_Welcome{Welcome: welcome}}); err != nil {
+		h.detach(s, c)
+		return nil, err
+	}
+	if opened.Deleting {
+		c.push(deleteFrame(opened.DeleteBy))
+	}
+	return s, nil
+}
+
+// supersede ends the stream of the session that lost. The same process that
+// reconnects is not told that it lost against itself.
+func (h *Hub) supersede(older, newer *session, newerWon bool) {
+	if !newerWon {
+		return
+	}
+	h.mu.Lock()
+	c := older.conn
+	h.mu.Unlock()
+	if c == nil {
+		return
+	}
+	if older.bootID == newer.bootID {
+		c.cut(superseded(newer))
+		return
+	}
+	c.last(&planeFrame{Frame: &linkv1.PlaneFrame_Superseded{Superseded: &linkv1.Superseded{
+		HostName: newer.hostName, BootId: newer.bootID,
+	}}}, superseded(newer))
+}
+
+func superseded(by *session) *fault.Error {
+	return fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection from %q has taken over this runner's identity.", by.hostName)
+}
+
+// knock notes that a standby was refused, on the session that holds the identity.
+func (h *Hub) knock(ctx context.Context, r id.Runner, hello *linkv1.Hello) {
+	h.mu.Lock()
+	s := h.sessions[r]
+	h.mu.Unlock()
+	if s != nil && s.bootID != hello.GetBootId() {
+		h.contend(ctx, s, hello.GetHostName())
+	}
+}
+
+// receive handles the frames of a link until it ends.
+func (h *Hub) receive(ctx context.Context, s *session, c *conn) error {
+	for {
+		f, err := c.stream.Receive()
+		if err != nil {
+			return err
+		}
+		switch f := f.GetFrame().(type) {
+		case *linkv1.RunnerFrame_Renewal:
+			err = h.renew(s, c, f.Renewal.GetSequence())
+		case *linkv1.RunnerFrame_Report:
+			var rep fleet.Report
+			if rep, err = reportOf(f.Report); err == nil {
+				err = h.cfg.Fleet.SetReport(ctx, s.runner, s.epoch, rep)
+			}
+		case *linkv1.RunnerFrame_ConfigurationAck:
+			a := f.ConfigurationAck
+			err = h.cfg.Fleet.Applied(ctx, s.runner, s.epoch, a.GetRevision(), bounded(a.GetUnsupported()), cutText(a.GetError(), maxText))
+		case *linkv1.RunnerFrame_StreamData:
+			err = c.data(f.StreamData)
+		case *linkv1.RunnerFrame_StreamClose:
+			c.ended(f.StreamClose)
+		case *linkv1.RunnerFrame_Goodbye:
+			h.end(ctx, s, "The runner said goodbye: "+cutText(f.Goodbye.GetReason(), maxText))
+			return nil
+		case *linkv1.RunnerFrame_Deleted:
+			return h.cfg.Fleet.FinishDelete(ctx, s.runner)
+		case *linkv1.RunnerFrame_Hello:
+			err = fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello may come once only, as the first frame.")
+		default:
+			// A frame of a newer runner, which it knows may be ignored.
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+var errStale = fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection of this runner has taken over.")
+
+// renew extends the lease. It writes nothing to the database. A session that
+// another one has replaced is not confirmed.
+func (h *Hub) renew(s *session, c *conn, sequence uint64) error {
+	if !h.cfg.Replica.Held() {
+		return fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane lost its own lease; reconnect.")
+	}
+	if s.replaced.Load() {
+		return errStale
+	}
+	s.deadline.set(time.Now().Add(Lease))
+	return c.send(&planeFrame{Frame: &linkv1.PlaneFrame_Renewed{Renewed: &linkv1.Renewed{Sequence: sequence}}})
+}
+
+func checkHello(hello *linkv1.Hello) error {
+	switch {
+	case hello == nil:
+		return fault.New(fault.FailedPrecondition, fault.MalformedFrame, "The first frame must be Hello.")
+	case hello.GetProtocolVersion() != ProtocolVersion:
+		return fault.New(fault.FailedPrecondition, fault.ProtocolVersion,
+			"The runner speaks version %d of the link protocol and this control plane version %d. Run the same version of muster on both.", hello.GetProtocolVersion(), ProtocolVersion)
+	case !id.Valid(hello.GetBootId()):
+		return fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.boot_id must be a UUID.")
+	case len(hello.GetHostName()) > 255:
+		return fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.host_name is longer than 255 bytes.")
+	}
+	return nil
+}
+
+func openingOf(hello *linkv1.Hello) (fleet.Opening, error) {
+	rep, err := reportOf(hello.GetReport())
+	if err != nil {
+		return fleet.Opening{}, err
+	}
+	var schema []byte
+	if hello.GetSchema() != nil {
+		// Deterministic, so that an unchanged schema compares equal.
+		if schema, err = (proto.MarshalOptions{Deterministic: true}).Marshal(hello.GetSchema()); err != nil {
+			return fleet.Opening{}, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.schema cannot be stored.").WithCause(err)
+		}
+	}
+	return fleet.Opening{
+		BootID: id.Canonical(hello.GetBootId()), HostName: hello.GetHostName(), PublicKey: hello.GetPublicKey(), Standby: hello.GetStandby(),
+		AppliedRevision: hello.GetAppliedRevision(), Report: rep, Schema: schema,
+	}, nil
+}

@@ -1,0 +1,286 @@
+// Package link is the control plane's side of the links to runners.
+//
+// The hub holds one session per connected runner: its epoch, its lease's
+// deadline, the stream while there is one, and the byte streams that people
+// read through it. It decides when a lease has run out and tells the fleet;
+// what that means for the runner is the fleet's business.
+//
+// A renewal touches memory only. A broken stream leaves its session in place
+// until the deadline, so that a runner that reconnects in time never goes
+// INACTIVE.
+package link
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/id"
+)
+
+// Timing of runner leases.
+const (
+	// Lease is how long a runner stays ACTIVE without a renewal.
+	Lease = 30 * time.Second
+	// RenewEvery is how often a runner is asked to renew.
+	RenewEvery = 10 * time.Second
+	// sweepEvery is how often deadlines are looked at.
+	sweepEvery = time.Second
+	// lateSweep is how late a sweep may be before this process counts as having
+	// slept, and so cannot judge anybody.
+	lateSweep = 5 * time.Second
+	// contention is how long a standby may be silent before its notice goes away.
+	contention = 3 * Lease
+)
+
+// Fleet is what the hub asks of the fleet.
+type Fleet interface {
+	OpenSession(ctx context.Context, c access.Caller, o fleet.Opening) (fleet.Opened, error)
+	EndSession(ctx context.Context, r id.Runner, epoch int64, reason string) error
+	SetReport(ctx context.Context, r id.Runner, epoch int64, rep fleet.Report) error
+	Applied(ctx context.Context, r id.Runner, epoch, revision int64, unsupported []string, failure string) error
+	SetNotice(ctx context.Context, r id.Runner, epoch int64, notice string) error
+	Desired(ctx context.Context, r id.Runner) (fleet.Desired, error)
+	FinishDelete(ctx context.Context, r id.Runner) error
+}
+
+// Replica is this process's own right to hold sessions; see package lease.
+type Replica interface {
+	ID() string
+	Held() bool
+	Prove(ctx context.Context) error
+}
+
+// Config has what a Hub needs.
+type Config struct {
+	// Fleet may be set later with SetFleet, since the fleet needs the hub too.
+	Fleet    Fleet
+	Replica  Replica
+	Gateways []fleet.Gateway
+	// Issuer and Keys let runners verify logs tokens.
+	Issuer string
+	Keys   []*linkv1.VerificationKey
+	Log    *slog.Logger
+}
+
+// Hub holds the sessions of this replica.
+type Hub struct {
+	cfg Config
+
+	mu       sync.Mutex
+	sessions map[id.Runner]*session
+	draining bool
+	// gone is closed, and made anew, when a stream ends.
+	gone chan struct{}
+	// wasHeld and lastSweep belong to the sweeper.
+	wasHeld   bool
+	lastSweep time.Time
+}
+
+// New makes a hub. Run must run for leases to end.
+func New(cfg Config) *Hub {
+	return &Hub{cfg: cfg, sessions: map[id.Runner]*session{}, gone: make(chan struct{}), wasHeld: true}
+}
+
+// SetFleet completes the configuration.
+func (h *Hub) SetFleet(f Fleet) { h.cfg.Fleet = f }
+
+// SetReplica completes the configuration.
+func (h *Hub) SetReplica(r Replica) { h.cfg.Replica = r }
+
+// Counts returns how many sessions are held, and how many of them have a stream.
+func (h *Hub) Counts() (sessions, connected int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.sessions {
+		if s.conn != nil {
+			connected++
+		}
+	}
+	return len(h.sessions), connected
+}
+
+// session is a runner's newest session on this replica. The hub's mutex guards
+// its fields, but for the atomic ones.
+type session struct {
+	runner   id.Runner
+	epoch    int64
+	replica  string
+	bootID   string
+	hostName string
+	deadline deadline
+	// replaced is set when a newer session was installed.
+	replaced atomic.Bool
+	// conn is the stream; nil while the runner is between two.
+	conn *conn
+	// contender is the host that last knocked as a standby.
+	contender string
+	knocked   time.Time
+	noticed   bool
+	// deleteBy is set while the runner is asked to finish.
+	deleteBy time.Time
+	ending   bool
+}
+
+// install makes s the session of its runner, unless a newer one is there, and
+// returns the stream that it replaces.
+func (h *Hub) install(s *session) (older *session, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	older = h.sessions[s.runner]
+	if older != nil && older.epoch > s.epoch {
+		return older, false
+	}
+	if older != nil {
+		older.replaced.Store(true)
+	}
+	h.sessions[s.runner] = s
+	return older, true
+}
+
+// detach notes that a stream ended; the session stays until its deadline.
+func (h *Hub) detach(s *session, c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.conn == c {
+		s.conn = nil
+	}
+	close(h.gone)
+	h.gone = make(chan struct{})
+}
+
+// remove forgets a session if it still is the newest.
+func (h *Hub) remove(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions[s.runner] == s {
+		delete(h.sessions, s.runner)
+	}
+}
+
+func (h *Hub) connOf(r id.Runner) *conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[r]; s != nil {
+		return s.conn
+	}
+	return nil
+}
+
+// ConfigurationChanged implements fleet.Links.
+func (h *Hub) ConfigurationChanged(r id.Runner) {
+	c := h.connOf(r)
+	if c == nil {
+		return
+	}
+	// Not under the caller's context: the change is committed and must go out.
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), Lease)
+		defer cancel()
+		d, err := h.cfg.Fleet.Desired(ctx, r)
+		if err != nil {
+			// The next connection brings it.
+			c.cut(err)
+			return
+		}
+		c.push(&linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Configuration{Configuration: configuration(d)}})
+	}()
+}
+
+// Delete implements fleet.Links.
+func (h *Hub) Delete(r id.Runner, deadline time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[r]; s != nil {
+		s.deleteBy = deadline
+		if s.conn != nil {
+			s.conn.push(deleteFrame(deadline))
+		}
+	}
+}
+
+// Cut implements fleet.Links.
+func (h *Hub) Cut(r id.Runner, cause error) {
+	h.mu.Lock()
+	s := h.sessions[r]
+	delete(h.sessions, r)
+	var c *conn
+	if s != nil {
+		c = s.conn
+	}
+	h.mu.Unlock()
+	if c != nil {
+		c.cut(cause)
+	}
+}
+
+// Lost closes every stream, because this replica may not hold sessions any
+// more. The runners reconnect.
+func (h *Hub) Lost(cause error) {
+	for _, c := range h.conns() {
+		c.cut(fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane lost its own lease; reconnect.").WithCause(cause))
+	}
+}
+
+func (h *Hub) conns() []*conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	conns := make([]*conn, 0, len(h.sessions))
+	for _, s := range h.sessions {
+		if s.conn != nil {
+			conns = append(conns, s.conn)
+		}
+	}
+	return conns
+}
+
+// Drain asks every runner to reconnect and refuses new streams. The sessions
+// stay: a restart makes nobody INACTIVE.
+func (h *Hub) Drain(reason string) {
+	h.mu.Lock()
+	h.draining = true
+	h.mu.Unlock()
+	for _, c := range h.conns() {
+		c.push(&linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Drain{Drain: &linkv1.Drain{Reason: reason}}})
+	}
+}
+
+// WaitEmpty waits until no stream is left, or ctx ends.
+func (h *Hub) WaitEmpty(ctx context.Context) {
+	for {
+		h.mu.Lock()
+		connected := 0
+		for _, s := range h.sessions {
+			if s.conn != nil {
+				connected++
+			}
+		}
+		gone := h.gone
+		h.mu.Unlock()
+		if connected == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-gone:
+		}
+	}
+}
+
+// Close ends every stream.
+func (h *Hub) Close() {
+	for _, c := range h.conns() {
+		c.cut(stopping())
+	}
+}
+
+func stopping() *fault.Error {
+	return fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane is stopping; reconnect.").WithRetryAfter(time.Second)
+}

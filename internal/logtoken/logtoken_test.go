@@ -1,0 +1,105 @@
+package logtoken_test
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/logtoken"
+)
+
+const (
+	issuer = "https://muster.example"
+	runner = id.Runner("0192aaaa-0000-7000-8000-000000000001")
+	person = "0192aaaa-0000-7000-8000-000000000002"
+)
+
+func newKey(t *testing.T, kid string) (logtoken.Key, map[string]ed25519.PublicKey) {
+	t.Helper()
+	pub, priv, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logtoken.Key{ID: kid, Private: priv}, map[string]ed25519.PublicKey{kid: pub}
+}
+
+func TestVerify(t *testing.T) {
+	key, keys := newKey(t, "k1")
+	stranger, _ := newKey(t, "k1")
+	good, err := key.Sign(issuer, runner, person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err := logtoken.Verify(good, issuer, runner, keys); err != nil || who != person {
+		t.Fatalf("Verify = %q, %v", who, err)
+	}
+	forged, err := stranger.Sign(issuer, runner, person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(good, ".")
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"k1"}`)) + "." + parts[1] + "."
+	for name, verify := range map[string]func() (string, error){
+		"signed by another key": func() (string, error) { return logtoken.Verify(forged, issuer, runner, keys) },
+		"unsigned":              func() (string, error) { return logtoken.Verify(none, issuer, runner, keys) },
+		"unknown key id":        func() (string, error) { return logtoken.Verify(good, issuer, runner, nil) },
+		"for another runner":    func() (string, error) { return logtoken.Verify(good, issuer, "other", keys) },
+		"of another issuer":     func() (string, error) { return logtoken.Verify(good, "https://x", runner, keys) },
+		"payload of another":    func() (string, error) { return logtoken.Verify(parts[0]+".e30."+parts[2], issuer, runner, keys) },
+		"cut off":               func() (string, error) { return logtoken.Verify(good[:len(good)-4], issuer, runner, keys) },
+		"empty":                 func() (string, error) { return logtoken.Verify("", issuer, runner, keys) },
+		"an API token":          func() (string, error) { return logtoken.Verify("muster_pat_x", issuer, runner, keys) },
+	} {
+		if who, err := verify(); !errors.Is(err, logtoken.ErrRefused) || who != "" {
+			t.Errorf("%s: Verify = %q, %v; want a refusal", name, who, err)
+		} else if strings.Contains(err.Error(), parts[2]) {
+			t.Errorf("%s: the error repeats the token", name)
+		}
+	}
+}
+
+func TestLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, keys := newKey(t, "k1")
+		tok, err := key.Sign(issuer, runner, person)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(logtoken.Lifetime + logtoken.Leeway - time.Second)
+		if _, err := logtoken.Verify(tok, issuer, runner, keys); err != nil {
+			t.Errorf("just before its end: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := logtoken.Verify(tok, issuer, runner, keys); err == nil {
+			t.Error("an expired token is accepted")
+		}
+	})
+}
+
+func FuzzVerify(f *testing.F) {
+	pub, priv, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	key := logtoken.Key{ID: "k1", Private: priv}
+	good, err := key.Sign(issuer, runner, person)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add("")
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, raw string) {
+		if who, err := logtoken.Verify(raw, issuer, runner, map[string]ed25519.PublicKey{"k1": pub}); err == nil && (who != person || raw != good) {
+			// The only other text that verifies is one that decodes to the same bytes.
+			if strings.Count(raw, ".") != 2 {
+				t.Fatalf("%q verifies", raw)
+			}
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/musterhq/muster/internal/fault"
+)
+
+// body is the body of a request with one message. It bounds how large the body
+// may be and how long it may take to arrive, and puts failures of reading into
+// words: connect passes an error that is its own on to the caller as it is.
+type body struct {
+	io.ReadCloser
+
+	ctx     context.Context //nolint:containedctx // of the request that this is a part of
+	call    *call
+	max     int64
+	left    int64
+	timeout time.Duration
+	clocked bool
+	err     error
+}
+
+func newBody(cfg Config, c *call, r *http.Request) *body {
+	return &body{
+		ReadCloser: r.Body, ctx: r.Context(), call: c,
+		max: int64(cfg.MaxBody), left: int64(cfg.MaxBody), timeout: cfg.ReadTimeout,
+	}
+}
+
+// drainFactor times the limit is what is still read of a body that is too
+// large: a client that is cut off while it sends does not see the answer.
+const drainFactor = 4
+
+// checkLength refuses a body by its announced length.
+func (b *body) checkLength(announced int64) error {
+	if announced <= b.max {
+		return nil
+	}
+	b.startClock()
+	_, _ = io.CopyN(io.Discard, b.ReadCloser, drainFactor*b.max)
+	b.stopClock()
+	return tooLarge(b.max)
+}
+
+// Read reads a part of the body.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	b.startClock()
+	// One byte more than is left tells an exact fit from too much.
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if int64(n) > b.left {
+		_, _ = io.CopyN(io.Discard, b.ReadCloser, drainFactor*b.max)
+		n, err = int(b.left), tooLarge(b.max)
+	}
+	b.left -= int64(n)
+	if err != nil {
+		b.stopClock()
+		if err != io.EOF { //nolint:errorlint // the contract of io.Reader
+			err = b.call.fail(b.ctx, b.explain(err))
+		}
+		b.err = err
+	}
+	return n, err
+}
+
+// Close gives up on the rest.
+func (b *body) Close() error {
+	b.stopClock()
+	return b.ReadCloser.Close()
+}
+
+func (b *body) startClock() {
+	if !b.clocked {
+		b.clocked = true
+		_ = http.NewResponseController(b.call.ResponseWriter).SetReadDeadline(time.Now().Add(b.timeout))
+	}
+}
+
+// stopClock is needed once the body is read: the server goes on reading, to
+// notice when the caller hangs up, and would take the deadline for that.
+func (b *body) stopClock() {
+	if b.clocked {
+		b.clocked = false
+		_ = http.NewResponseController(b.call.ResponseWriter).SetReadDeadline(time.Time{})
+	}
+}
+
+func (b *body) explain(err error) error {
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fault.New(fault.DeadlineExceeded, fault.ReasonDeadline,
+			"The request body did not arrive within %s. Send it at once, or check the network.", b.timeout).WithCause(err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.New(fault.InvalidArgument, fault.InvalidField,
+			"The request body is shorter than its announced length.").WithCause(err)
+	default:
+		return fault.New(fault.Canceled, fault.ReasonCanceled, "The request body broke off.").WithCause(err)
+	}
+}
+
+func tooLarge(limit int64) error {
+	return fault.New(fault.ResourceExhausted, fault.BodyTooLarge,
+		"The request is larger than %d bytes, which is the most that one call may send. Send less; sending it again does not help.", limit)
+}
+

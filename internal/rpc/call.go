@@ -1,0 +1,205 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/rpc/rpcerr"
+)
+
+// call is one request while it is answered. It stands in front of the
+// connection to see how the answer begins.
+type call struct {
+	http.ResponseWriter
+
+	requestID string
+	start     time.Time
+	procedure *procedure // nil outside of the API
+	pattern   string     // of a request outside of the API
+	caller    access.Caller
+	page      pageQuery
+	// writeTimeout bounds the writing of the answer; 0 for streams, which
+	// bound each message.
+	writeTimeout time.Duration
+
+	status int
+	// received: the request was decoded; what goes wrong before is answered by
+	// connect itself.
+	received bool
+	err      error        // why it failed, for the log
+	told     connect.Code // what the caller was told of that
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+// WriteHeader begins the answer.
+func (c *call) WriteHeader(status int) {
+	c.begin(status)
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// Write writes a part of the answer.
+func (c *call) Write(b []byte) (int, error) {
+	c.begin(http.StatusOK)
+	return c.ResponseWriter.Write(b)
+}
+
+// Flush sends what was written.
+func (c *call) Flush() {
+	c.begin(http.StatusOK)
+	_ = http.NewResponseController(c.ResponseWriter).Flush()
+}
+
+// Unwrap gives http.ResponseController access to the connection.
+func (c *call) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c *call) begin(status int) {
+	if c.status != 0 {
+		return
+	}
+	c.status = status
+	if c.writeTimeout > 0 {
+		_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Now().Add(c.writeTimeout))
+	}
+}
+
+// receive marks that the request was decoded. Until then the answer tells the
+// SDKs not to retry: connect refuses malformed requests with statuses that they
+// would retry otherwise.
+func (c *call) receive() {
+	c.received = true
+	delete(c.Header(), rpcerr.ShouldRetry)
+}
+
+// fail notes the outcome of a failed call and returns what to tell the caller,
+// which from here on includes whether to retry.
+func (c *call) fail(ctx context.Context, err error) *connect.Error {
+	if ctx.Err() != nil {
+		// The reason why a context ended says more than that it did.
+		if f := rpcerr.Fault(err); f.Code == fault.Canceled || f.Code == fault.DeadlineExceeded {
+			if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+				err = cause
+			}
+		}
+	}
+	delete(c.Header(), rpcerr.ShouldRetry)
+	e := rpcerr.New(err, c.requestID)
+	c.err, c.told = err, e.Code()
+	return e
+}
+
+// panicked turns a recovered panic into an error. The abort of net/http goes on.
+func (c *call) panicked(r any, log *slog.Logger) error {
+	if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
+		panic(r)
+	}
+	log.Error("panic", "panic", r, "request_id", c.requestID, "stack", string(debug.Stack()))
+	return fault.New(fault.Internal, fault.ReasonInternal,
+		"Something failed inside the control plane. Its log has the details under the request id.")
+}
+
+// finish reports the call to the log and the metrics, after the answer or a
+// panic outside of the services.
+func (h *Handler) finish(c *call, r *http.Request) {
+	if rec := recover(); rec != nil {
+		err := c.panicked(rec, h.cfg.Logger)
+		if c.status != 0 {
+			defer panic(http.ErrAbortHandler)
+		} else {
+			h.refuse(c, r, err)
+		}
+	}
+	took := time.Since(c.start)
+	if c.procedure == nil {
+		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("pattern", c.pattern),
+			slog.Int("status", c.status), slog.Duration("duration", took), slog.String("request_id", c.requestID))
+		return
+	}
+	code := c.code()
+	c.procedure.metrics.observe(code, took)
+	level := slog.LevelDebug
+	switch {
+	case code == connect.CodeInternal || code == connect.CodeUnknown:
+		level = slog.LevelError
+	case code != 0:
+		level = slog.LevelInfo
+	}
+	if !h.cfg.Logger.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs, slog.String("procedure", c.procedure.name), slog.String("code", codeName(code)),
+		slog.Duration("duration", took), slog.String("request_id", c.requestID))
+	if !c.caller.Anonymous() {
+		attrs = append(attrs, slog.String("caller", c.caller.Principal.String()+" "+c.caller.ID))
+	}
+	if c.err != nil {
+		f := rpcerr.Fault(c.err)
+		attrs = append(attrs, slog.String("reason", string(f.Reason)))
+		if level == slog.LevelError {
+			attrs = append(attrs, slog.String("error", f.Error()))
+		}
+	}
+	h.cfg.Logger.LogAttrs(r.Context(), level, "call", attrs...)
+}
+
+// code is the outcome of the call; 0 for success.
+func (c *call) code() connect.Code {
+	switch {
+	case c.err != nil:
+		return c.told
+	case c.received && c.status < http.StatusBadRequest:
+		return 0
+	}
+	// connect answered by itself.
+	switch c.status {
+	case http.StatusTooManyRequests:
+		return connect.CodeResourceExhausted
+	case http.StatusGatewayTimeout:
+		return connect.CodeDeadlineExceeded
+	case 499:
+		return connect.CodeCanceled
+	case http.StatusNotImplemented:
+		return connect.CodeUnimplemented
+	case http.StatusInternalServerError:
+		return connect.CodeInternal
+	default:
+		return connect.CodeInvalidArgument
+	}
+}
+
+func codeName(code connect.Code) string {
+	if code == 0 {
+		return "ok"
+	}
+	return code.String()
+}
+
+// requestID returns the caller's id of the request if it is fit for a log, and
+// else a new one.
+func requestID(h http.Header) string {
+	if v := h["X-Request-Id"]; len(v) == 1 && len(v[0]) >= 8 && len(v[0]) <= 128 {
+		ok := strings.IndexFunc(v[0], func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
+		}) < 0
+		if ok {
+			return v[0]
+		}
+	}
+	return id.New()
+}

@@ -1,0 +1,130 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/fault"
+)
+
+// Handler answers every request to the control plane.
+type Handler struct {
+	cfg        Config
+	validation *validation
+	procedures map[string]*procedure // by path: "/gitpod.v1.RunnerService/GetRunner"
+	unbuilt    *procedure            // stands for what the contract has and this binary has not
+	extra      *http.ServeMux
+	errors     *connect.ErrorWriter
+	metrics    *metrics
+
+	draining context.Context
+	drain    context.CancelCauseFunc
+}
+
+// Drain ends all streams, whose clients connect again elsewhere, and makes the
+// control plane unready. Other calls are still answered.
+func (h *Handler) Drain() {
+	h.drain(fault.New(fault.Unavailable, fault.ShuttingDown, "This replica of the control plane is shutting down. Connect again."))
+}
+
+// ServeHTTP answers a request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &call{ResponseWriter: w, requestID: requestID(r.Header), start: time.Now()}
+	w.Header()["X-Request-Id"] = []string{c.requestID}
+	defer h.finish(c, r)
+
+	procedurePath := r.URL.Path
+	if strings.HasPrefix(procedurePath, "/api/") {
+		procedurePath = procedurePath[len("/api"):]
+	}
+	if p, ok := h.procedures[procedurePath]; ok {
+		h.serveProcedure(c, r, p, procedurePath)
+		return
+	}
+	if inContract(procedurePath) {
+		h.serveProcedure(c, r, h.unbuilt, procedurePath)
+		return
+	}
+	h.serveExtra(c, r)
+}
+
+// inContract tells whether a path has the form of a procedure of the wire
+// contract, "/gitpod.v1.Service/Method".
+func inContract(p string) bool {
+	rest, ok := strings.CutPrefix(p, "/gitpod.v1.")
+	service, method, two := strings.Cut(rest, "/")
+	return ok && two && isName(service) && isName(method)
+}
+
+func isName(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 100
+}
+
+// serveExtra answers what is not the API. ServeMux answers unclean paths with a
+// redirect, which the SDKs would follow without their body; there is nothing at
+// such a path.
+func (h *Handler) serveExtra(c *call, r *http.Request) {
+	if p := r.URL.Path; p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
+		http.NotFound(c, r)
+		return
+	}
+	ctrl := http.NewResponseController(c.ResponseWriter)
+	// A call before this one on the same connection may have left its deadline.
+	_ = ctrl.SetWriteDeadline(time.Time{})
+	r = r.WithContext(audit.WithRequestID(r.Context(), c.requestID))
+	h.extra.ServeHTTP(c, r)
+	c.pattern = r.Pattern
+}
+
+func (h *Handler) mountExtra() (err error) {
+	h.extra = http.NewServeMux()
+	// ServeMux panics on a bad pattern or on two that conflict.
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Join(err, fmt.Errorf("rpc: Config.Extra: %v", r))
+		}
+	}()
+	h.extra.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	h.extra.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := h.ready(r.Context()); err != nil {
+			plain(w, http.StatusServiceUnavailable, fault.From(err).Message)
+			return
+		}
+		plain(w, http.StatusOK, "ok")
+	})
+	if h.cfg.Registry != nil {
+		h.extra.Handle("GET /metrics", promhttp.HandlerFor(h.cfg.Registry, promhttp.HandlerOpts{}))
+	}
+	for pattern, handler := range h.cfg.Extra {
+		h.extra.Handle(pattern, handler)
+	}
+	return nil
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// ready tells whether calls can be answered.
+func (h *Handler) ready(ctx context.Context) error {
+	if h.draining.Err() != nil {
+		return context.Cause(h.draining)
+	}
+	return h.cfg.Ready(ctx)
+}

@@ -1,0 +1,158 @@
+// Package relay serves a runner's logs and support bundle to people, over the
+// link, since runners sit where nobody can dial them.
+//
+// Both are plain GET requests with a logs token. The token is checked here, to
+// bother no runner with a wrong one, and again by the runner, which does not
+// take the control plane's word for it.
+package relay
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/link"
+	"github.com/musterhq/muster/internal/logtoken"
+)
+
+// Handler serves the streams of runners.
+type Handler struct {
+	Hub    *link.Hub
+	Issuer string
+	// Keys verify logs tokens, by "kid".
+	Keys map[string]ed25519.PublicKey
+	// WriteError answers a request that fails before its first byte.
+	WriteError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Routes are the patterns and handlers to mount.
+func (h *Handler) Routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /runners/{runner}/logs":           http.HandlerFunc(h.logs),
+		"GET /runners/{runner}/support-bundle": http.HandlerFunc(h.bundle),
+	}
+}
+
+// maxTail is the most lines that can be asked for.
+const maxTail = 1_000_000
+
+func (h *Handler) logs(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	var tail uint64
+	if t := q.Get("tail"); t != "" {
+		var err error
+		if tail, err = strconv.ParseUint(t, 10, 32); err != nil || tail > maxTail {
+			h.WriteError(w, r, fault.Invalid("tail", "must be a number of lines from 0 to %d; 0 means all that the runner has kept", maxTail))
+			return
+		}
+	}
+	follow := false
+	if f := q.Get("follow"); f != "" {
+		var err error
+		if follow, err = strconv.ParseBool(f); err != nil {
+			h.WriteError(w, r, fault.Invalid("follow", "must be true or false"))
+			return
+		}
+	}
+	h.serve(w, r, link.Logs(uint32(tail), follow), "text/plain; charset=utf-8", "")
+}
+
+func (h *Handler) bundle(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, link.SupportBundle(), "application/gzip",
+		`attachment; filename="muster-runner-`+id.Canonical(safe(r.PathValue("runner")))+`.tar.gz"`)
+}
+
+// safe keeps what is no id out of a header.
+func safe(runner string) string {
+	if !id.Valid(runner) {
+		return "unknown"
+	}
+	return runner
+}
+
+// firstBytes is how long the answer's status waits for the runner: it may still
+// refuse. A quiet runner's follower gets its headers then.
+const firstBytes = 2 * time.Second
+
+// writeTimeout is how long a reader may make one write wait.
+const writeTimeout = 30 * time.Second
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Source, contentType, disposition string) {
+	runner := id.Runner(id.Canonical(r.PathValue("runner")))
+	token, err := h.authorize(r, runner)
+	if err != nil {
+		h.WriteError(w, r, err)
+		return
+	}
+	stream, err := h.Hub.OpenStream(runner, token, source)
+	if err != nil {
+		h.WriteError(w, r, err)
+		return
+	}
+	defer stream.Close()
+
+	ctx, cancel := context.WithTimeout(r.Context(), firstBytes)
+	err = stream.Wait(ctx)
+	cancel()
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.DeadlineExceeded) {
+		h.WriteError(w, r, err)
+		return
+	}
+	head := w.Header()
+	head.Set("Content-Type", contentType)
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Accel-Buffering", "no")
+	head.Set("X-Content-Type-Options", "nosniff")
+	if disposition != "" {
+		head.Set("Content-Disposition", disposition)
+	}
+	w.WriteHeader(http.StatusOK)
+	if err := copyStream(r.Context(), w, stream); err != nil {
+		// The status is sent. A reader learns of the early end by the connection's.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// copyStream passes bytes on as they come.
+func copyStream(ctx context.Context, w http.ResponseWriter, stream *link.Stream) error {
+	control := http.NewResponseController(w)
+	buf := make([]byte, 32<<10)
+	for {
+		if err := control.Flush(); err != nil {
+			return err
+		}
+		n, err := stream.Read(ctx, buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		// Not every writer has deadlines; those of net/http have.
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, err error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token == "" {
+		return "", fault.New(fault.Unauthenticated, fault.MissingToken,
+			"Reading a runner's logs needs a logs token, as \"Authorization: Bearer <token>\". CreateRunnerLogsToken makes one; \"muster runner logs\" does it for you.")
+	}
+	if _, err := logtoken.Verify(token, h.Issuer, runner, h.Keys); err != nil {
+		return "", fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
+	}
+	return token, nil
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

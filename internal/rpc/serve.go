@@ -1,0 +1,152 @@
+package rpc
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/rpc/rpcerr"
+)
+
+// serveProcedure answers a call. Who calls, and whether they may, is settled
+// before anything of the body is read.
+func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedurePath string) {
+	c.procedure = p
+	if r.Method != http.MethodPost {
+		c.Header().Set("Allow", http.MethodPost)
+		plain(c, http.StatusMethodNotAllowed, "405 method not allowed: procedures are called with POST")
+		return
+	}
+	c.Header()[rpcerr.ShouldRetry] = []string{"false"} // until call.receive
+	if !p.stream() {
+		c.writeTimeout = h.cfg.WriteTimeout
+	}
+	ctx := audit.WithRequestID(r.Context(), c.requestID)
+	if err := h.admit(ctx, c, r.Header, p, procedurePath); err != nil {
+		h.refuse(c, r, err)
+		return
+	}
+	if p.paging != nil && r.URL.RawQuery != "" && isJSON(r.Header) {
+		var err error
+		if c.page, err = parsePageQuery(r.URL.RawQuery); err != nil {
+			h.refuse(c, r, err)
+			return
+		}
+	}
+	ctx = context.WithValue(access.WithCaller(ctx, c.caller), callKey{}, c)
+	if p.stream() {
+		var release func()
+		ctx, release = h.hold(ctx, c)
+		defer release()
+	}
+	r = r.WithContext(ctx)
+	if r.URL.Path != procedurePath {
+		// The generated handlers know their procedures without the prefix.
+		r.URL = &url.URL{Path: procedurePath, RawQuery: r.URL.RawQuery}
+	}
+	if p.oneRequest() && r.Body != http.NoBody {
+		body := newBody(h.cfg, c, r)
+		if err := body.checkLength(r.ContentLength); err != nil {
+			h.refuse(c, r, err)
+			return
+		}
+		r.Body = body
+	}
+	if p.lines && isJSONLines(r.Header) {
+		h.watchLines(c, r)
+		return
+	}
+	p.handler.ServeHTTP(c, r)
+}
+
+// admit settles who calls and whether they may.
+func (h *Handler) admit(ctx context.Context, c *call, header http.Header, p *procedure, procedurePath string) error {
+	if p.rule.Permission == access.Public && p.ruled {
+		return nil
+	}
+	bearer, err := bearerOf(header)
+	if err != nil {
+		return err
+	}
+	if bearer != "" {
+		if c.caller, err = h.cfg.Authenticate(ctx, bearer); err != nil {
+			return err
+		}
+	}
+	if !p.ruled {
+		if c.caller.Anonymous() {
+			return access.Authorize(c.caller, access.Rule{Permission: access.Authenticated})
+		}
+		return fault.New(fault.Internal, fault.ReasonInternal,
+			"The control plane does not know who may call %s, so nobody may. This is a defect of the control plane; please report it.", p.name)
+	}
+	if err := access.Authorize(c.caller, p.rule); err != nil {
+		return err
+	}
+	if p.rule.Permission == access.Unbuilt {
+		return rpcerr.Unimplemented(procedurePath[1:])
+	}
+	return nil
+}
+
+// bearerOf returns the token that a request came with; empty for none.
+func bearerOf(header http.Header) (string, error) {
+	value := header.Get("Authorization")
+	if value == "" {
+		return "", nil
+	}
+	scheme, token, _ := strings.Cut(value, " ")
+	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", fault.New(fault.Unauthenticated, fault.MalformedToken,
+			"The Authorization header must be \"Bearer <token>\".")
+	}
+	return token, nil
+}
+
+// hold makes the context that a stream lives under: it ends with the caller's
+// token and when the control plane drains.
+func (h *Handler) hold(ctx context.Context, c *call) (context.Context, func()) {
+	// A call before this one on the same connection may have left its deadline.
+	_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Time{})
+	c.procedure.metrics.streams.Inc()
+	ctx, release := h.cfg.Hold(ctx, c.caller)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(h.draining, func() { cancel(context.Cause(h.draining)) })
+	return ctx, func() {
+		stop()
+		cancel(context.Canceled)
+		release()
+		c.procedure.metrics.streams.Dec()
+	}
+}
+
+// refuse answers a call that does not reach its service, in the protocol that
+// it came in.
+func (h *Handler) refuse(c *call, r *http.Request, err error) {
+	e := c.fail(r.Context(), err)
+	c.writeTimeout = h.cfg.WriteTimeout
+	// Write fails when the caller is gone, who then needs no answer.
+	_ = h.errors.Write(c, r, e)
+}
+
+// isJSON tells whether a unary request is in JSON.
+func isJSON(header http.Header) bool {
+	return mediaType(header) == "application/json"
+}
+
+// isJSONLines tells whether a call of WatchEvents comes from a client that
+// reads lines of JSON: connect has neither content type for streams.
+func isJSONLines(header http.Header) bool {
+	t := mediaType(header)
+	return t == "application/json" || t == "application/jsonl"
+}
+
+func mediaType(header http.Header) string {
+	t, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}

@@ -1,0 +1,95 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/store/sqlstore/query"
+)
+
+// engine is all that differs between the databases.
+type engine interface {
+	dialect
+	// migrationDB is where the schema is changed, and how goose calls the engine.
+	migrationDB() (*sql.DB, goose.Dialect)
+	// lockMigrations keeps other processes from changing the schema until unlock
+	// is called.
+	lockMigrations(ctx context.Context) (unlock func(), err error)
+	// start prepares for reads and writes, after the migrations.
+	start(ctx context.Context) error
+	// reader answers look-ups outside of transactions.
+	reader() query.DBTX
+	// write runs fn in a transaction and commits it. A function that loses a
+	// compare-and-swap runs again, up to attempts times. The events of fn are
+	// published after the commit, in the order of the commits, before write
+	// returns.
+	write(ctx context.Context, fn func(*Tx) error) error
+	// exclusive tells that no other process can have the database open.
+	exclusive() bool
+	close() error
+}
+
+// dialect is what an engine's errors mean.
+type dialect interface {
+	// explain returns a fault for an error that has to do with the state of the
+	// database or with the data, an error that is fault.ErrLost for one that
+	// running the transaction again may cure, and nil for all others.
+	explain(err error) error
+}
+
+// attempts is how often the function of a transaction is run, at most.
+const attempts = 8
+
+// explained turns what a driver returned into what callers get to see.
+func explained(d dialect, err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	if known := d.explain(err); known != nil {
+		return known
+	}
+	return fault.Wrap(err, doing)
+}
+
+// lost marks an error as a lost race.
+func lost(cause error) error {
+	return fmt.Errorf("%w: %w", fault.ErrLost, cause)
+}
+
+// conflict is the fault of a call that lost every attempt.
+func conflict(cause error) error {
+	return fault.New(fault.Aborted, fault.Conflict,
+		"Others changed the same object at the same time, %d times in a row. Nothing was changed by this call; try it again.", attempts).
+		WithCause(cause)
+}
+
+// unavailable is the fault of a database that cannot answer.
+func unavailable(cause error, format string, args ...any) error {
+	return fault.New(fault.Unavailable, fault.StorageUnavailable, format, args...).WithCause(cause)
+}
+
+// unusable is the fault of a database that somebody must see to first.
+func unusable(cause error, format string, args ...any) error {
+	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, format, args...).WithCause(cause)
+}
+
+// closed is the fault of a write that came too late.
+func closed() error {
+	return fault.New(fault.Unavailable, fault.ShuttingDown,
+		"The control plane is shutting down and takes no more changes. Try again in a moment.")
+}
+
+var errText = errors.New("sqlstore: text with a NUL character or with invalid UTF-8")
+
+// badText is the fault of a text that PostgreSQL cannot store, and that SQLite
+// refuses too so that both behave alike.
+func badText(cause error) error {
+	return fault.New(fault.InvalidArgument, fault.InvalidField,
+		"A text in this call has a NUL character or is not valid UTF-8, and cannot be stored. Remove what does not belong there.").
+		WithCause(cause)
+}

@@ -1,0 +1,200 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fault"
+)
+
+// maxBatch is how many calls share a commit, at most.
+const maxBatch = 128
+
+// groupCommitter commits the calls of many goroutines together, because a
+// commit waits for the disk and the calls themselves do not. All calls that
+// came in while one commit was under way make up the next.
+//
+// The calls of a batch run one after the other, each on its own goroutine when
+// its turn comes and each in a savepoint: one that fails, or panics, takes back
+// what it did itself and nothing else.
+type groupCommitter struct {
+	dialect dialect
+	publish func([]event.Event)
+	calls   chan *groupCall
+	closing chan struct{}
+	stopped chan struct{} // nil until run
+
+	conn *sql.Conn
+	db   *statements
+}
+
+// groupCall is one call of write.
+type groupCall struct {
+	ctx context.Context //nolint:containedctx // a call is a message that carries its own context
+	fn  func(*Tx) error
+	// turn lets the call run; ran tells that it did, and how it went; done tells
+	// whether it was committed.
+	turn chan *Tx
+	ran  chan error
+	done chan error
+}
+
+// errAbandoned is the result of a function that ended without returning.
+var errAbandoned = errors.New("sqlstore: the function of a transaction panicked")
+
+func newGroupCommitter(d dialect, publish func([]event.Event)) *groupCommitter {
+	return &groupCommitter{
+		dialect: d, publish: publish,
+		calls: make(chan *groupCall), closing: make(chan struct{}),
+	}
+}
+
+// run starts to serve on a connection.
+func (g *groupCommitter) run(conn *sql.Conn) {
+	g.conn, g.db, g.stopped = conn, newStatements(conn), make(chan struct{})
+	go g.serve()
+}
+
+// stop refuses what waits and lets the batch that runs finish.
+func (g *groupCommitter) stop() error {
+	close(g.closing)
+	if g.stopped == nil {
+		return nil
+	}
+	<-g.stopped
+	return g.conn.Close()
+}
+
+func (g *groupCommitter) write(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Wrap(err, "waiting to write")
+	}
+	// done has room for the answer to a call that panicked and does not look.
+	c := &groupCall{ctx: ctx, fn: fn, turn: make(chan *Tx), ran: make(chan error), done: make(chan error, 1)}
+	select {
+	case g.calls <- c:
+	case <-ctx.Done():
+		return fault.Wrap(ctx.Err(), "waiting to write")
+	case <-g.closing:
+		return closed()
+	}
+	for {
+		select {
+		case tx := <-c.turn:
+			c.run(tx)
+		case err := <-c.done:
+			return err
+		}
+	}
+}
+
+func (c *groupCall) run(tx *Tx) {
+	err := errAbandoned
+	defer func() { c.ran <- err }()
+	err = tx.run(c.fn)
+}
+
+func (g *groupCommitter) serve() {
+	defer close(g.stopped)
+	batch := make([]*groupCall, 0, maxBatch)
+	for {
+		batch = batch[:0]
+		select {
+		case c := <-g.calls:
+			batch = append(batch, c)
+		case <-g.closing:
+			return
+		}
+		g.commit(g.gather(batch))
+	}
+}
+
+// gather adds the calls that wait already.
+func (g *groupCommitter) gather(batch []*groupCall) []*groupCall {
+	for len(batch) < maxBatch {
+		select {
+		case c := <-g.calls:
+			batch = append(batch, c)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit runs a batch, commits it, and then answers each call.
+func (g *groupCommitter) commit(batch []*groupCall) {
+	kept := batch[:0:0]
+	var events []event.Event
+	err := g.exec("BEGIN IMMEDIATE")
+	for _, c := range batch {
+		if err != nil {
+			kept = append(kept, c) // the transaction is gone, and all in it
+			continue
+		}
+		var tx *Tx
+		var failure error
+		tx, failure, err = g.call(c)
+		switch {
+		case err != nil:
+			kept = append(kept, c)
+		case failure != nil:
+			c.done <- failure
+		default:
+			kept = append(kept, c)
+			events = append(events, tx.events...)
+		}
+	}
+	if err == nil {
+		err = g.exec("COMMIT")
+	}
+	if err != nil {
+		_ = g.exec("ROLLBACK") // there may be nothing left to roll back
+		err = explained(g.dialect, err, "committing")
+		events = nil
+	}
+	if len(events) > 0 {
+		g.publish(events)
+	}
+	for _, c := range kept {
+		c.done <- err
+	}
+}
+
+// call runs one call in a savepoint. failure is the call's own; err is that of
+// the whole transaction.
+func (g *groupCommitter) call(c *groupCall) (tx *Tx, failure, err error) {
+	if err := c.ctx.Err(); err != nil {
+		return nil, fault.Wrap(err, "waiting to write"), nil
+	}
+	if err := g.exec("SAVEPOINT call"); err != nil {
+		return nil, nil, err
+	}
+	for range attempts {
+		tx = newTx(g.db, g.dialect)
+		c.turn <- tx
+		failure = <-c.ran
+		if failure == nil {
+			break
+		}
+		// When SQLite has given up the transaction by itself (a full disk, say),
+		// the savepoint is gone and this fails.
+		if err := g.exec("ROLLBACK TO call"); err != nil {
+			return nil, nil, errors.Join(err, failure)
+		}
+		if !errors.Is(failure, fault.ErrLost) {
+			break
+		}
+	}
+	if errors.Is(failure, fault.ErrLost) {
+		failure = conflict(failure)
+	}
+	return tx, failure, g.exec("RELEASE call")
+}
+
+func (g *groupCommitter) exec(statement string) error {
+	_, err := g.db.ExecContext(context.Background(), statement)
+	return err
+}

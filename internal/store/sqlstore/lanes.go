@@ -1,0 +1,24 @@
+package sqlstore
+
+import (
+	"slices"
+)
+
+// lanes answers a list whose filter has several values of an indexed column: it
+// asks for each value by itself, which the index serves in order, and merges
+// the answers. Asking for all at once would make the database sort everything
+// that any of the values has.
+func lanes[V ~string | ~int32, R any](values []V, limit int32, compare func(a, b R) int, list func(V) ([]R, error)) ([]R, error) {
+	values = slices.Clone(values)
+	slices.Sort(values)
+	var all []R
+	for _, v := range slices.Compact(values) {
+		rows, err := list(v)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	slices.SortFunc(all, compare)
+	return all[:min(len(all), int(limit))], nil
+}

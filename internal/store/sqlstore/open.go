@@ -1,0 +1,92 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/store/migrations"
+)
+
+// Options say which database to open.
+type Options struct {
+	// DataDir is the directory of the SQLite database. It is made when it is not
+	// there, and belongs to one process at a time.
+	DataDir string
+	// URL is that of a PostgreSQL database; when it is set, DataDir is not used.
+	URL string
+	// Publish gets the events of committed transactions, in the order of their
+	// commits and one call at a time. It must return soon: writes wait for it.
+	// Nil drops the events.
+	Publish func([]event.Event)
+	// Logger is told of changes of the schema. Nil drops them.
+	Logger *slog.Logger
+}
+
+// Open opens the database and brings its schema up to date. Its errors are
+// faults that tell an operator what to do.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Publish == nil {
+		o.Publish = func([]event.Event) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	e, err := openEngine(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, e, o.Logger); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	if err := e.start(ctx); err != nil {
+		return nil, errors.Join(explained(e, err, "opening the database"), e.close())
+	}
+	return newStore(e), nil
+}
+
+func openEngine(o Options) (engine, error) {
+	switch {
+	case o.URL != "":
+		return openPostgres(o.URL, o.Publish)
+	case o.DataDir != "":
+		return openSQLite(o.DataDir, o.Publish)
+	default:
+		return nil, unusable(nil, "There is no place for the data. Name a directory with --data-dir, or a PostgreSQL database with --database-url.")
+	}
+}
+
+// migrate brings the schema up to date. A schema that is newer than this
+// program is refused: this program does not know what it must not break.
+func migrate(ctx context.Context, e engine, log *slog.Logger) error {
+	unlock, err := e.lockMigrations(ctx)
+	if err != nil {
+		return explained(e, err, "waiting for others to finish changing the schema")
+	}
+	defer unlock()
+
+	db, dialect := e.migrationDB()
+	provider, err := goose.NewProvider(dialect, db, migrations.Files)
+	if err != nil {
+		return explained(e, err, "reading the schema changes")
+	}
+	current, newest, err := provider.GetVersions(ctx)
+	if err != nil {
+		return explained(e, err, "reading the version of the schema")
+	}
+	if current > newest {
+		return unusable(nil, "The database has schema version %d and this muster knows versions up to %d: a newer muster has used the database. "+
+			"Start that muster or a newer one, or restore the backup from before the upgrade.", current, newest)
+	}
+	done, err := provider.Up(ctx)
+	if err != nil {
+		return explained(e, err, "changing the schema")
+	}
+	if len(done) > 0 {
+		log.InfoContext(ctx, "changed the database schema", "from", current, "to", newest)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+-- name: InsertReplica :exec
+INSERT INTO replicas (id, host_name, beat, taken_over_by, started_at)
+VALUES (@id, @host_name, @beat, @taken_over_by, @started_at);
+
+-- name: ListReplicas :many
+SELECT * FROM replicas ORDER BY started_at, id;
+
+-- name: Beat :execrows
+UPDATE replicas SET beat = beat + 1 WHERE id = @id AND taken_over_by = '';
+
+-- name: TakeOver :execrows
+UPDATE replicas SET taken_over_by = @heir, beat = beat + 1 WHERE id = @dead AND beat = @beat;
+
+-- name: DeleteReplica :exec
+DELETE FROM replicas
+WHERE replicas.id = @id
+  AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.replica_id = @id AND sessions.ended_at = 0);

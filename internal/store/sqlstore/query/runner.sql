@@ -1,0 +1,74 @@
+-- name: InsertRunner :exec
+INSERT INTO runners (
+    id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase,
+    configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at,
+    created_at, updated_at, deleting_at, revision
+) VALUES (
+    @id, @organization_id, @name, @kind, @provider, @manager_id, @creator_principal, @creator_id, @variant, @desired_phase,
+    @configuration, @configuration_revision, @public_key, @pending_key, @epoch, @report, @config_schema, @status_at,
+    @created_at, @updated_at, @deleting_at, @revision
+);
+
+-- name: GetRunner :one
+SELECT * FROM runner_rows WHERE id = @id;
+
+-- The lists of runners differ in the index that serves them. The mask filters
+-- apply to what the index has already found.
+
+-- FindRunner is GetRunner with the filters of a list.
+-- name: FindRunner :many
+SELECT * FROM runner_rows
+WHERE organization_id = @organization_id AND id = @id
+  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
+  AND ((CAST(@providers AS BIGINT) >> provider) & 1) = 1;
+
+-- name: ListRunners :many
+SELECT * FROM runner_rows
+WHERE organization_id = @organization_id
+  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListRunnersOfCreator :many
+SELECT * FROM runner_rows
+WHERE organization_id = @organization_id AND creator_id = @creator_id
+  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
+  AND ((CAST(@providers AS BIGINT) >> provider) & 1) = 1
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListRunnersOfProvider :many
+SELECT * FROM runner_rows
+WHERE organization_id = @organization_id AND provider = @provider
+  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListRunnersOfKind :many
+SELECT * FROM runner_rows
+WHERE organization_id = @organization_id AND kind = @kind
+  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListDeletingRunners :many
+SELECT * FROM runner_rows WHERE deleting_at <> 0 ORDER BY deleting_at, id;
+
+-- name: UpdateRunner :execrows
+UPDATE runners SET
+    name = @name, desired_phase = @desired_phase, configuration = @configuration,
+    configuration_revision = @configuration_revision, public_key = @public_key, pending_key = @pending_key,
+    deleting_at = @deleting_at, updated_at = @updated_at,
+    revision = revision + 1
+WHERE id = @id AND revision = @revision;
+
+-- DeleteRunner takes the session and the tokens along; see the schema.
+-- name: DeleteRunner :execrows
+DELETE FROM runners WHERE id = @id;
+
+-- name: UpdateStatus :execrows
+UPDATE runners SET report = @report, config_schema = @config_schema, status_at = @status_at
+WHERE id = @id AND epoch = @epoch;

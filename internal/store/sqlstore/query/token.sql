@@ -1,0 +1,51 @@
+-- name: InsertToken :exec
+INSERT INTO tokens (
+    id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only,
+    created_at, expires_at, last_used_at, used_at
+) VALUES (
+    @id, @organization_id, @kind, @hash, @user_id, @runner_id, @creator_principal, @creator_id, @description, @read_only,
+    @created_at, @expires_at, @last_used_at, @used_at
+);
+
+-- GetCredential is asked for with every call to the API.
+-- name: GetCredential :one
+SELECT sqlc.embed(t), COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status
+FROM tokens t LEFT JOIN users u ON u.id = t.user_id
+WHERE t.hash = @hash;
+
+-- name: GetExchangeToken :one
+SELECT * FROM tokens WHERE hash = @hash AND kind = 'exchange';
+
+-- name: GetPersonalToken :one
+SELECT * FROM tokens WHERE organization_id = @organization_id AND id = @id AND kind = 'pat';
+
+-- name: ListPersonalTokens :many
+SELECT * FROM tokens
+WHERE organization_id = @organization_id AND kind = 'pat'
+  AND (created_at, id) < (CAST(@before_at AS BIGINT), CAST(@before_id AS TEXT))
+ORDER BY created_at DESC, id DESC
+LIMIT @max_rows;
+
+-- name: ListPersonalTokensOfUser :many
+SELECT * FROM tokens
+WHERE organization_id = @organization_id AND user_id = @user_id AND kind = 'pat'
+  AND (created_at, id) < (CAST(@before_at AS BIGINT), CAST(@before_id AS TEXT))
+ORDER BY created_at DESC, id DESC
+LIMIT @max_rows;
+
+-- name: UseExchangeToken :one
+UPDATE tokens SET used_at = @now
+WHERE hash = @hash AND kind = 'exchange' AND used_at = 0 AND (expires_at = 0 OR expires_at > @now)
+RETURNING *;
+
+-- name: TouchToken :exec
+UPDATE tokens SET last_used_at = @at WHERE id = @id AND last_used_at < @at;
+
+-- name: DeleteToken :exec
+DELETE FROM tokens WHERE id = @id;
+
+-- name: DeleteTokensOfUser :exec
+DELETE FROM tokens WHERE user_id = @user_id;
+
+-- name: DeleteTokensOfRunner :exec
+DELETE FROM tokens WHERE runner_id = @runner_id;

@@ -1,0 +1,80 @@
+-- name: InsertUser :exec
+INSERT INTO users (
+    id, organization_id, name, email, role, status, created_at, updated_at, revision,
+    name_lower, email_lower, name_order
+) VALUES (
+    @id, @organization_id, @name, @email, @role, @status, @created_at, @updated_at, @revision,
+    @name_lower, @email_lower, @name_order
+);
+
+-- name: UpdateUser :execrows
+UPDATE users SET
+    name = @name, email = @email, role = @role, status = @status, updated_at = @updated_at,
+    name_lower = @name_lower, email_lower = @email_lower, name_order = @name_order,
+    revision = revision + 1
+WHERE id = @id AND organization_id = @organization_id AND revision = @revision;
+
+-- name: GetUser :one
+SELECT * FROM users WHERE organization_id = @organization_id AND id = @id;
+
+-- name: GetUserByEmail :one
+SELECT * FROM users
+WHERE organization_id = @organization_id AND email_lower = @email_lower AND status <> 3;
+
+-- The filters of the following queries are the same: two masks and a pattern
+-- over name and email.
+
+-- FindUser is GetUser with the filters of a list.
+-- name: FindUser :many
+SELECT * FROM users
+WHERE organization_id = @organization_id AND id = @id
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
+  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\');
+
+-- name: ListUsersByJoined :many
+SELECT * FROM users
+WHERE organization_id = @organization_id
+  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
+  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListUsersByJoinedDescending :many
+SELECT * FROM users
+WHERE organization_id = @organization_id
+  AND (created_at, id) < (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
+  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+ORDER BY created_at DESC, id DESC
+LIMIT @max_rows;
+
+-- name: ListUsersByName :many
+SELECT * FROM users
+WHERE organization_id = @organization_id
+  AND (name_order, id) > (CAST(@after_name AS BYTEA), CAST(@after_id AS TEXT))
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
+  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+ORDER BY name_order, id
+LIMIT @max_rows;
+
+-- name: ListUsersByNameDescending :many
+SELECT * FROM users
+WHERE organization_id = @organization_id
+  AND (name_order, id) < (CAST(@after_name AS BYTEA), CAST(@after_id AS TEXT))
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
+  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+ORDER BY name_order DESC, id DESC
+LIMIT @max_rows;
+
+-- name: CountUsers :one
+SELECT COUNT(*) FROM users
+WHERE organization_id = @organization_id
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
+  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\');

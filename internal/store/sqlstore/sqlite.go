@@ -1,0 +1,158 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlitecode "modernc.org/sqlite/lib"
+
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/store/sqlstore/query"
+)
+
+// databaseFile is the SQLite database in the data directory.
+const databaseFile = "muster.db"
+
+// sqliteEngine is SQLite: one connection writes, in the hands of a
+// groupCommitter, and others read beside it.
+type sqliteEngine struct {
+	sqliteDialect
+	*groupCommitter
+	lock    *dirLock
+	writeDB *sql.DB
+	readDB  *sql.DB
+	readers *statements
+}
+
+func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
+	d := sqliteDialect{dir: dir}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, d.unwritable(err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &sqliteEngine{sqliteDialect: d, groupCommitter: newGroupCommitter(d, publish), lock: lock}
+	if err := e.openFiles(filepath.Join(dir, databaseFile)); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+func (e *sqliteEngine) openFiles(path string) error {
+	// SQLite would make the file readable for everybody that umask lets in, and
+	// gives the files beside it the permissions of this one.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return e.unwritable(err)
+	}
+	if err := f.Close(); err != nil {
+		return e.unwritable(err)
+	}
+	if e.writeDB, err = sql.Open("sqlite", sqliteName(path, "_txlock", "immediate",
+		"_pragma", "busy_timeout(5000)", "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)",
+		"_pragma", "foreign_keys(1)", "_pragma", "journal_size_limit(67108864)")); err != nil {
+		return explained(e, err, "opening the database")
+	}
+	e.writeDB.SetMaxOpenConns(1)
+	if e.readDB, err = sql.Open("sqlite", sqliteName(path, "_pragma", "busy_timeout(5000)", "_pragma", "query_only(1)")); err != nil {
+		return explained(e, err, "opening the database")
+	}
+	readers := max(4, 2*runtime.GOMAXPROCS(0))
+	e.readDB.SetMaxOpenConns(readers)
+	e.readDB.SetMaxIdleConns(readers)
+	e.readers = newStatements(e.readDB)
+	return nil
+}
+
+// sqliteName is the data source name of a file with connection settings.
+func sqliteName(path string, settings ...string) string {
+	v := url.Values{}
+	for i := 0; i < len(settings); i += 2 {
+		v.Add(settings[i], settings[i+1])
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: v.Encode()}).String()
+}
+
+func (e *sqliteEngine) migrationDB() (*sql.DB, goose.Dialect) { return e.writeDB, goose.DialectSQLite3 }
+
+// lockMigrations has nothing to do: the lock on the directory is held already.
+func (e *sqliteEngine) lockMigrations(context.Context) (func(), error) { return func() {}, nil }
+
+func (e *sqliteEngine) start(ctx context.Context) error {
+	conn, err := e.writeDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	e.run(conn)
+	return e.readDB.PingContext(ctx)
+}
+
+func (e *sqliteEngine) reader() query.DBTX { return e.readers }
+
+func (e *sqliteEngine) exclusive() bool { return true }
+
+func (e *sqliteEngine) close() error {
+	err := e.stop()
+	for _, db := range []*sql.DB{e.readDB, e.writeDB} {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	return errors.Join(err, e.lock.release())
+}
+
+// sqliteDialect explains SQLite's errors. Those that name the directory are of
+// use to the operator of a control plane and tell others nothing.
+type sqliteDialect struct{ dir string }
+
+func (d sqliteDialect) explain(err error) error {
+	if errors.Is(err, errText) {
+		return badText(err)
+	}
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch e.Code() {
+	case sqlitecode.SQLITE_CONSTRAINT_UNIQUE, sqlitecode.SQLITE_CONSTRAINT_PRIMARYKEY, sqlitecode.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return lost(err)
+	}
+	switch e.Code() & 0xff {
+	case sqlitecode.SQLITE_FULL:
+		return unavailable(err, "The disk of the control plane's data directory is full, so nothing can be changed. What was acknowledged is safe. An operator has to make room.")
+	case sqlitecode.SQLITE_BUSY, sqlitecode.SQLITE_LOCKED, sqlitecode.SQLITE_PROTOCOL:
+		return unavailable(err, "Another program keeps the control plane's database locked. Try again; if it goes on, an operator has to find that program.")
+	case sqlitecode.SQLITE_READONLY, sqlitecode.SQLITE_PERM, sqlitecode.SQLITE_CANTOPEN:
+		return unavailable(err, "The control plane cannot open or write its database file. An operator has to check who owns the data directory and whether its disk is mounted read-only.")
+	case sqlitecode.SQLITE_IOERR:
+		return unavailable(err, "The disk of the control plane's data directory fails. An operator has to look at the disk.")
+	case sqlitecode.SQLITE_CORRUPT, sqlitecode.SQLITE_NOTADB:
+		return unavailable(err, "The control plane's database file is damaged or is not a database. An operator has to restore a backup.")
+	case sqlitecode.SQLITE_NOMEM:
+		return unavailable(err, "The control plane is out of memory. An operator has to give it more.")
+	}
+	return nil
+}
+
+// unwritable is the fault of a data directory that cannot be used.
+func (d sqliteDialect) unwritable(cause error) error {
+	reason := "it cannot be written"
+	var pathErr *os.PathError
+	if errors.As(cause, &pathErr) {
+		reason = pathErr.Err.Error()
+	}
+	return unusable(cause, "The data directory %q cannot be used: %s. Make it writable for the user that muster runs as (uid %d), or name another with --data-dir.",
+		d.dir, reason, os.Getuid())
+}
