@@ -139,7 +139,7 @@ func (p *plane) refuseToShare(other lease.Replica) {
 
 // run serves until ctx ends, and then stops in order.
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
-	server, err := rpc.NewServer(p.handler, rpc.ServerConfig{TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, Logger: cfg.Logger})
+	server, err := rpc.NewServer(rpc.ServerConfig{Handler: p.handler, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: cfg.Logger})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 
 func (p *plane) rpcConfig(cfg *Config, keys signingKeys, bus *event.Bus, registry *prometheus.Registry) rpc.Config {
 	events := &gitpodv1.Events{Bus: bus}
-	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: keys.verify, WriteError: rpc.WriteError}
+	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: keys.verify}
 	return rpc.Config{
 		Authenticate: p.identity.Authenticate,
 		Hold:         p.identity.Hold,

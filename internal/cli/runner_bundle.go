@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 )
 
@@ -53,27 +51,10 @@ func (cmd *RunnerSupportBundle) Run(ctx context.Context, env *Env) error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(env.Dir, path)
 	}
-	n, err := download(path, body)
+	n, err := writeFile(path, body)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(env.Stdout, "Wrote %s (%d bytes).\n", path, n)
 	return err
-}
-
-// download writes a file, all of it or nothing.
-func download(path string, body io.Reader) (int64, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return 0, fmt.Errorf("writing the support bundle: %w", err)
-	}
-	defer os.Remove(f.Name())
-	n, err := io.Copy(f, body)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return 0, fmt.Errorf("downloading the support bundle: %w", err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return 0, fmt.Errorf("writing the support bundle: %w", err)
-	}
-	return n, nil
 }

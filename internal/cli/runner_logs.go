@@ -90,8 +90,11 @@ func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io
 		if err != nil {
 			return err
 		}
-		if body, err = c.openLogs(ctx, r, resumeTail, true); permanent(err) {
-			return err
+		if body, err = c.openLogs(ctx, r, resumeTail, true); err != nil {
+			if permanent(err) || ctx.Err() != nil {
+				return err
+			}
+			fmt.Fprintf(c.env.Stderr, "muster: %v; trying again\n", err)
 		}
 	}
 }

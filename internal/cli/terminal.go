@@ -79,7 +79,7 @@ func ask(ctx context.Context, env *Env, question string) (string, error) {
 // confirm asks before something that cannot be undone. Only people are asked:
 // without a terminal the answer is yes.
 func confirm(ctx context.Context, env *Env, question string) error {
-	if !isTerminal(env.Stdin) || !isTerminal(env.Stderr) {
+	if !isTerminal(env.Stdin) {
 		return nil
 	}
 	reply, err := ask(ctx, env, question+" [y/N] ")

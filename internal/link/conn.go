@@ -7,19 +7,23 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/fault"
 )
 
-type (
-	stream       = connect.BidiStream[linkv1.RunnerFrame, linkv1.PlaneFrame]
-	runnerFrame  = linkv1.RunnerFrame
-	planeFrame   = linkv1.PlaneFrame
-	controlKey   struct{}
-	relayStreams = map[uint64]*Stream
-)
+type planeFrame = linkv1.PlaneFrame
+
+// frames is the stream of a link as the hub sees it.
+type frames interface {
+	Receive() (*linkv1.RunnerFrame, error)
+	Send(f *planeFrame) error
+}
+
+// deadlines end what waits on a connection; see http.ResponseController.
+type deadlines interface {
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+}
 
 // maxQueue is how many frames may wait for a slow runner before its link is cut.
 const maxQueue = 256
@@ -33,8 +37,8 @@ var (
 // are queued; a goroutine exists only while there are some, since most links
 // are idle most of the time.
 type conn struct {
-	stream  *stream
-	control *http.ResponseController
+	stream  frames
+	control deadlines
 	cancel  context.CancelCauseFunc
 
 	sending sync.Mutex // held while a frame is written
@@ -42,7 +46,7 @@ type conn struct {
 	mu       sync.Mutex
 	queue    []*planeFrame
 	flushing bool
-	relays   relayStreams
+	relays   map[uint64]*Stream
 	lastID   uint64
 	closed   error
 }
@@ -99,19 +103,22 @@ func (c *conn) cut(cause error) { c.cancel(cause) }
 func (c *conn) last(f *planeFrame, cause error) {
 	go func() {
 		// A runner that does not read must not keep the frame's sender waiting.
-		timer := time.AfterFunc(5*time.Second, func() { c.cut(cause) })
+		timer := time.AfterFunc(lastWrite, func() { c.cut(cause) })
 		defer timer.Stop()
 		_ = c.send(f)
 		c.cut(cause)
 	}()
 }
 
-// unblock makes a blocked Receive or Send fail. There is no other way to end
-// them than through the connection.
+// lastWrite is how long the end of a stream may take to be written.
+const lastWrite = 5 * time.Second
+
+// unblock makes a blocked Receive fail at once, and a blocked Send soon: the
+// reason for the end is still to be written. There is no other way to end them
+// than through the connection.
 func (c *conn) unblock() {
-	past := time.Unix(1, 0)
-	_ = c.control.SetReadDeadline(past)
-	_ = c.control.SetWriteDeadline(past.Add(0))
+	_ = c.control.SetReadDeadline(time.Unix(1, 0))
+	_ = c.control.SetWriteDeadline(time.Now().Add(lastWrite))
 }
 
 // close fails everything that is waiting for this stream.
@@ -129,6 +136,8 @@ func (c *conn) close(cause error) {
 func runnerAway() *fault.Error {
 	return fault.New(fault.Unavailable, fault.RunnerOffline, "The runner went offline. Try again when it is back.").WithRetryAfter(5 * time.Second)
 }
+
+type controlKey struct{}
 
 // WithControl gives the handlers of h the means to end a stream that waits for
 // its peer. Every handler of the link must run under it.

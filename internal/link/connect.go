@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -24,7 +25,7 @@ const helloTimeout = 10 * time.Second
 
 // Connect implements linkv1connect.LinkServiceHandler. The context must end when
 // the caller's token is revoked.
-func (h *Hub) Connect(ctx context.Context, stream *stream) error {
+func (h *Hub) Connect(ctx context.Context, stream *connect.BidiStream[linkv1.RunnerFrame, linkv1.PlaneFrame]) error {
 	caller := access.CallerOf(ctx)
 	control, err := controlOf(ctx)
 	if err != nil {
@@ -32,9 +33,18 @@ func (h *Hub) Connect(ctx context.Context, stream *stream) error {
 	}
 	linkCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c := &conn{stream: stream, control: control, cancel: cancel, relays: relayStreams{}}
-	stop := context.AfterFunc(linkCtx, c.unblock)
-	defer stop()
+	c := &conn{stream: stream, control: control, cancel: cancel, relays: map[uint64]*Stream{}}
+	unblocked := make(chan struct{})
+	stop := context.AfterFunc(linkCtx, func() {
+		defer close(unblocked)
+		c.unblock()
+	})
+	defer func() {
+		// The connection must not be touched once this handler has returned.
+		if !stop() {
+			<-unblocked
+		}
+	}()
 
 	s, err := h.open(linkCtx, caller, c)
 	if err != nil {
@@ -170,34 +180,43 @@ func (h *Hub) receive(ctx context.Context, s *session, c *conn) error {
 		if err != nil {
 			return err
 		}
-		switch f := f.GetFrame().(type) {
-		case *linkv1.RunnerFrame_Renewal:
-			err = h.renew(s, c, f.Renewal.GetSequence())
-		case *linkv1.RunnerFrame_Report:
-			var rep fleet.Report
-			if rep, err = reportOf(f.Report); err == nil {
-				err = h.cfg.Fleet.SetReport(ctx, s.runner, s.epoch, rep)
-			}
-		case *linkv1.RunnerFrame_ConfigurationAck:
-			a := f.ConfigurationAck
-			err = h.cfg.Fleet.Applied(ctx, s.runner, s.epoch, a.GetRevision(), bounded(a.GetUnsupported()), cutText(a.GetError(), maxText))
-		case *linkv1.RunnerFrame_StreamData:
-			err = c.data(f.StreamData)
-		case *linkv1.RunnerFrame_StreamClose:
-			c.ended(f.StreamClose)
-		case *linkv1.RunnerFrame_Goodbye:
-			h.end(ctx, s, "The runner said goodbye: "+cutText(f.Goodbye.GetReason(), maxText))
-			return nil
-		case *linkv1.RunnerFrame_Deleted:
-			return h.cfg.Fleet.FinishDelete(ctx, s.runner)
-		case *linkv1.RunnerFrame_Hello:
-			err = fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello may come once only, as the first frame.")
-		default:
-			// A frame of a newer runner, which it knows may be ignored.
-		}
-		if err != nil {
+		if done, err := h.handle(ctx, s, c, f); done || err != nil {
 			return err
 		}
+	}
+}
+
+// handle handles one frame; done means that the runner leaves. An error ends
+// the link.
+func (h *Hub) handle(ctx context.Context, s *session, c *conn, f *linkv1.RunnerFrame) (done bool, err error) {
+	switch f := f.GetFrame().(type) {
+	case *linkv1.RunnerFrame_Renewal:
+		return false, h.renew(s, c, f.Renewal.GetSequence())
+	case *linkv1.RunnerFrame_Report:
+		rep, err := reportOf(f.Report)
+		if err != nil {
+			return false, err
+		}
+		return false, h.cfg.Fleet.SetReport(ctx, s.runner, s.epoch, rep)
+	case *linkv1.RunnerFrame_ConfigurationAck:
+		a := f.ConfigurationAck
+		return false, h.cfg.Fleet.Applied(ctx, s.runner, s.epoch, a.GetRevision(), bounded(a.GetUnsupported()), cutText(a.GetError(), maxText))
+	case *linkv1.RunnerFrame_StreamData:
+		return false, c.data(f.StreamData)
+	case *linkv1.RunnerFrame_StreamClose:
+		c.ended(f.StreamClose)
+		return false, nil
+	case *linkv1.RunnerFrame_Goodbye:
+		h.detach(s, c)
+		h.end(ctx, s, "The runner said goodbye: "+cutText(f.Goodbye.GetReason(), maxText))
+		return true, nil
+	case *linkv1.RunnerFrame_Deleted:
+		return true, h.cfg.Fleet.FinishDelete(ctx, s.runner)
+	case *linkv1.RunnerFrame_Hello:
+		return false, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello may come once only, as the first frame.")
+	default:
+		// A frame of a newer runner, which it knows may be ignored.
+		return false, nil
 	}
 }
 

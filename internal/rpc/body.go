@@ -116,4 +116,3 @@ func tooLarge(limit int64) error {
 	return fault.New(fault.ResourceExhausted, fault.BodyTooLarge,
 		"The request is larger than %d bytes, which is the most that one call may send. Send less; sending it again does not help.", limit)
 }
-

@@ -63,7 +63,7 @@ func newHealth(h *Handler) (*health, error) {
 		MessageType: []*descriptorpb.DescriptorProto{
 			{Name: proto.String("HealthCheckRequest"), Field: field("service", descriptorpb.FieldDescriptorProto_TYPE_STRING, "")},
 			{
-				Name: proto.String("HealthCheckResponse"),
+				Name:  proto.String("HealthCheckResponse"),
 				Field: field("status", descriptorpb.FieldDescriptorProto_TYPE_ENUM, ".grpc.health.v1.HealthCheckResponse.ServingStatus"),
 				EnumType: []*descriptorpb.EnumDescriptorProto{{
 					Name: proto.String("ServingStatus"),

@@ -115,4 +115,3 @@ func (s *stream) Send(message any) error {
 	_ = s.ctrl.SetWriteDeadline(time.Time{})
 	return err
 }
-

@@ -40,7 +40,7 @@ func (JSON) MarshalAppend(dst []byte, message any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(dst, m)
+	return appendMessage(dst, m.ProtoReflect())
 }
 
 // Unmarshal decodes a message.

@@ -16,10 +16,14 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
+
+	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/link"
 	"github.com/musterhq/muster/internal/logtoken"
+	"github.com/musterhq/muster/internal/rpc/rpcerr"
 )
 
 // Handler serves the streams of runners.
@@ -28,8 +32,6 @@ type Handler struct {
 	Issuer string
 	// Keys verify logs tokens, by "kid".
 	Keys map[string]ed25519.PublicKey
-	// WriteError answers a request that fails before its first byte.
-	WriteError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // Routes are the patterns and handlers to mount.
@@ -38,6 +40,12 @@ func (h *Handler) Routes() map[string]http.Handler {
 		"GET /runners/{runner}/logs":           http.HandlerFunc(h.logs),
 		"GET /runners/{runner}/support-bundle": http.HandlerFunc(h.bundle),
 	}
+}
+
+// refuse answers a request that fails before its first byte, as the API does.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	// Write fails when the reader is gone, who then needs no answer.
+	_ = connect.NewErrorWriter().Write(w, r, rpcerr.New(err, audit.RequestID(r.Context())))
 }
 
 // maxTail is the most lines that can be asked for.
@@ -49,7 +57,7 @@ func (h *Handler) logs(w http.ResponseWriter, r *http.Request) {
 	if t := q.Get("tail"); t != "" {
 		var err error
 		if tail, err = strconv.ParseUint(t, 10, 32); err != nil || tail > maxTail {
-			h.WriteError(w, r, fault.Invalid("tail", "must be a number of lines from 0 to %d; 0 means all that the runner has kept", maxTail))
+			refuse(w, r, fault.Invalid("tail", "must be a number of lines from 0 to %d; 0 means all that the runner has kept", maxTail))
 			return
 		}
 	}
@@ -57,7 +65,7 @@ func (h *Handler) logs(w http.ResponseWriter, r *http.Request) {
 	if f := q.Get("follow"); f != "" {
 		var err error
 		if follow, err = strconv.ParseBool(f); err != nil {
-			h.WriteError(w, r, fault.Invalid("follow", "must be true or false"))
+			refuse(w, r, fault.Invalid("follow", "must be true or false"))
 			return
 		}
 	}
@@ -88,12 +96,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Sour
 	runner := id.Runner(id.Canonical(r.PathValue("runner")))
 	token, err := h.authorize(r, runner)
 	if err != nil {
-		h.WriteError(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	stream, err := h.Hub.OpenStream(runner, token, source)
 	if err != nil {
-		h.WriteError(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	defer stream.Close()
@@ -102,7 +110,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Sour
 	err = stream.Wait(ctx)
 	cancel()
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.DeadlineExceeded) {
-		h.WriteError(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	head := w.Header()

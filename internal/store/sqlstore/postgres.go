@@ -142,17 +142,20 @@ func (d postgresDialect) explain(err error) error {
 	if errors.As(err, &e) {
 		return d.explainServer(e, err)
 	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
 	var c *pgconn.ConnectError
 	if errors.As(err, &c) {
 		return unavailable(err, "The database server %s cannot be reached. An operator has to check that it runs, and the host and port in the database URL.", d.server)
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
 	var n net.Error
 	if errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
-		return unavailable(err, "The connection to the database server %s broke. Whether the change was made is not known: look before you repeat it.", d.server)
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) {
+		return unavailable(err, "The connection to the database server %s broke. A change that was under way may or may not have been made: look before you repeat it.", d.server)
 	}
 	return nil
 }

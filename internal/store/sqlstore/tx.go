@@ -45,14 +45,7 @@ func newTx(db query.DBTX, d dialect) *Tx {
 func (tx *Tx) run(fn func(*Tx) error) error {
 	err := fn(tx)
 	tx.q = nil // whoever keeps a Tx must not write into the transaction of another
-	if err == nil || errors.Is(tx.failure, fault.ErrLost) {
-		return tx.failureOr(err)
-	}
-	return err
-}
-
-func (tx *Tx) failureOr(err error) error {
-	if tx.failure != nil {
+	if tx.failure != nil && (err == nil || errors.Is(tx.failure, fault.ErrLost)) {
 		return tx.failure
 	}
 	return err

@@ -7,7 +7,8 @@
 // not be lost between a read and a write is compared in the WHERE of the write
 // (revision, epoch, beat).
 //
-// Lists are paged by (key, id) row values that an index serves. A set of small
-// enumeration values is a bit mask: bit n is set when the value n is wanted,
-// and -1 wants all.
+// Lists are paged by (key, id) row values, and each way to list has an index and
+// a query of its own. Other filters apply to what the index found. A set of
+// small enumeration values is a bit mask: bit n is set when the value n is
+// wanted, and -1 wants all.
 package query

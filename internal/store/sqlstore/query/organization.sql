@@ -8,7 +8,7 @@ SELECT * FROM organizations WHERE id = @id;
 -- name: GetOldestOrganization :one
 SELECT * FROM organizations ORDER BY created_at, id LIMIT 1;
 
--- LockOrganization changes nothing. It makes the transactions that decide by
--- the number of members of an organization run one after the other.
+-- LockOrganization changes nothing. The row that it writes stays locked until
+-- the transaction ends.
 -- name: LockOrganization :exec
 UPDATE organizations SET name = name WHERE id = @id;

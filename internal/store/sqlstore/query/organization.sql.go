@@ -67,8 +67,8 @@ const lockOrganization = `-- name: LockOrganization :exec
 UPDATE organizations SET name = name WHERE id = $1
 `
 
-// LockOrganization changes nothing. It makes the transactions that decide by
-// the number of members of an organization run one after the other.
+// LockOrganization changes nothing. The row that it writes stays locked until
+// the transaction ends.
 func (q *Queries) LockOrganization(ctx context.Context, id string) error {
 	_, err := q.db.ExecContext(ctx, lockOrganization, id)
 	return err

@@ -12,28 +12,25 @@ INSERT INTO runners (
 -- name: GetRunner :one
 SELECT * FROM runner_rows WHERE id = @id;
 
--- The lists of runners differ in the index that serves them. The mask filters
--- apply to what the index has already found.
-
 -- FindRunner is GetRunner with the filters of a list.
 -- name: FindRunner :many
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND id = @id
-  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
   AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
   AND ((CAST(@providers AS BIGINT) >> provider) & 1) = 1;
 
 -- name: ListRunners :many
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id
-  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
 ORDER BY created_at, id
 LIMIT @max_rows;
 
 -- name: ListRunnersOfCreator :many
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND creator_id = @creator_id
-  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
   AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
   AND ((CAST(@providers AS BIGINT) >> provider) & 1) = 1
 ORDER BY created_at, id
@@ -42,7 +39,7 @@ LIMIT @max_rows;
 -- name: ListRunnersOfProvider :many
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND provider = @provider
-  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
   AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
 ORDER BY created_at, id
 LIMIT @max_rows;
@@ -50,7 +47,7 @@ LIMIT @max_rows;
 -- name: ListRunnersOfKind :many
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND kind = @kind
-  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
 ORDER BY created_at, id
 LIMIT @max_rows;
 

@@ -23,10 +23,9 @@ func (q *Queries) DeleteRunner(ctx context.Context, id string) (int64, error) {
 }
 
 const findRunner = `-- name: FindRunner :many
-
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND id = $2
-  AND (created_at, id) > (CAST($3 AS BIGINT), CAST($4 AS TEXT))
+  AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) = 1
   AND ((CAST($6 AS BIGINT) >> provider) & 1) = 1
 `
@@ -40,8 +39,6 @@ type FindRunnerParams struct {
 	Providers      int64
 }
 
-// The lists of runners differ in the index that serves them. The mask filters
-// apply to what the index has already found.
 // FindRunner is GetRunner with the filters of a list.
 func (q *Queries) FindRunner(ctx context.Context, arg FindRunnerParams) ([]RunnerRow, error) {
 	rows, err := q.db.QueryContext(ctx, findRunner,
@@ -281,7 +278,7 @@ func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) 
 const listRunners = `-- name: ListRunners :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1
-  AND (created_at, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (created_at, id) > ($2, CAST($3 AS TEXT))
 ORDER BY created_at, id
 LIMIT $4
 `
@@ -358,7 +355,7 @@ func (q *Queries) ListRunners(ctx context.Context, arg ListRunnersParams) ([]Run
 const listRunnersOfCreator = `-- name: ListRunnersOfCreator :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND creator_id = $2
-  AND (created_at, id) > (CAST($3 AS BIGINT), CAST($4 AS TEXT))
+  AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) = 1
   AND ((CAST($6 AS BIGINT) >> provider) & 1) = 1
 ORDER BY created_at, id
@@ -443,7 +440,7 @@ func (q *Queries) ListRunnersOfCreator(ctx context.Context, arg ListRunnersOfCre
 const listRunnersOfKind = `-- name: ListRunnersOfKind :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND kind = $2
-  AND (created_at, id) > (CAST($3 AS BIGINT), CAST($4 AS TEXT))
+  AND (created_at, id) > ($3, CAST($4 AS TEXT))
 ORDER BY created_at, id
 LIMIT $5
 `
@@ -522,7 +519,7 @@ func (q *Queries) ListRunnersOfKind(ctx context.Context, arg ListRunnersOfKindPa
 const listRunnersOfProvider = `-- name: ListRunnersOfProvider :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND provider = $2
-  AND (created_at, id) > (CAST($3 AS BIGINT), CAST($4 AS TEXT))
+  AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) = 1
 ORDER BY created_at, id
 LIMIT $6

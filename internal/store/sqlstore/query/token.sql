@@ -22,14 +22,14 @@ SELECT * FROM tokens WHERE organization_id = @organization_id AND id = @id AND k
 -- name: ListPersonalTokens :many
 SELECT * FROM tokens
 WHERE organization_id = @organization_id AND kind = 'pat'
-  AND (created_at, id) < (CAST(@before_at AS BIGINT), CAST(@before_id AS TEXT))
+  AND (created_at, id) < (@before_at, CAST(@before_id AS TEXT))
 ORDER BY created_at DESC, id DESC
 LIMIT @max_rows;
 
 -- name: ListPersonalTokensOfUser :many
 SELECT * FROM tokens
 WHERE organization_id = @organization_id AND user_id = @user_id AND kind = 'pat'
-  AND (created_at, id) < (CAST(@before_at AS BIGINT), CAST(@before_id AS TEXT))
+  AND (created_at, id) < (@before_at, CAST(@before_id AS TEXT))
 ORDER BY created_at DESC, id DESC
 LIMIT @max_rows;
 

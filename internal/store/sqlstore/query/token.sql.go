@@ -176,7 +176,7 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error 
 const listPersonalTokens = `-- name: ListPersonalTokens :many
 SELECT id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at FROM tokens
 WHERE organization_id = $1 AND kind = 'pat'
-  AND (created_at, id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (created_at, id) < ($2, CAST($3 AS TEXT))
 ORDER BY created_at DESC, id DESC
 LIMIT $4
 `
@@ -234,7 +234,7 @@ func (q *Queries) ListPersonalTokens(ctx context.Context, arg ListPersonalTokens
 const listPersonalTokensOfUser = `-- name: ListPersonalTokensOfUser :many
 SELECT id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at FROM tokens
 WHERE organization_id = $1 AND user_id = $2 AND kind = 'pat'
-  AND (created_at, id) < (CAST($3 AS BIGINT), CAST($4 AS TEXT))
+  AND (created_at, id) < ($3, CAST($4 AS TEXT))
 ORDER BY created_at DESC, id DESC
 LIMIT $5
 `

@@ -21,54 +21,51 @@ SELECT * FROM users WHERE organization_id = @organization_id AND id = @id;
 SELECT * FROM users
 WHERE organization_id = @organization_id AND email_lower = @email_lower AND status <> 3;
 
--- The filters of the following queries are the same: two masks and a pattern
--- over name and email.
-
 -- FindUser is GetUser with the filters of a list.
 -- name: FindUser :many
 SELECT * FROM users
 WHERE organization_id = @organization_id AND id = @id
   AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
   AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\');
+  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\');
 
 -- name: ListUsersByJoined :many
 SELECT * FROM users
 WHERE organization_id = @organization_id
-  AND (created_at, id) > (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
   AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
   AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
 ORDER BY created_at, id
 LIMIT @max_rows;
 
 -- name: ListUsersByJoinedDescending :many
 SELECT * FROM users
 WHERE organization_id = @organization_id
-  AND (created_at, id) < (CAST(@after_at AS BIGINT), CAST(@after_id AS TEXT))
+  AND (created_at, id) < (@after_at, CAST(@after_id AS TEXT))
   AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
   AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
 ORDER BY created_at DESC, id DESC
 LIMIT @max_rows;
 
 -- name: ListUsersByName :many
 SELECT * FROM users
 WHERE organization_id = @organization_id
-  AND (name_order, id) > (CAST(@after_name AS BYTEA), CAST(@after_id AS TEXT))
+  AND (name_order, id) > (@after_name, CAST(@after_id AS TEXT))
   AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
   AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
 ORDER BY name_order, id
 LIMIT @max_rows;
 
 -- name: ListUsersByNameDescending :many
 SELECT * FROM users
 WHERE organization_id = @organization_id
-  AND (name_order, id) < (CAST(@after_name AS BYTEA), CAST(@after_id AS TEXT))
+  AND (name_order, id) < (@after_name, CAST(@after_id AS TEXT))
   AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
   AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\')
+  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
 ORDER BY name_order DESC, id DESC
 LIMIT @max_rows;
 
@@ -77,4 +74,4 @@ SELECT COUNT(*) FROM users
 WHERE organization_id = @organization_id
   AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
   AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE @pattern ESCAPE '\' OR email_lower LIKE @pattern ESCAPE '\');
+  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\');

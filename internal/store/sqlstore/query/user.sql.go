@@ -14,14 +14,14 @@ SELECT COUNT(*) FROM users
 WHERE organization_id = $1
   AND ((CAST($2 AS BIGINT) >> status) & 1) = 1
   AND ((CAST($3 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE $4 ESCAPE '\' OR email_lower LIKE $4 ESCAPE '\')
+  AND (name_lower LIKE CAST($4 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($4 AS TEXT) ESCAPE '\')
 `
 
 type CountUsersParams struct {
 	OrganizationID string
 	Statuses       int64
 	Roles          int64
-	Pattern        []byte
+	Pattern        string
 }
 
 func (q *Queries) CountUsers(ctx context.Context, arg CountUsersParams) (int64, error) {
@@ -37,12 +37,11 @@ func (q *Queries) CountUsers(ctx context.Context, arg CountUsersParams) (int64, 
 }
 
 const findUser = `-- name: FindUser :many
-
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1 AND id = $2
   AND ((CAST($3 AS BIGINT) >> status) & 1) = 1
   AND ((CAST($4 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE $5 ESCAPE '\' OR email_lower LIKE $5 ESCAPE '\')
+  AND (name_lower LIKE CAST($5 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($5 AS TEXT) ESCAPE '\')
 `
 
 type FindUserParams struct {
@@ -50,11 +49,9 @@ type FindUserParams struct {
 	ID             string
 	Statuses       int64
 	Roles          int64
-	Pattern        []byte
+	Pattern        string
 }
 
-// The filters of the following queries are the same: two masks and a pattern
-// over name and email.
 // FindUser is GetUser with the filters of a list.
 func (q *Queries) FindUser(ctx context.Context, arg FindUserParams) ([]User, error) {
 	rows, err := q.db.QueryContext(ctx, findUser,
@@ -193,10 +190,10 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 const listUsersByJoined = `-- name: ListUsersByJoined :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
-  AND (created_at, id) > (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (created_at, id) > ($2, CAST($3 AS TEXT))
   AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
   AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE $6 ESCAPE '\' OR email_lower LIKE $6 ESCAPE '\')
+  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
 ORDER BY created_at, id
 LIMIT $7
 `
@@ -207,7 +204,7 @@ type ListUsersByJoinedParams struct {
 	AfterID        string
 	Statuses       int64
 	Roles          int64
-	Pattern        []byte
+	Pattern        string
 	MaxRows        int32
 }
 
@@ -258,10 +255,10 @@ func (q *Queries) ListUsersByJoined(ctx context.Context, arg ListUsersByJoinedPa
 const listUsersByJoinedDescending = `-- name: ListUsersByJoinedDescending :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
-  AND (created_at, id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (created_at, id) < ($2, CAST($3 AS TEXT))
   AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
   AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE $6 ESCAPE '\' OR email_lower LIKE $6 ESCAPE '\')
+  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
 ORDER BY created_at DESC, id DESC
 LIMIT $7
 `
@@ -272,7 +269,7 @@ type ListUsersByJoinedDescendingParams struct {
 	AfterID        string
 	Statuses       int64
 	Roles          int64
-	Pattern        []byte
+	Pattern        string
 	MaxRows        int32
 }
 
@@ -323,10 +320,10 @@ func (q *Queries) ListUsersByJoinedDescending(ctx context.Context, arg ListUsers
 const listUsersByName = `-- name: ListUsersByName :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
-  AND (name_order, id) > (CAST($2 AS BYTEA), CAST($3 AS TEXT))
+  AND (name_order, id) > ($2, CAST($3 AS TEXT))
   AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
   AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE $6 ESCAPE '\' OR email_lower LIKE $6 ESCAPE '\')
+  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
 ORDER BY name_order, id
 LIMIT $7
 `
@@ -337,7 +334,7 @@ type ListUsersByNameParams struct {
 	AfterID        string
 	Statuses       int64
 	Roles          int64
-	Pattern        []byte
+	Pattern        string
 	MaxRows        int32
 }
 
@@ -388,10 +385,10 @@ func (q *Queries) ListUsersByName(ctx context.Context, arg ListUsersByNameParams
 const listUsersByNameDescending = `-- name: ListUsersByNameDescending :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
-  AND (name_order, id) < (CAST($2 AS BYTEA), CAST($3 AS TEXT))
+  AND (name_order, id) < ($2, CAST($3 AS TEXT))
   AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
   AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE $6 ESCAPE '\' OR email_lower LIKE $6 ESCAPE '\')
+  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
 ORDER BY name_order DESC, id DESC
 LIMIT $7
 `
@@ -402,7 +399,7 @@ type ListUsersByNameDescendingParams struct {
 	AfterID        string
 	Statuses       int64
 	Roles          int64
-	Pattern        []byte
+	Pattern        string
 	MaxRows        int32
 }
 

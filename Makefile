@@ -1,0 +1,115 @@
+# "make" lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOLS := $(CURDIR)/.tools
+
+# The version is given to the linker, so Go need not ask git for it, which fails
+# in a clone that belongs to somebody else.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+# What runs goroutines against each other.
+RACE := ./internal/agent/... ./internal/event/... ./internal/fleet/... ./internal/identity/... \
+	./internal/lease/... ./internal/link/... ./internal/rpc/... ./internal/store/...
+
+# Suites that measure time or load the machine run alone, after all others.
+ALONE := ./test/robust/... ./test/load/...
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: run
+run: build ## build, then run a control plane on SQLite with one local runner (state in ./.muster)
+	exec bin/muster dev
+
+.PHONY: build
+build: ## build bin/muster, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/muster ./cmd/muster
+
+##  Tests
+
+.PHONY: deps
+deps: ## install what the tests need and is missing
+	scripts/deps
+
+.PHONY: test
+test: deps vet test-units test-alone test-compat test-fuzz ## install what is missing, then run all tests
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: test-units
+test-units: ## the tests of all packages but the robustness and load suites
+	go test -count=1 -timeout 15m $$(go list ./... | grep -vE '/test/(robust|load)(/|$$)')
+
+.PHONY: test-alone
+test-alone: ## the robustness and load suites, one at a time
+	go test -count=1 -timeout 30m -p 1 $(ALONE)
+
+.PHONY: test-compat
+test-compat: ## the vendor's official SDKs against this control plane
+	go -C test/compat vet ./...
+	go -C test/compat test -count=1 -timeout 15m ./...
+
+.PHONY: test-fuzz
+test-fuzz: ## every fuzz test for five seconds
+	scripts/fuzz 5s
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for two minutes
+	scripts/fuzz 2m
+
+.PHONY: race
+race: deps ## the race detector on the concurrent packages
+	CGO_ENABLED=1 go test -race -count=1 -timeout 20m $(RACE)
+
+.PHONY: bench
+bench: ## measure, and print the numbers
+	go run ./bench
+
+##  Generated code
+
+.PHONY: generate
+generate: $(TOOLS)/generators ## write gen/ from proto/, and the Go of the SQL queries
+	rm -f internal/store/sqlstore/query/*.sql.go
+	$(TOOLS)/buf generate
+	$(TOOLS)/sqlc generate
+
+.PHONY: check-generated
+check-generated: $(TOOLS)/generators ## fail when "make generate" would change something
+	scripts/check-generated
+
+##  Linters
+
+.PHONY: lint
+lint: $(TOOLS)/linters $(TOOLS)/generators ## golangci-lint (gofumpt included), buf lint, the import rules
+	$(TOOLS)/golangci-lint run ./...
+	cd test/compat && $(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint
+	go test -count=1 ./test/arch
+
+.PHONY: format
+format: $(TOOLS)/linters ## gofumpt on all Go files
+	$(TOOLS)/gofumpt -w .
+
+##  Tools, built from the versions in tools/go.mod and tools/lint/go.mod
+
+$(TOOLS)/generators: tools/go.mod tools/go.sum
+	mkdir -p $(TOOLS)
+	CGO_ENABLED=0 go -C tools build -o $(TOOLS)/ tool
+	touch $@
+
+$(TOOLS)/linters: tools/lint/go.mod tools/lint/go.sum
+	mkdir -p $(TOOLS)
+	CGO_ENABLED=0 go -C tools/lint build -o $(TOOLS)/ tool
+	touch $@
+
+.PHONY: clean
+clean: ## remove what was built; .muster, the state of "make run", stays
+	rm -rf bin $(TOOLS)

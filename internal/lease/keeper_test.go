@@ -1,0 +1,255 @@
+package lease_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/musterhq/muster/internal/lease"
+)
+
+// table is a database of replica rows, with sessions as a set of names.
+type table struct {
+	mu        sync.Mutex
+	rows      map[string]lease.Replica
+	live      map[string]bool // replicas with live sessions
+	exclusive bool
+	down      bool
+	beats     int
+}
+
+func newTable() *table { return &table{rows: map[string]lease.Replica{}, live: map[string]bool{}} }
+
+var errDown = errors.New("the database is down")
+
+func (t *table) do(fn func()) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down {
+		return errDown
+	}
+	fn()
+	return nil
+}
+
+func (t *table) setDown(down bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down = down
+}
+
+func (t *table) InsertReplica(_ context.Context, r lease.Replica) error {
+	return t.do(func() { t.rows[r.ID] = r; t.live[r.ID] = true })
+}
+
+func (t *table) Replicas(context.Context) (out []lease.Replica, err error) {
+	err = t.do(func() {
+		for _, r := range t.rows {
+			out = append(out, r)
+		}
+	})
+	return out, err
+}
+
+func (t *table) Beat(_ context.Context, id string) (ok bool, err error) {
+	err = t.do(func() {
+		r, found := t.rows[id]
+		if ok = found && r.TakenOverBy == ""; ok {
+			r.Beat++
+			t.rows[id] = r
+			t.beats++
+		}
+	})
+	return ok, err
+}
+
+func (t *table) TakeOver(_ context.Context, dead string, beat int64, by string) (ok bool, err error) {
+	err = t.do(func() {
+		r, found := t.rows[dead]
+		if ok = found && r.Beat == beat; ok {
+			r.Beat++
+			r.TakenOverBy = by
+			t.rows[dead] = r
+		}
+	})
+	return ok, err
+}
+
+func (t *table) DeleteReplica(_ context.Context, id string) error {
+	return t.do(func() { delete(t.rows, id) })
+}
+
+func (t *table) Exclusive() bool { return t.exclusive }
+
+func (t *table) hasLive(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live[id]
+}
+
+// replica is one process in a test.
+type replica struct {
+	*lease.Keeper
+	first string
+	lost  int
+	peers int
+	ended []string
+	stop  context.CancelFunc
+}
+
+const grace = 30 * time.Second
+
+func start(t *testing.T, store *table) *replica {
+	t.Helper()
+	r := &replica{}
+	r.Keeper = lease.New(lease.Config{
+		Store: store, HostName: "h", Grace: grace,
+		EndSessions: func(_ context.Context, dead string) (int, error) {
+			return 1, store.do(func() { store.live[dead] = false; r.ended = append(r.ended, dead) })
+		},
+		Lost: func(error) { r.lost++ },
+		Peer: func(lease.Replica) { r.peers++ },
+		Log:  slog.New(slog.DiscardHandler),
+	})
+	if err := r.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.first = r.ID()
+	ctx, cancel := context.WithCancel(t.Context())
+	r.stop = cancel
+	go r.Run(ctx)
+	return r
+}
+
+func TestARestartGivesRunnersOneLeaseToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		store.exclusive = true
+		old := start(t, store)
+		time.Sleep(time.Minute)
+		old.stop()
+		synctest.Wait()
+		next := start(t, store)
+		time.Sleep(grace - time.Second)
+		synctest.Wait()
+		if !store.hasLive(old.first) {
+			t.Error("sessions ended before their runners had a lease to come back")
+		}
+		time.Sleep(lease.BeatEvery + 2*time.Second)
+		synctest.Wait()
+		if store.hasLive(old.first) || len(next.ended) != 1 {
+			t.Errorf("sessions of the dead replica: live %v, ended %v", store.hasLive(old.first), next.ended)
+		}
+		if len(store.rows) != 1 || !next.Held() || next.lost != 0 {
+			t.Errorf("rows %v, held %v, lost %d", store.rows, next.Held(), next.lost)
+		}
+		next.stop()
+	})
+}
+
+func TestASharedDatabaseIsTakenOverOnlyAfterALeaseOfSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		a, b := start(t, store), start(t, store)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if a.lost+b.lost != 0 || len(a.ended)+len(b.ended) != 0 {
+			t.Fatal("a live replica was taken over")
+		}
+		if a.peers == 0 || b.peers == 0 {
+			t.Error("the replicas did not notice each other")
+		}
+		a.stop()
+		time.Sleep(lease.Length)
+		synctest.Wait()
+		if !store.hasLive(a.first) {
+			t.Error("sessions ended without grace")
+		}
+		time.Sleep(grace + 3*lease.BeatEvery)
+		synctest.Wait()
+		if store.hasLive(a.first) {
+			t.Error("the survivor did not end the dead replica's sessions")
+		}
+		b.stop()
+	})
+}
+
+func TestAReplicaThatSleptFindsItselfTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		sleeper, other := start(t, store), start(t, store)
+		time.Sleep(lease.BeatEvery / 2)
+		sleeper.stop() // as if SIGSTOPped
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if sleeper.Held() {
+			t.Error("a replica that has not renewed for a minute trusts its lease")
+		}
+		if err := sleeper.Prove(t.Context()); !errors.Is(err, lease.ErrLost) {
+			t.Errorf("Prove = %v, want ErrLost", err)
+		}
+		if sleeper.lost != 1 || sleeper.ID() == sleeper.first {
+			t.Errorf("lost %d times, id changed: %v", sleeper.lost, sleeper.ID() != sleeper.first)
+		}
+		if err := sleeper.Prove(t.Context()); err != nil || !sleeper.Held() {
+			t.Errorf("under its new id: %v", err)
+		}
+		other.stop()
+	})
+}
+
+func TestTheLeaseIsLostWhenTheDatabaseStaysAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		r := start(t, store)
+		time.Sleep(time.Minute)
+		store.setDown(true)
+		time.Sleep(lease.Length - lease.BeatEvery)
+		synctest.Wait()
+		if r.lost != 0 || !r.Held() {
+			t.Error("a short outage cost the lease")
+		}
+		time.Sleep(2 * lease.BeatEvery)
+		synctest.Wait()
+		if r.lost != 1 || r.Held() {
+			t.Errorf("after a lease without the database: lost %d times, held %v", r.lost, r.Held())
+		}
+		store.setDown(false)
+		time.Sleep(lease.BeatEvery)
+		synctest.Wait()
+		if !r.Held() || r.ID() != r.first || r.lost != 1 {
+			t.Error("the lease did not come back with the database")
+		}
+		r.stop()
+	})
+}
+
+func TestOfTwoHeirsOneInherits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		dead, a, b := start(t, store), start(t, store), start(t, store)
+		time.Sleep(lease.BeatEvery + time.Second)
+		dead.stop()
+		// The first heir dies while it waits; the other inherits both.
+		time.Sleep(lease.Length + 2*lease.BeatEvery)
+		synctest.Wait()
+		heir, other := a, b
+		if store.rows[dead.first].TakenOverBy == b.first {
+			heir, other = b, a
+		}
+		heir.stop()
+		time.Sleep(2*lease.Length + 2*grace + 6*lease.BeatEvery)
+		synctest.Wait()
+		if store.hasLive(dead.first) || store.hasLive(heir.first) || len(store.rows) != 1 {
+			t.Errorf("left behind: %v, live %v", store.rows, store.live)
+		}
+		if len(other.ended) != 2 {
+			t.Errorf("the survivor ended %v", other.ended)
+		}
+		other.stop()
+	})
+}

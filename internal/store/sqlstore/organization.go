@@ -1,0 +1,41 @@
+package sqlstore
+
+import (
+	"context"
+
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/store/sqlstore/query"
+)
+
+// Organization returns a tenant.
+func (r reads) Organization(ctx context.Context, o id.Organization) (identity.Organization, bool, error) {
+	row, err := r.q.GetOrganization(ctx, string(o))
+	return one(r, row, err, "reading an organization", organizationOf)
+}
+
+// AnyOrganization returns the oldest organization.
+func (r reads) AnyOrganization(ctx context.Context) (identity.Organization, bool, error) {
+	row, err := r.q.GetOldestOrganization(ctx)
+	return one(r, row, err, "reading an organization", organizationOf)
+}
+
+// InsertOrganization adds a tenant.
+func (tx *Tx) InsertOrganization(ctx context.Context, o identity.Organization) error {
+	return tx.explained(tx.q.InsertOrganization(ctx, query.InsertOrganizationParams{
+		ID: string(o.ID), Name: o.Name, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
+	}), "adding an organization")
+}
+
+// LockOrganization makes transactions that lock the same organization run one
+// after the other.
+func (tx *Tx) LockOrganization(ctx context.Context, o id.Organization) error {
+	return tx.explained(tx.q.LockOrganization(ctx, string(o)), "locking an organization")
+}
+
+func organizationOf(row query.Organization) (identity.Organization, error) {
+	return identity.Organization{
+		ID: id.Organization(row.ID), Name: row.Name,
+		CreatedAt: moment(row.CreatedAt), UpdatedAt: moment(row.UpdatedAt),
+	}, nil
+}

@@ -1,0 +1,61 @@
+package sqlstore
+
+import (
+	"context"
+
+	"github.com/musterhq/muster/internal/lease"
+	"github.com/musterhq/muster/internal/store/sqlstore/query"
+)
+
+var _ lease.Store = (*Store)(nil)
+
+// InsertReplica adds the row of a process.
+func (s *Store) InsertReplica(ctx context.Context, r lease.Replica) error {
+	return s.write(ctx, func(tx *Tx) error {
+		return tx.explained(tx.q.InsertReplica(ctx, query.InsertReplicaParams{
+			ID: r.ID, HostName: r.HostName, Beat: r.Beat, TakenOverBy: r.TakenOverBy, StartedAt: micros(r.StartedAt),
+		}), "registering this replica")
+	})
+}
+
+// Replicas returns all rows.
+func (r reads) Replicas(ctx context.Context) ([]lease.Replica, error) {
+	rows, err := r.q.ListReplicas(ctx)
+	return all(r, rows, err, "listing the replicas", func(row query.Replica) (lease.Replica, error) {
+		return lease.Replica{
+			ID: row.ID, HostName: row.HostName, Beat: row.Beat, TakenOverBy: row.TakenOverBy, StartedAt: moment(row.StartedAt),
+		}, nil
+	})
+}
+
+// Beat increases the counter of a replica that nobody took over.
+func (s *Store) Beat(ctx context.Context, replica string) (bool, error) {
+	return s.swap(ctx, "renewing the lease of this replica", func(q *query.Queries) (int64, error) {
+		return q.Beat(ctx, replica)
+	})
+}
+
+// TakeOver makes by the heir of dead, if dead's counter is still beat.
+func (s *Store) TakeOver(ctx context.Context, dead string, beat int64, by string) (bool, error) {
+	return s.swap(ctx, "taking over a replica", func(q *query.Queries) (int64, error) {
+		return q.TakeOver(ctx, query.TakeOverParams{Dead: dead, Beat: beat, Heir: by})
+	})
+}
+
+// DeleteReplica removes the row, unless a live session refers to it.
+func (s *Store) DeleteReplica(ctx context.Context, replica string) error {
+	return s.write(ctx, func(tx *Tx) error {
+		return tx.explained(tx.q.DeleteReplica(ctx, replica), "removing a replica")
+	})
+}
+
+// swap runs one statement that changes one row or none.
+func (s *Store) swap(ctx context.Context, doing string, change func(*query.Queries) (int64, error)) (bool, error) {
+	var n int64
+	err := s.write(ctx, func(tx *Tx) error {
+		var err error
+		n, err = change(tx.q)
+		return tx.explained(err, doing)
+	})
+	return err == nil && n > 0, err
+}

@@ -1,0 +1,103 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/store/sqlstore/query"
+)
+
+// Runners returns up to Page.Limit+1 runners, oldest first, each with its newest
+// session.
+func (r reads) Runners(ctx context.Context, q fleet.Query) ([]fleet.Runner, error) {
+	after, err := cursorOf(q.Page, beforeAll)
+	if err != nil {
+		return nil, err
+	}
+	l := runnerList{q: q, sql: r.q, after: after, rows: maxRows(q.Page)}
+	rows, err := l.visible(ctx)
+	return all(r, rows, err, "listing runners", runnerOf)
+}
+
+// runnerList is one list of runners. Which query serves it depends on the
+// filter that leaves the fewest rows.
+type runnerList struct {
+	q     fleet.Query
+	sql   *query.Queries
+	after timeCursor
+	rows  int32
+}
+
+func (l runnerList) visible(ctx context.Context) ([]query.RunnerRow, error) {
+	v := l.q.Visibility
+	if v.All {
+		return l.everybodys(ctx)
+	}
+	own, err := l.ofCreators(ctx, l.visibleCreators())
+	if err != nil || v.Self == "" {
+		return own, err
+	}
+	self, err := l.self(ctx)
+	rows := append(own, self...)
+	slices.SortFunc(rows, olderRunner)
+	rows = slices.CompactFunc(rows, func(a, b query.RunnerRow) bool { return a.ID == b.ID })
+	return rows[:min(len(rows), int(l.rows))], err
+}
+
+func (l runnerList) everybodys(ctx context.Context) ([]query.RunnerRow, error) {
+	switch {
+	case len(l.q.Creators) > 0:
+		return l.ofCreators(ctx, l.q.Creators)
+	case len(l.q.Providers) > 0:
+		return lanes(l.q.Providers, l.rows, olderRunner, func(p fleet.Provider) ([]query.RunnerRow, error) {
+			return l.sql.ListRunnersOfProvider(ctx, query.ListRunnersOfProviderParams{
+				OrganizationID: string(l.q.Organization), Provider: int32(p), Kinds: mask(l.q.Kinds),
+				AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
+			})
+		})
+	case len(l.q.Kinds) > 0:
+		return lanes(l.q.Kinds, l.rows, olderRunner, func(k fleet.Kind) ([]query.RunnerRow, error) {
+			return l.sql.ListRunnersOfKind(ctx, query.ListRunnersOfKindParams{
+				OrganizationID: string(l.q.Organization), Kind: int32(k),
+				AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
+			})
+		})
+	default:
+		return l.sql.ListRunners(ctx, query.ListRunnersParams{
+			OrganizationID: string(l.q.Organization),
+			AfterAt:        l.after.at, AfterID: l.after.id, MaxRows: l.rows,
+		})
+	}
+}
+
+// visibleCreators are the creators whose runners the caller both may see and
+// asks for: itself, or nobody.
+func (l runnerList) visibleCreators() []string {
+	me := l.q.Visibility.Creator
+	if me == "" || len(l.q.Creators) > 0 && !slices.Contains(l.q.Creators, me) {
+		return nil
+	}
+	return []string{me}
+}
+
+func (l runnerList) ofCreators(ctx context.Context, creators []string) ([]query.RunnerRow, error) {
+	return lanes(creators, l.rows, olderRunner, func(creator string) ([]query.RunnerRow, error) {
+		return l.sql.ListRunnersOfCreator(ctx, query.ListRunnersOfCreatorParams{
+			OrganizationID: string(l.q.Organization), CreatorID: creator, Kinds: mask(l.q.Kinds), Providers: mask(l.q.Providers),
+			AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
+		})
+	})
+}
+
+// self is the runner that the caller is, if the filters let it through.
+func (l runnerList) self(ctx context.Context) ([]query.RunnerRow, error) {
+	rows, err := l.sql.FindRunner(ctx, query.FindRunnerParams{
+		OrganizationID: string(l.q.Organization), ID: string(l.q.Visibility.Self), Kinds: mask(l.q.Kinds), Providers: mask(l.q.Providers),
+		AfterAt: l.after.at, AfterID: l.after.id,
+	})
+	if len(l.q.Creators) > 0 {
+		rows = slices.DeleteFunc(rows, func(row query.RunnerRow) bool { return !slices.Contains(l.q.Creators, row.CreatorID) })
+	}
+	return rows, err
+}
