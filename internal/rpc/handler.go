@@ -78,7 +78,11 @@ func isName(s string) bool {
 // redirect, which the SDKs would follow without their body; there is nothing at
 // such a path.
 func (h *Handler) serveExtra(c *call, r *http.Request) {
-	if p := r.URL.Path; p != "/" && path.Clean(p) != strings.TrimSuffix(p, "/") {
+	clean := path.Clean(r.URL.Path)
+	if clean != "/" && strings.HasSuffix(r.URL.Path, "/") {
+		clean += "/"
+	}
+	if r.URL.Path != clean {
 		http.NotFound(c, r)
 		return
 	}

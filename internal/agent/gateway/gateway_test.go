@@ -35,7 +35,7 @@ func (w *world) client(t *testing.T) *http.Client {
 	for host, latency := range w.latency {
 		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			time.Sleep(time.Duration(latency.Load())) // in synctest: the latency itself
+			<-time.After(time.Duration(latency.Load()))
 			rw.WriteHeader(http.StatusNotFound)
 		})}
 		go func() { _ = server.Serve(l) }()
@@ -48,7 +48,7 @@ func (w *world) client(t *testing.T) *http.Client {
 		if w.latency[host].Load() < 0 {
 			return nil, net.UnknownNetworkError("refused")
 		}
-		time.Sleep(time.Second) // opening takes long and must not count
+		<-time.After(time.Second) // opening takes long and must not count
 		client, server := net.Pipe()
 		select {
 		case servers[host].(*pipes).conns <- server:
@@ -142,7 +142,8 @@ func TestOverHTTP(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler("/elsewhere", http.StatusFound))
 	defer server.Close()
 	var log bytes.Buffer
-	p := gateway.New(&http.Client{}, slog.New(slog.NewTextHandler(&log, nil)))
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	p := gateway.New(client, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { p.Run(ctx); close(ended) }()

@@ -22,12 +22,10 @@ const maxBatch = 128
 type groupCommitter struct {
 	dialect dialect
 	publish func([]event.Event)
+	conn    *sql.Conn
+	db      *statements
 	calls   chan *groupCall
-	closing chan struct{}
-	stopped chan struct{} // nil until run
-
-	conn *sql.Conn
-	db   *statements
+	stopped chan struct{}
 }
 
 // groupCall is one call of write.
@@ -44,25 +42,19 @@ type groupCall struct {
 // errAbandoned is the result of a function that ended without returning.
 var errAbandoned = errors.New("sqlstore: the function of a transaction panicked")
 
-func newGroupCommitter(d dialect, publish func([]event.Event)) *groupCommitter {
-	return &groupCommitter{
-		dialect: d, publish: publish,
-		calls: make(chan *groupCall), closing: make(chan struct{}),
+// newGroupCommitter starts to serve on a connection.
+func newGroupCommitter(conn *sql.Conn, d dialect, publish func([]event.Event)) *groupCommitter {
+	g := &groupCommitter{
+		dialect: d, publish: publish, conn: conn, db: newStatements(conn),
+		calls: make(chan *groupCall), stopped: make(chan struct{}),
 	}
-}
-
-// run starts to serve on a connection.
-func (g *groupCommitter) run(conn *sql.Conn) {
-	g.conn, g.db, g.stopped = conn, newStatements(conn), make(chan struct{})
 	go g.serve()
+	return g
 }
 
-// stop refuses what waits and lets the batch that runs finish.
-func (g *groupCommitter) stop() error {
-	close(g.closing)
-	if g.stopped == nil {
-		return nil
-	}
+// close may be called when no call of write is under way or comes.
+func (g *groupCommitter) close() error {
+	close(g.calls)
 	<-g.stopped
 	return g.conn.Close()
 }
@@ -77,8 +69,6 @@ func (g *groupCommitter) write(ctx context.Context, fn func(*Tx) error) error {
 	case g.calls <- c:
 	case <-ctx.Done():
 		return fault.Wrap(ctx.Err(), "waiting to write")
-	case <-g.closing:
-		return closed()
 	}
 	for {
 		select {
@@ -98,24 +88,20 @@ func (c *groupCall) run(tx *Tx) {
 
 func (g *groupCommitter) serve() {
 	defer close(g.stopped)
-	batch := make([]*groupCall, 0, maxBatch)
-	for {
-		batch = batch[:0]
-		select {
-		case c := <-g.calls:
-			batch = append(batch, c)
-		case <-g.closing:
-			return
-		}
-		g.commit(g.gather(batch))
+	for c := range g.calls {
+		g.commit(g.gather(c))
 	}
 }
 
-// gather adds the calls that wait already.
-func (g *groupCommitter) gather(batch []*groupCall) []*groupCall {
+// gather makes a batch of the first call and those that wait already.
+func (g *groupCommitter) gather(first *groupCall) []*groupCall {
+	batch := []*groupCall{first}
 	for len(batch) < maxBatch {
 		select {
-		case c := <-g.calls:
+		case c, ok := <-g.calls:
+			if !ok {
+				return batch
+			}
 			batch = append(batch, c)
 		default:
 			return batch
@@ -126,7 +112,7 @@ func (g *groupCommitter) gather(batch []*groupCall) []*groupCall {
 
 // commit runs a batch, commits it, and then answers each call.
 func (g *groupCommitter) commit(batch []*groupCall) {
-	kept := batch[:0:0]
+	var kept []*groupCall
 	var events []event.Event
 	err := g.exec("BEGIN IMMEDIATE")
 	for _, c := range batch {

@@ -45,7 +45,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := e.start(ctx); err != nil {
 		return nil, errors.Join(explained(e, err, "opening the database"), e.close())
 	}
-	return newStore(e), nil
+	return &Store{reads: newReads(e.reader(), e), engine: e}, nil
 }
 
 func openEngine(o Options) (engine, error) {

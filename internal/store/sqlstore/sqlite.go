@@ -24,11 +24,12 @@ const databaseFile = "muster.db"
 // groupCommitter, and others read beside it.
 type sqliteEngine struct {
 	sqliteDialect
-	*groupCommitter
 	lock    *dirLock
+	publish func([]event.Event)
 	writeDB *sql.DB
 	readDB  *sql.DB
 	readers *statements
+	commits *groupCommitter // nil until start
 }
 
 func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
@@ -40,7 +41,7 @@ func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{sqliteDialect: d, groupCommitter: newGroupCommitter(d, publish), lock: lock}
+	e := &sqliteEngine{sqliteDialect: d, lock: lock, publish: publish}
 	if err := e.openFiles(filepath.Join(dir, databaseFile)); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -95,16 +96,23 @@ func (e *sqliteEngine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.run(conn)
+	e.commits = newGroupCommitter(conn, e, e.publish)
 	return e.readDB.PingContext(ctx)
 }
 
 func (e *sqliteEngine) reader() query.DBTX { return e.readers }
 
+func (e *sqliteEngine) write(ctx context.Context, fn func(*Tx) error) error {
+	return e.commits.write(ctx, fn)
+}
+
 func (e *sqliteEngine) exclusive() bool { return true }
 
 func (e *sqliteEngine) close() error {
-	err := e.stop()
+	var err error
+	if e.commits != nil {
+		err = e.commits.close()
+	}
 	for _, db := range []*sql.DB{e.readDB, e.writeDB} {
 		if db != nil {
 			err = errors.Join(err, db.Close())

@@ -23,12 +23,23 @@ import (
 type Store struct {
 	reads
 	engine engine
-	close  func() error
+
+	// open is held, shared, by each write, and alone by Close.
+	open   sync.RWMutex
+	closed bool
 }
 
-// Close waits for the writes that are under way, refuses those that wait, and
-// closes the database. It may be called more than once.
-func (s *Store) Close() error { return s.close() }
+// Close waits for the writes that are under way, refuses later ones, and closes
+// the database. It may be called more than once.
+func (s *Store) Close() error {
+	s.open.Lock()
+	defer s.open.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.engine.close()
+}
 
 // Exclusive tells that no other process can have the database open.
 func (s *Store) Exclusive() bool { return s.engine.exclusive() }
@@ -56,9 +67,10 @@ func (s fleetStore) Write(ctx context.Context, fn func(fleet.Tx) error) error {
 
 // write is the one way to change the database; see engine.
 func (s *Store) write(ctx context.Context, fn func(*Tx) error) error {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if s.closed {
+		return closed()
+	}
 	return s.engine.write(ctx, fn)
-}
-
-func newStore(e engine) *Store {
-	return &Store{reads: newReads(e.reader(), e), engine: e, close: sync.OnceValue(e.close)}
 }

@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/agent/dial"
+	"github.com/musterhq/muster/internal/agent/gateway"
+	"github.com/musterhq/muster/internal/agent/home"
+	"github.com/musterhq/muster/internal/agent/logbook"
+	"github.com/musterhq/muster/internal/agent/logstoken"
+)
+
+// runner is what outlives the links. Unless said otherwise, its fields are
+// used by the goroutine of Run only.
+type runner struct {
+	cfg Config
+	addresses
+	home     *home.Home
+	identity home.Identity
+	network  *dial.Network
+
+	log       *slog.Logger // safe for all
+	book      *logbook.Book
+	level     *slog.LevelVar
+	baseLevel slog.Level // in force when the configuration names none
+
+	bootID, hostName, system string
+
+	prober *gateway.Prober
+	// hold gates all work; safe for all.
+	hold *hold
+	// trust says which logs tokens are good; safe for all.
+	trust atomic.Pointer[logstoken.Trust]
+	// readers has a value for everybody who reads; safe for all.
+	readers chan struct{}
+	// closing is closed when the process stops serving its logs.
+	closing chan struct{}
+
+	// redeemed is set when the exchange token was used by this process.
+	redeemed bool
+	// mentioned is set when the unused exchange token was mentioned.
+	mentioned bool
+	lastLease time.Duration
+	standing  standing
+	// published is a copy of standing for other goroutines.
+	published atomic.Pointer[standing]
+}
+
+// standing is what a runner was told and what became of it.
+type standing struct {
+	runnerID, organizationID string
+	epoch                    int64
+	configuration            *linkv1.Configuration
+	unsupported              []string
+	// applied is the newest revision that is fully in force.
+	applied int64
+	// secretTrouble and diskTrouble are why the runner is DEGRADED.
+	secretTrouble, diskTrouble string
+}
+
+// troubles lists why the runner is not well, in sentences.
+func (s *standing) troubles() string {
+	return strings.TrimSpace(s.secretTrouble + " " + s.diskTrouble)
+}
+
+// publish shows a copy of standing to other goroutines.
+func (r *runner) publish() {
+	s := r.standing
+	r.published.Store(&s)
+}
+
+// say tells people how it goes.
+func (r *runner) say(format string, args ...any) {
+	if r.cfg.Out != nil {
+		_, _ = io.WriteString(r.cfg.Out, fmt.Sprintf(format, args...)+"\n")
+	}
+}
+
+// seconds is a duration as people say it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// printable makes a text fit for a field of the link: valid UTF-8 without
+// control characters, of at most so many bytes.
+func printable(s string, maxBytes int) string {
+	s = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > maxBytes {
+		s = strings.ToValidUTF8(s[:maxBytes], "")
+	}
+	return s
+}

@@ -1,0 +1,98 @@
+package arch_test
+
+import (
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/musterhq/muster/internal/fault"
+)
+
+// An error names its reason; whoever looks the reason up finds a page that says
+// what happened, why, and what to do.
+func TestEveryReasonHasItsPage(t *testing.T) {
+	listed := map[string]bool{}
+	for _, r := range fault.Reasons() {
+		if listed[string(r)] {
+			t.Errorf("fault.Reasons lists %s twice", r)
+		}
+		listed[string(r)] = true
+		page := "docs/errors/" + string(r) + ".md"
+		raw, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Errorf("the reason %s has no page: %v", r, err)
+			continue
+		}
+		text := string(raw)
+		if !strings.HasPrefix(text, "# "+string(r)+"\n") {
+			t.Errorf("%s: the title must be the reason", page)
+		}
+		for _, part := range []string{"## What happened", "## Why", "## What to do"} {
+			if _, after, ok := strings.Cut(text, part+"\n"); !ok || strings.TrimSpace(after) == "" || strings.HasPrefix(strings.TrimSpace(after), "## ") {
+				t.Errorf("%s: %q is missing or empty", page, part)
+			}
+		}
+	}
+	for _, p := range files(t, ".md") {
+		if name, ok := strings.CutPrefix(p, "docs/errors/"); ok && name != "README.md" && !listed[strings.TrimSuffix(name, ".md")] {
+			t.Errorf("%s is the page of no reason", p)
+		}
+	}
+	// A reason that is declared and not listed would escape all of the above.
+	for _, r := range matches(t, "internal/fault/reason.go", `(?m)^\t\w+\s+Reason = "([a-z-]+)"`) {
+		if !listed[r] {
+			t.Errorf("fault.Reasons does not list %s", r)
+		}
+	}
+}
+
+// markdownLink matches a link of a document; the group is where it leads.
+const markdownLink = `\]\(([^)\s]+)\)`
+
+func TestLinksOfDocumentsLead(t *testing.T) {
+	all := files(t, ".md")
+	for _, p := range all {
+		for _, target := range linksOf(t, p) {
+			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+				t.Errorf("%s links to %s, which does not exist", p, target)
+			}
+		}
+	}
+	// Every document is found from the README.
+	reached := map[string]bool{"README.md": true}
+	for queue := []string{"README.md"}; len(queue) > 0; queue = queue[1:] {
+		for _, target := range linksOf(t, queue[0]) {
+			if strings.HasSuffix(target, ".md") && slices.Contains(all, target) && !reached[target] {
+				reached[target] = true
+				queue = append(queue, target)
+			}
+		}
+	}
+	for _, p := range all {
+		if strings.HasPrefix(p, "docs/") && !reached[p] {
+			t.Errorf("no chain of links leads from README.md to %s", p)
+		}
+	}
+}
+
+// linksOf returns where a document's links within the repository lead, relative
+// to the repository.
+func linksOf(t *testing.T, document string) []string {
+	t.Helper()
+	var targets []string
+	for _, link := range matches(t, document, markdownLink) {
+		u, err := url.Parse(link)
+		if err != nil {
+			t.Errorf("%s: %v", document, err)
+			continue
+		}
+		if u.Scheme == "" && u.Path != "" {
+			targets = append(targets, path.Join(path.Dir(document), u.Path))
+		}
+	}
+	return targets
+}

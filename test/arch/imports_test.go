@@ -1,0 +1,183 @@
+package arch_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// room says what the packages below a folder may import beside the standard
+// library. Folders are those of this module; a folder stands for all below it.
+type room struct {
+	own     []string
+	foreign []string
+}
+
+const (
+	connect  = "connectrpc.com/connect"
+	protobuf = "google.golang.org/protobuf"
+	details  = "google.golang.org/genproto/googleapis/rpc/errdetails"
+	jose     = "github.com/go-jose/go-jose/v4"
+	metrics  = "github.com/prometheus/client_golang/prometheus"
+)
+
+// rooms is the whole house, from the ground up. A new package needs a place
+// here. The longest folder that matches counts.
+var rooms = map[string]room{
+	// The ground: nothing but the standard library and each other.
+	"internal/fault": {},
+	"internal/id":    {},
+	"internal/page":  {own: []string{"internal/fault"}},
+
+	// What the domain stands on.
+	"internal/access":   {own: []string{"internal/fault", "internal/id"}},
+	"internal/audit":    {own: []string{"internal/access", "internal/id"}},
+	"internal/event":    {own: []string{"internal/access", "internal/id"}},
+	"internal/token":    {own: []string{"internal/access", "internal/id"}},
+	"internal/logtoken": {own: []string{"internal/id"}, foreign: []string{jose}},
+	"internal/seal":     {foreign: []string{"golang.org/x/crypto"}},
+
+	// The domain: no wire, no SQL, and no noun imports another.
+	"internal/fleet": {own: []string{
+		"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/seal", "internal/token",
+	}},
+	"internal/identity": {own: []string{
+		"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/token",
+	}},
+	"internal/lease": {own: []string{"internal/fault", "internal/id"}},
+
+	// The database implements what the domain asks for.
+	"internal/store/migrations":     {},
+	"internal/store/sqlstore/query": {},
+	"internal/store/sqlstore": {
+		own: []string{
+			"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
+			"internal/lease", "internal/page", "internal/seal", "internal/store/migrations", "internal/store/sqlstore/query", "internal/token",
+		},
+		foreign: []string{"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "modernc.org/sqlite"},
+	},
+	"internal/store/pgtest": {foreign: []string{"github.com/jackc/pgx/v5"}},
+	"internal/store/storetest": {
+		own: []string{
+			"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
+			"internal/lease", "internal/page", "internal/seal", "internal/token",
+		},
+		foreign: []string{"github.com/google/go-cmp", "pgregory.net/rapid"},
+	},
+
+	// The edges: what speaks the wire.
+	"internal/link": {
+		own:     []string{"gen", "internal/access", "internal/fault", "internal/fleet", "internal/id"},
+		foreign: []string{connect, protobuf},
+	},
+	"internal/rpc/codec":  {own: []string{"internal/fault"}, foreign: []string{protobuf}},
+	"internal/rpc/jsonl":  {},
+	"internal/rpc/rpcerr": {own: []string{"internal/fault"}, foreign: []string{connect, protobuf, details}},
+	"internal/rpc/relay": {
+		own:     []string{"internal/audit", "internal/fault", "internal/id", "internal/link", "internal/logtoken", "internal/rpc/rpcerr"},
+		foreign: []string{connect},
+	},
+	"internal/rpc/gitpodv1": {
+		own: []string{
+			"gen", "internal/access", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity", "internal/link",
+			"internal/page", "internal/seal", "internal/token",
+		},
+		foreign: []string{connect, protobuf},
+	},
+	"internal/rpc/adminv1": {
+		own: []string{
+			"gen", "internal/access", "internal/fault", "internal/fleet", "internal/id", "internal/identity", "internal/rpc/gitpodv1", "internal/seal",
+		},
+		foreign: []string{connect, protobuf},
+	},
+	// The transport knows no noun.
+	"internal/rpc": {
+		own: []string{
+			"gen", "internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/rpc/codec", "internal/rpc/jsonl",
+			"internal/rpc/rpcerr",
+		},
+		foreign: []string{connect, "connectrpc.com/grpcreflect", "buf.build/go/protovalidate", protobuf, metrics},
+	},
+	"internal/app": {
+		own: []string{
+			"gen", "internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
+			"internal/lease", "internal/link", "internal/logtoken", "internal/rpc", "internal/seal", "internal/store/sqlstore", "internal/token",
+		},
+		foreign: []string{connect, protobuf, metrics},
+	},
+
+	// The runner and the command line: nothing of the server.
+	"internal/agent": {
+		own:     []string{"gen", "internal/agent", "internal/fault", "internal/seal"},
+		foreign: []string{connect, protobuf, jose, "golang.org/x/net/http/httpproxy"},
+	},
+	"internal/cli": {
+		own:     []string{"gen", "internal/cli/out"},
+		foreign: []string{connect, protobuf, details, "github.com/alecthomas/kong", "golang.org/x/sys/unix"},
+	},
+	"internal/cli/out": {foreign: []string{protobuf, "go.yaml.in/yaml/v3"}},
+
+	"cmd/muster": {
+		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/fault"},
+		foreign: []string{"github.com/alecthomas/kong", "github.com/lmittmann/tint"},
+	},
+
+	// Generated.
+	"gen": {own: []string{"gen"}, foreign: []string{connect, protobuf, "buf.build/gen/go/bufbuild/protovalidate"}},
+}
+
+// outside lists the folders whose packages no product code imports, and which
+// may import anything.
+var outside = []string{"bench", "proto/contracttest", "test"}
+
+func TestImportRules(t *testing.T) {
+	folders := slices.Collect(maps.Keys(rooms))
+	seen := map[string]bool{}
+	for _, s := range sources(t) {
+		if _, ok := longest(outside, s.dir()); ok {
+			continue
+		}
+		folder, ok := longest(folders, s.dir())
+		if !ok {
+			t.Errorf("%s: the package has no place in the table of %s; say there what it may import", s.path, "test/arch/imports_test.go")
+			continue
+		}
+		seen[folder] = true
+		if s.isTest() {
+			continue
+		}
+		for _, p := range s.imports() {
+			allowed := rooms[folder].foreign
+			own, isOwn := strings.CutPrefix(p, module+"/")
+			if isOwn {
+				p, allowed = own, rooms[folder].own
+			}
+			if _, ok := longest(allowed, p); !ok && (isOwn || !isStandard(p)) {
+				t.Errorf("%s: packages of %s may not import %s", s.path, folder, p)
+			}
+		}
+	}
+	for _, folder := range folders {
+		if !seen[folder] {
+			t.Errorf("the table names %s, which has no package; take it out", folder)
+		}
+	}
+}
+
+// longest returns the longest of the folders that is p or above it.
+func longest(folders []string, p string) (string, bool) {
+	best, ok := "", false
+	for _, f := range folders {
+		if (p == f || strings.HasPrefix(p, f+"/")) && len(f) >= len(best) {
+			best, ok = f, true
+		}
+	}
+	return best, ok
+}
+
+// isStandard tells whether an import path is of the standard library.
+func isStandard(p string) bool {
+	first, _, _ := strings.Cut(p, "/")
+	return !strings.Contains(first, ".")
+}

@@ -1,0 +1,208 @@
+package compat
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gitpod-io/gitpod-sdk-go"
+	"github.com/gitpod-io/gitpod-sdk-go/shared"
+)
+
+// watcher reads an event stream.
+type watcher struct {
+	events chan gitpod.EventWatchResponse
+	err    error // of the stream; read it after events is closed
+}
+
+// watch opens a stream; when it returns, the subscription stands.
+func watch(ctx context.Context, t *testing.T, client *gitpod.Client, params gitpod.EventWatchParams) *watcher {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	stream := client.Events.WatchStreaming(ctx, params)
+	if err := stream.Err(); err != nil {
+		cancel()
+		t.Fatalf("WatchEvents: %v", err)
+	}
+	w := &watcher{events: make(chan gitpod.EventWatchResponse, 1000)}
+	t.Cleanup(func() {
+		cancel()
+		_ = stream.Close()
+		w.rest(t)
+	})
+	go func() {
+		defer close(w.events)
+		for stream.Next() {
+			w.events <- stream.Current()
+		}
+		w.err = stream.Err()
+	}()
+	return w
+}
+
+// next returns the next event that is about anything.
+func (w *watcher) next(t *testing.T) gitpod.EventWatchResponse {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case e, ok := <-w.events:
+			if !ok {
+				t.Fatalf("the stream ended: %v", w.err)
+			}
+			if e.ResourceID != "" {
+				return e
+			}
+		case <-timer.C:
+			t.Fatal("no event came")
+		}
+	}
+}
+
+// await skips events until one of that operation on that runner.
+func (w *watcher) await(t *testing.T, op gitpod.ResourceOperation, runner string) {
+	t.Helper()
+	for {
+		if e := w.next(t); e.Operation == op && e.ResourceID == runner && e.ResourceType == shared.ResourceTypeRunner {
+			return
+		}
+	}
+}
+
+// awaitPhase waits for a runner to come into a phase, driven by events.
+func (w *watcher) awaitPhase(ctx context.Context, t *testing.T, client *gitpod.Client, runner string, phase gitpod.RunnerPhase) gitpod.Runner {
+	t.Helper()
+	for {
+		if r := getRunner(ctx, t, client, runner); r.Status.Phase == phase {
+			return r
+		}
+		w.await(t, gitpod.ResourceOperationUpdateStatus, runner)
+	}
+}
+
+// rest waits for the end of the stream.
+func (w *watcher) rest(t *testing.T) {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case _, ok := <-w.events:
+			if !ok {
+				return
+			}
+		case <-timer.C:
+			t.Fatal("the stream does not end")
+		}
+	}
+}
+
+func TestGoSDKWatchEvents(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	client, wire := s.goSDK(t, bootstrapToken)
+	ctx := deadline(t)
+	type filter = gitpod.EventWatchParamsResourceTypeFilter
+	filtered := func(f filter) gitpod.EventWatchParams {
+		f.ResourceType = gitpod.F(shared.ResourceTypeRunner)
+		return gitpod.EventWatchParams{ResourceTypeFilters: gitpod.F([]filter{f})}
+	}
+
+	other := newRunner(ctx, t, client, linuxHost("other")).Runner.RunnerID
+	everything := watch(ctx, t, client, gitpod.EventWatchParams{Organization: gitpod.F(true)})
+	stranger := gitpod.F([]string{"d2c94c27-3b76-4a42-b88c-95a85e392c68"})
+	byStranger := watch(ctx, t, client, filtered(filter{CreatorIDs: stranger}))
+	unscoped := watch(ctx, t, client, gitpod.EventWatchParams{})
+
+	runner := newRunner(ctx, t, client, linuxHost("watched")).Runner.RunnerID
+	onlyIt := watch(ctx, t, client, filtered(filter{ResourceIDs: gitpod.F([]string{runner})}))
+	for _, id := range []string{other, runner} {
+		if _, err := client.Runners.Update(ctx, gitpod.RunnerUpdateParams{RunnerID: gitpod.F(id), Name: gitpod.F("renamed")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.Runners.Delete(ctx, gitpod.RunnerDeleteParams{RunnerID: gitpod.F(runner)}); err != nil {
+		t.Fatal(err)
+	}
+
+	type event struct {
+		op gitpod.ResourceOperation
+		id string
+	}
+	for name, test := range map[string]struct {
+		watcher *watcher
+		want    []event
+	}{
+		"the organization": {everything, []event{
+			{gitpod.ResourceOperationCreate, runner},
+			{gitpod.ResourceOperationUpdate, other},
+			{gitpod.ResourceOperationUpdate, runner},
+			{gitpod.ResourceOperationDelete, runner},
+		}},
+		"no scope is the organization": {unscoped, []event{
+			{gitpod.ResourceOperationCreate, runner},
+			{gitpod.ResourceOperationUpdate, other},
+			{gitpod.ResourceOperationUpdate, runner},
+			{gitpod.ResourceOperationDelete, runner},
+		}},
+		"one runner": {onlyIt, []event{{gitpod.ResourceOperationUpdate, runner}, {gitpod.ResourceOperationDelete, runner}}},
+		// Nobody knows who made what is gone.
+		"a creator filter lets deletions through": {byStranger, []event{{gitpod.ResourceOperationDelete, runner}}},
+	} {
+		for _, want := range test.want {
+			if e := test.watcher.next(t); e.Operation != want.op || e.ResourceID != want.id || e.ResourceType != shared.ResourceTypeRunner {
+				t.Errorf("%s: got %s, want %s of %s", name, e.JSON.RawJSON(), want.op, want.id)
+				break
+			}
+		}
+	}
+
+	// Watchers are let go without an error, to connect again elsewhere.
+	s.stop(t)
+	for _, w := range []*watcher{everything, byStranger, unscoped, onlyIt} {
+		w.rest(t)
+		if w.err != nil {
+			t.Errorf("the stream ended with %v", w.err)
+		}
+	}
+	for _, x := range wire.take() {
+		if x.header.Get("Accept") == "application/jsonl" && x.replyHeader.Get("Content-Type") != "application/jsonl" {
+			t.Errorf("the stream is of type %q", x.replyHeader.Get("Content-Type"))
+		}
+	}
+}
+
+// TestGoSDKWatchEventsRefused: what is wrong is said before the stream begins,
+// since nothing can be said in it.
+func TestGoSDKWatchEventsRefused(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	client, wire := s.goSDK(t, bootstrapToken)
+	nobody, nobodyWire := s.goSDK(t, "")
+	ctx := deadline(t)
+	environment := gitpod.F("d2c94c27-3b76-4a42-b88c-95a85e392c68")
+	type filter = gitpod.EventWatchParamsResourceTypeFilter
+	for name, test := range map[string]struct {
+		client *gitpod.Client
+		wire   *traffic
+		params gitpod.EventWatchParams
+		status int
+		code   shared.ErrorCode
+	}{
+		"no token": {nobody, nobodyWire, gitpod.EventWatchParams{}, http.StatusUnauthorized, shared.ErrorCodeUnauthenticated},
+		"a filter in an environment": {client, wire, gitpod.EventWatchParams{
+			EnvironmentID: environment, ResourceTypeFilters: gitpod.F([]filter{{ResourceType: gitpod.F(shared.ResourceTypeRunner)}}),
+		}, http.StatusBadRequest, shared.ErrorCodeInvalidArgument},
+		"a filter without a type": {client, wire, gitpod.EventWatchParams{
+			ResourceTypeFilters: gitpod.F([]filter{{ResourceIDs: gitpod.F([]string{environment.Value})}}),
+		}, http.StatusBadRequest, shared.ErrorCodeInvalidArgument},
+		"no such environment": {client, wire, gitpod.EventWatchParams{EnvironmentID: environment}, http.StatusNotFound, shared.ErrorCodeNotFound},
+	} {
+		stream := test.client.Events.WatchStreaming(ctx, test.params)
+		if !wantError(t, stream.Err(), test.status, test.code) || len(test.wire.take()) != 1 {
+			t.Errorf("%s: not refused, or not at once", name)
+		}
+	}
+}
