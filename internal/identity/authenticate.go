@@ -28,7 +28,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	key := [32]byte(token.Hash(bearer))
 	now := time.Now()
 	if c, ok := s.cache.get(key, now); ok {
-		return c, expired(c, now)
+		return admit(c, now)
 	}
 	before := s.cache.generation()
 	cred, found, err := s.store.Credential(ctx, key[:])
@@ -49,11 +49,16 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 		Subject: cred.Subject, Organization: cred.Organization, Role: cred.Role,
 		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt,
 	}
+	s.cache.put(key, c, now, before)
+	s.used(cred.Record, now)
+	return admit(c, now)
+}
+
+// admit lets a caller in whose token has not expired.
+func admit(c access.Caller, now time.Time) (access.Caller, error) {
 	if err := expired(c, now); err != nil {
 		return access.Caller{}, err
 	}
-	s.cache.put(key, c, now, before)
-	s.used(cred.Record, now)
 	return c, nil
 }
 
