@@ -3,7 +3,6 @@ package fleet
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"reflect"
 	"time"
 
@@ -66,7 +65,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		if o.Standby && r.Session.Live() && r.Session.BootID != o.BootID {
 			return fault.New(fault.Aborted, fault.IdentityHeld, "The host %q holds this runner's identity. Give each host a runner of its own, or stop one of the two.", r.Session.HostName)
 		}
-		before := view(&r)
+		phase, message := r.Phase(), r.Message()
 		now := time.Now()
 		if err := s.takeKey(ctx, tx, &r, o.PublicKey); err != nil {
 			return err
@@ -80,13 +79,12 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		session.Epoch = epoch
 		r.Session = &session
-		if !reflect.DeepEqual(r.Report, o.Report) || !bytes.Equal(r.Schema, o.Schema) || before.phase != r.Phase() {
-			r.Report, r.Schema, r.StatusAt = o.Report, o.Schema, now
+		unchanged := reflect.DeepEqual(r.Report, o.Report) && bytes.Equal(r.Schema, o.Schema)
+		r.Report, r.Schema = o.Report, o.Schema
+		if !unchanged || r.Phase() != phase || r.Message() != message {
 			if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
 				return lost(ok, err)
 			}
-		}
-		if view(&r) != before {
 			emit(tx, &r, event.StatusUpdated)
 		}
 		opened = Opened{
@@ -262,17 +260,6 @@ func (s *Service) inSession(ctx context.Context, want id.Runner, epoch int64, do
 		return fn(tx, &r)
 	})
 	return fault.Wrap(err, doing)
-}
-
-// status is what watchers of a runner would see change.
-type status struct {
-	phase   Phase
-	message string
-	report  string
-}
-
-func view(r *Runner) status {
-	return status{r.Phase(), r.Message(), fmt.Sprintf("%+v", r.Report)}
 }
 
 // EndSessionsOf ends the sessions that a dead replica left, and returns how many.

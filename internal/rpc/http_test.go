@@ -85,7 +85,9 @@ func post(url, body string) request {
 }
 
 func (r request) with(name, value string) request {
-	r.header = r.header.Clone()
+	if r.header = r.header.Clone(); r.header == nil {
+		r.header = http.Header{}
+	}
 	if value == "" {
 		r.header.Del(name)
 	} else {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 )
 
@@ -95,4 +96,43 @@ func linksOf(t *testing.T, document string) []string {
 		}
 	}
 	return targets
+}
+
+// A direct dependency is a decision; ADR 8 says what it is for.
+func TestDependenciesAreExplained(t *testing.T) {
+	const decision = "docs/adr/0008-dependencies.md"
+	explained := matches(t, decision, "`([a-z0-9.-]+\\.[a-z]+/[A-Za-z0-9./_-]+)`")
+	required := matches(t, "go.mod", `(?m)^\t(\S+) v\S+( // indirect)?$`)
+	direct := matches(t, "go.mod", `(?m)^\t(\S+) v\S+$`)
+	for _, m := range direct {
+		if !slices.Contains(explained, m) {
+			t.Errorf("go.mod requires %s, and %s does not say what for", m, decision)
+		}
+	}
+	for _, m := range explained {
+		if !slices.Contains(required, m) {
+			t.Errorf("%s explains %s, which go.mod does not require", decision, m)
+		}
+	}
+}
+
+// What compat.md says to be built is what the table of procedures says.
+func TestCompatibilityIsTold(t *testing.T) {
+	told := map[string]bool{}
+	for _, row := range matches(t, "docs/compat.md", "(?m)^\\| (`[a-z0-9.]+\\.[A-Za-z]+` \\| [A-Za-z, ]+) \\|$") {
+		service, methods, _ := strings.Cut(row, " | ")
+		for method := range strings.SplitSeq(methods, ", ") {
+			told[strings.Trim(service, "`")+"/"+method] = true
+		}
+	}
+	for _, p := range procedures(t) {
+		rule, _ := access.RuleOf(p)
+		if built := rule.Permission != access.Unbuilt; built != told[p] {
+			t.Errorf("%s: built %v, in the table of docs/compat.md %v", p, built, told[p])
+		}
+		delete(told, p)
+	}
+	for p := range told {
+		t.Errorf("docs/compat.md has %s, which is not defined", p)
+	}
 }

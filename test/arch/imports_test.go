@@ -109,7 +109,7 @@ var rooms = map[string]room{
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/fault", "internal/seal"},
+		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/seal"},
 		foreign: []string{connect, protobuf, jose, "golang.org/x/net/http/httpproxy"},
 	},
 	"internal/cli": {

@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"context"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+)
+
+// controlFrames is how many frames may wait. They are few and small, so a full
+// outbox means that the control plane has stopped to read.
+const controlFrames = 64
+
+// outbox puts the frames of all goroutines of a link in a row, since only one
+// may send. Frames that keep the link alive overtake the bytes of streams, and
+// no byte leaves unless the lease is held.
+type outbox struct {
+	control chan *linkv1.RunnerFrame
+	streams chan *linkv1.RunnerFrame
+	hold    *hold
+}
+
+func newOutbox(h *hold) *outbox {
+	return &outbox{control: make(chan *linkv1.RunnerFrame, controlFrames), streams: make(chan *linkv1.RunnerFrame), hold: h}
+}
+
+// put queues a frame that keeps the link alive. It never waits; false means
+// that nobody reads at the other end.
+func (o *outbox) put(f *linkv1.RunnerFrame) bool {
+	select {
+	case o.control <- f:
+		return true
+	default:
+		return false
+	}
+}
+
+// stream queues a frame of a stream and waits until its turn comes.
+func (o *outbox) stream(ctx context.Context, f *linkv1.RunnerFrame) error {
+	select {
+	case o.streams <- f:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// finish lets run return once what was put before is sent. Nothing may be put
+// afterwards.
+func (o *outbox) finish() { close(o.control) }
+
+// run sends until finish, the end of ctx, or an error.
+func (o *outbox) run(ctx context.Context, send func(*linkv1.RunnerFrame) error) error {
+	var next *linkv1.RunnerFrame // of a stream
+	for {
+		held, confirmed := o.hold.state()
+		var f *linkv1.RunnerFrame
+		more := true
+		select {
+		case f, more = <-o.control:
+		default:
+			streams := o.streams
+			switch {
+			case next != nil && held:
+				f, next = next, nil
+			case next != nil:
+				streams = nil
+				fallthrough
+			default:
+				select {
+				case f, more = <-o.control:
+				case next = <-streams: // the hold is looked at again before it is sent
+				case <-confirmed:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}
+		switch {
+		case !more:
+			return nil
+		case f == nil:
+			continue
+		}
+		if err := send(f); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package compat
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestJavaScriptSDK runs the tests in js, each file against a control plane of
+// its own.
+func TestJavaScriptSDK(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("js/*.test.mjs")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no tests in js: %v", err)
+	}
+	inJS(t, nil, "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund")
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, "--gateway", "west=https://west.example.com", "--gateway", "east=https://east.example.com")
+			env := []string{"MUSTER_TEST_URL=" + s.url, "MUSTER_TEST_TOKEN=" + bootstrapToken, "MUSTER_TEST_BINARY=" + muster}
+			inJS(t, env, "node", "--test", "--test-reporter=spec", filepath.Base(file))
+		})
+	}
+}
+
+// inJS runs a program in js, which must succeed.
+func inJS(t *testing.T, env []string, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = "js"
+	cmd.Env = append(cleanEnvironment(), env...)
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
