@@ -83,6 +83,7 @@ type plane struct {
 	hub      *link.Hub
 	keeper   *lease.Keeper
 	handler  *rpc.Handler
+	server   *rpc.Server
 	url      string
 	token    string
 	log      *slog.Logger
@@ -93,10 +94,6 @@ type plane struct {
 // build makes the parts and writes what the first start needs.
 func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus, url string) (*plane, error) {
 	p := &plane{identity: identity.New(store.Identity(), cfg.Logger), url: url, log: cfg.Logger, failed: make(chan error, 1)}
-	var err error
-	if p.token, err = p.identity.Bootstrap(ctx, cfg.BootstrapToken); err != nil {
-		return nil, err
-	}
 	keys, err := loadSigningKeys(ctx, store, key)
 	if err != nil {
 		return nil, err
@@ -121,7 +118,15 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub))
-	p.handler, err = rpc.New(p.rpcConfig(cfg, keys, bus, registry))
+	if p.handler, err = rpc.New(p.rpcConfig(cfg, keys, bus, registry)); err != nil {
+		return nil, err
+	}
+	p.server, err = rpc.NewServer(rpc.ServerConfig{Handler: p.handler, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fault.New(fault.FailedPrecondition, fault.InvalidField, "--tls-cert and --tls-key cannot be used: %s.", err)
+	}
+	// Last, so that no failed start has made a token that nobody saw.
+	p.token, err = p.identity.Bootstrap(ctx, cfg.BootstrapToken)
 	return p, err
 }
 
@@ -139,10 +144,6 @@ func (p *plane) refuseToShare(other lease.Replica) {
 
 // run serves until ctx ends, and then stops in order.
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
-	server, err := rpc.NewServer(rpc.ServerConfig{Handler: p.handler, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: cfg.Logger})
-	if err != nil {
-		return err
-	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -151,14 +152,14 @@ func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) err
 		wg.Go(func() { part(background) })
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- p.server.Serve(listener) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)
 	if cfg.Started != nil {
 		cfg.Started(Started{URL: p.url, Token: p.token, Listen: listener.Addr().String()})
 	}
+	var err error
 	select {
 	case <-ctx.Done():
-		err = nil
 	case err = <-p.failed:
 	case err = <-served:
 		return fmt.Errorf("app: the server stopped: %w", err)
@@ -167,7 +168,7 @@ func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) err
 	p.leave(ctx)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
-	if serr := server.Shutdown(closing); serr != nil {
+	if serr := p.server.Shutdown(closing); serr != nil {
 		p.log.Warn("some calls were cut off", "error", serr)
 	}
 	return err

@@ -18,7 +18,7 @@ import (
 const bootstrapToken = "a-bootstrap-token-of-32-characters-or-more"
 
 // start runs a control plane until the test ends, and returns its URL.
-func start(t *testing.T, change func(*app.Config)) (url string, stop func()) {
+func start(t testing.TB, change func(*app.Config)) (url string, stop func()) {
 	t.Helper()
 	cfg := app.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", BootstrapToken: bootstrapToken, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {

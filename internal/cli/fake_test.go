@@ -501,26 +501,20 @@ func (w lineWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// next returns the next line of a stream.
-func next(t *testing.T, lines chan string) string {
+// next returns what comes next: a line of a stream, an exit code.
+func next[T any](t *testing.T, from chan T) T {
 	t.Helper()
 	select {
-	case line := <-lines:
-		return line
+	case v := <-from:
+		return v
 	case <-time.After(10 * time.Second):
-		t.Fatal("no line came")
-		return ""
+		t.Fatal("nothing came")
+		panic("not reached")
 	}
 }
 
 // end returns the exit code.
 func (b *background) end(t *testing.T) int {
 	t.Helper()
-	select {
-	case code := <-b.done:
-		return code
-	case <-time.After(10 * time.Second):
-		t.Fatal("the command did not end")
-		return 0
-	}
+	return next(t, b.done)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -17,7 +18,7 @@ import (
 // Login remembers a control plane.
 type Login struct {
 	Server string `required:"" env:"MUSTER_SERVER" placeholder:"URL" help:"URL of the control plane."`
-	CAFile string `env:"MUSTER_CA_FILE" name:"ca-file" type:"path" placeholder:"FILE" help:"PEM file with the certificate authority of the control plane, when it is a private one."`
+	CAFile string `env:"MUSTER_CA_FILE" name:"ca-file" placeholder:"FILE" help:"PEM file with the certificate authority of the control plane, when it is a private one."`
 }
 
 // Help adds to the help of the command.
@@ -44,7 +45,13 @@ func (cmd *Login) Run(ctx context.Context, env *Env) error {
 	if token == "" || strings.ContainsAny(token, " \t\r\n") {
 		return errors.New("a token is one word; give it on the standard input")
 	}
-	credentials := Credentials{Server: server, Token: token, CAFile: cmd.CAFile}
+	credentials := Credentials{Server: server, Token: token}
+	if cmd.CAFile != "" {
+		// The file must be found from every directory.
+		if credentials.CAFile, err = filepath.Abs(cmd.CAFile); err != nil {
+			return fmt.Errorf("finding the certificate authority: %w", err)
+		}
+	}
 	c, err := NewClient(env, credentials)
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func TestFollowLogs(t *testing.T) {
 		}
 	}
 	b := start(t, "runner", "logs", "lab", "-f")
-	if r := <-opened; r.FormValue("follow") != "true" || r.FormValue("tail") != "" {
+	if r := next(t, opened); r.FormValue("follow") != "true" || r.FormValue("tail") != "" {
 		t.Errorf("it asked for %s", r.URL)
 	}
 	text <- logLine(1, "one")
@@ -87,7 +87,7 @@ func TestFollowLogs(t *testing.T) {
 		t.Errorf("it says %q", got)
 	}
 	p.set(runnerID(1), active, "")
-	if r := <-opened; r.FormValue("tail") == "" {
+	if r := next(t, opened); r.FormValue("tail") == "" {
 		t.Errorf("it asked for %s again", r.URL)
 	}
 	text <- logLine(1, "one") + logLine(2, "two") + logLine(3, "three")

@@ -16,7 +16,7 @@ import (
 type Remote struct {
 	Server string `group:"connect" env:"MUSTER_SERVER" placeholder:"URL" help:"URL of the control plane. Without it: the nearest .muster directory of a \"muster dev\", then the one of \"muster login\"."`
 	Token  string `group:"connect" env:"MUSTER_TOKEN" placeholder:"TOKEN" help:"Access token. Prefer the environment variable: others can see the arguments of a program."`
-	CAFile string `group:"connect" env:"MUSTER_CA_FILE" name:"ca-file" type:"path" placeholder:"FILE" help:"PEM file with the certificate authority of the control plane, when it is a private one."`
+	CAFile string `group:"connect" env:"MUSTER_CA_FILE" name:"ca-file" placeholder:"FILE" help:"PEM file with the certificate authority of the control plane, when it is a private one."`
 }
 
 // Credentials are a control plane and what it takes to talk to it. The login

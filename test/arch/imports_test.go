@@ -61,7 +61,7 @@ var rooms = map[string]room{
 	"internal/store/storetest": {
 		own: []string{
 			"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
-			"internal/lease", "internal/page", "internal/seal", "internal/token",
+			"internal/lease", "internal/page", "internal/seal", "internal/store/sqlstore", "internal/token",
 		},
 		foreign: []string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 	},

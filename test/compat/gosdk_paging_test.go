@@ -3,7 +3,6 @@ package compat
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -75,7 +74,7 @@ func TestGoSDKListRunners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameJSON(t, "an empty list", page.JSON.RawJSON(), `{"runners":[],"pagination":{"nextToken":""}}`)
+	sameJSON(t, "an empty list", onlySet(t, page.JSON.RawJSON()), `{"runners":[],"pagination":{}}`)
 	ids := fill(ctx, t, client)
 
 	list := func(params gitpod.RunnerListParams) (got []string, next string) {
@@ -117,7 +116,6 @@ func TestGoSDKListRunners(t *testing.T) {
 					t.Errorf("%s: page %d has query %v", name, i+1, x.query)
 				}
 			}
-			t.Logf("%s: %d pages, body %s, last query %v", name, len(sent), sent[0].body, slices.Sorted(maps.Keys(sent[len(sent)-1].query)))
 		}
 	})
 

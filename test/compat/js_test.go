@@ -22,7 +22,7 @@ func TestJavaScriptSDK(t *testing.T) {
 			t.Parallel()
 			s := serve(t, "--gateway", "west=https://west.example.com", "--gateway", "east=https://east.example.com")
 			env := []string{"MUSTER_TEST_URL=" + s.url, "MUSTER_TEST_TOKEN=" + bootstrapToken, "MUSTER_TEST_BINARY=" + muster}
-			inJS(t, env, "node", "--test", "--test-reporter=spec", filepath.Base(file))
+			inJS(t, env, "node", "--test", "--test-reporter=spec", "--test-timeout=30000", filepath.Base(file))
 		})
 	}
 }

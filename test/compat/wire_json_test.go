@@ -75,7 +75,6 @@ func TestWireJSONRequests(t *testing.T) {
 		}
 		// The documentation's HTTP example has no name.
 		w.json(t, create, `{}`).want(t, http.StatusBadRequest, "invalid_argument")
-		w.json(t, "/api/gitpod.v1.RunnerService/CheckAuthenticationForHost", `{"host":`).want(t, http.StatusBadRequest, "invalid_argument")
 	})
 }
 
@@ -85,8 +84,8 @@ func TestWireJSONReplies(t *testing.T) {
 	w := s.wire(t, bootstrapToken)
 	const service = "/api/gitpod.v1.RunnerService/"
 	// Whoever reads a page without looking needs its list, and its paging.
-	sameJSON(t, "an empty list", string(w.json(t, service+"ListRunners", `{}`).body), `{"runners":[],"pagination":{"nextToken":""}}`)
-	sameJSON(t, "no gateways", string(w.json(t, "/api/gitpod.v1.GatewayService/ListGateways", `{}`).body), `{"gateways":[],"pagination":{"nextToken":""}}`)
+	sameJSON(t, "an empty list", onlySet(t, string(w.json(t, service+"ListRunners", `{}`).body)), `{"runners":[],"pagination":{}}`)
+	sameJSON(t, "no gateways", onlySet(t, string(w.json(t, "/api/gitpod.v1.GatewayService/ListGateways", `{}`).body)), `{"gateways":[],"pagination":{}}`)
 
 	created := w.json(t, service+"CreateRunner", `{"name":"json","provider":"RUNNER_PROVIDER_LINUX_HOST","spec":{"configuration":{"updateWindow":{"startHour":0}}}}`)
 	var got struct {

@@ -2,7 +2,9 @@ package codec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -73,6 +75,9 @@ func (JSON) Unmarshal(data []byte, message any) error {
 // position says where decoding failed. The rest of the library's text may
 // repeat what was sent, which may be a secret.
 func position(err error) string {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return ": it ends too early"
+	}
 	var line, column int
 	_, at, _ := strings.Cut(err.Error(), "(line ")
 	if n, _ := fmt.Sscanf(at, "%d:%d)", &line, &column); n != 2 {

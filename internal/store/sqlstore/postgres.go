@@ -3,11 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
 	"time"
 
@@ -35,7 +32,7 @@ const (
 // its own, and the server makes commits share their disk writes.
 type postgresEngine struct {
 	postgresDialect
-	db     *sql.DB
+	db     reconnecting
 	events *publisher
 }
 
@@ -61,12 +58,12 @@ func openPostgres(url string, publish func([]event.Event)) (engine, error) {
 	db.SetConnMaxLifetime(time.Hour) // so that a failover is noticed everywhere in the end
 	return &postgresEngine{
 		postgresDialect: postgresDialect{server: fmt.Sprintf("%s:%d", c.Host, c.Port), database: c.Database, user: c.User},
-		db:              db,
+		db:              reconnecting{db},
 		events:          newPublisher(publish),
 	}, nil
 }
 
-func (e *postgresEngine) migrationDB() (*sql.DB, goose.Dialect) { return e.db, goose.DialectPostgres }
+func (e *postgresEngine) migrationDB() (*sql.DB, goose.Dialect) { return e.db.DB, goose.DialectPostgres }
 
 // lockMigrations lets one of several replicas that start at once change the
 // schema.
@@ -104,18 +101,14 @@ func (e *postgresEngine) write(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) error {
-	conn, err := e.db.Conn(ctx)
-	if err != nil {
-		return explained(e, err, "waiting for a database connection")
-	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
 	// A caller that goes away may stop a statement, but not a commit half-way.
 	txCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionLimit)
 	defer cancel()
-	sqlTx, err := conn.BeginTx(txCtx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	sqlTx, conn, err := e.db.begin(ctx, txCtx)
 	if err != nil {
 		return explained(e, err, "beginning a transaction")
 	}
+	defer conn.Close()     //nolint:errcheck // it goes back to the pool
 	defer sqlTx.Rollback() //nolint:errcheck // nothing to do after a commit; otherwise fn's error counts
 
 	tx := newTx(sqlTx, e)
@@ -142,19 +135,13 @@ func (d postgresDialect) explain(err error) error {
 	if errors.As(err, &e) {
 		return d.explainServer(e, err)
 	}
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
 	var c *pgconn.ConnectError
-	if errors.As(err, &c) {
-		return unavailable(err, "The database server %s cannot be reached. An operator has to check that it runs, and the host and port in the database URL.", d.server)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil
-	}
-	var n net.Error
-	if errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) {
+	case errors.As(err, &c):
+		return unavailable(err, "The database server %s cannot be reached. An operator has to check that it runs, and the host and port in the database URL.", d.server)
+	case broken(err):
 		return unavailable(err, "The connection to the database server %s broke. A change that was under way may or may not have been made: look before you repeat it.", d.server)
 	}
 	return nil

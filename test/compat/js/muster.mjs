@@ -52,13 +52,16 @@ export function startRunner(t, dataDir, exchangeToken) {
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
-  const ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
+  const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })));
   const stop = async () => {
     child.kill('SIGTERM');
     return ended;
   };
+  ended.then(({ code, signal }) => {
+    if (code !== 0) console.error(`muster join ended with ${signal ?? code} and said:\n${said}`);
+  });
   t.after(stop);
-  return { stop, ended, said: () => said };
+  return { stop };
 }
 
 /** Watches events; when it resolves, the subscription stands. */
