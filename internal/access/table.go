@@ -1,6 +1,8 @@
 package access
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/musterhq/muster/internal/fault"
@@ -222,3 +224,6 @@ var table = map[string]Rule{
 
 	"muster.link.v1.LinkService/Connect": {RunnerLink, Reads},
 }
+
+// Procedures returns every procedure that has a row, sorted.
+func Procedures() []string { return slices.Sorted(maps.Keys(table)) }

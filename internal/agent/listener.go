@@ -80,15 +80,15 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "Only GET is answered here.", http.StatusMethodNotAllowed)
 		return
 	}
+	if !r.hold.held() {
+		http.Error(w, "The runner has no confirmed link to its control plane at the moment, and so does not know whom to trust. Try again.", http.StatusServiceUnavailable)
+		return
+	}
 	token, _ := strings.CutPrefix(q.Header.Get("Authorization"), "Bearer ")
 	reader, err := r.trust.Load().Verify(token, time.Now())
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, err.Error(), http.StatusUnauthorized)
-		return
-	}
-	if !r.hold.held() {
-		http.Error(w, "the runner has no confirmed link to its control plane at the moment, and so does not know whom to trust; try again", http.StatusServiceUnavailable)
 		return
 	}
 	select {
@@ -129,7 +129,7 @@ func (r *runner) serveLogs(out *direct, q *http.Request, reader string) {
 			return
 		}
 	}
-	until := nothingMore
+	until := nothingMore()
 	if follow {
 		until = r.closing
 	}

@@ -53,36 +53,29 @@ func (o *outbox) run(ctx context.Context, send func(*linkv1.RunnerFrame) error) 
 	var next *linkv1.RunnerFrame // of a stream
 	for {
 		held, confirmed := o.hold.state()
-		var f *linkv1.RunnerFrame
-		more := true
-		select {
-		case f, more = <-o.control:
-		default:
-			streams := o.streams
-			switch {
-			case next != nil && held:
-				f, next = next, nil
-			case next != nil:
-				streams = nil
-				fallthrough
-			default:
-				select {
-				case f, more = <-o.control:
-				case next = <-streams: // the hold is looked at again before it is sent
-				case <-confirmed:
-				case <-ctx.Done():
-					return nil
+		streams := o.streams
+		if next != nil {
+			if held && len(o.control) == 0 {
+				if err := send(next); err != nil {
+					return err
 				}
+				next = nil
+				continue
 			}
+			streams = nil // one at a time
 		}
-		switch {
-		case !more:
+		select {
+		case f, more := <-o.control:
+			if !more {
+				return nil
+			}
+			if err := send(f); err != nil {
+				return err
+			}
+		case next = <-streams:
+		case <-confirmed:
+		case <-ctx.Done():
 			return nil
-		case f == nil:
-			continue
-		}
-		if err := send(f); err != nil {
-			return err
 		}
 	}
 }

@@ -17,11 +17,11 @@ import (
 )
 
 // nothingMore makes a reader of the log book stop at its end.
-var nothingMore = func() chan struct{} {
+func nothingMore() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
-}()
+}
 
 // writeLogs writes the newest lines, and new ones until the channel is closed.
 func (r *runner) writeLogs(ctx context.Context, w io.Writer, tail int, until <-chan struct{}) error {
@@ -47,7 +47,7 @@ func (r *runner) writeBundle(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	var logs bytes.Buffer
-	if err := r.writeLogs(ctx, &logs, 0, nothingMore); err != nil {
+	if err := r.writeLogs(ctx, &logs, 0, nothingMore()); err != nil {
 		return err
 	}
 	return bundle.Write(w, bundle.Contents{Configuration: configuration, System: r.system, Logs: logs.Bytes()})

@@ -87,7 +87,7 @@ func (s *streams) serve(ctx context.Context, open *linkv1.StreamOpen, w io.Write
 	}
 	switch source := open.GetSource().(type) {
 	case *linkv1.StreamOpen_Logs:
-		until := nothingMore
+		until := nothingMore()
 		if source.Logs.GetFollow() {
 			until = s.finishing
 		}

@@ -101,7 +101,7 @@ func TestNameOrID(t *testing.T) {
 	p.add("twin", inactive)
 
 	for _, arg := range []string{"lab", runnerID(1)} {
-		if got := muster(t, "runner", "get", arg).want(t, 0).stdout; !strings.Contains(got, "Name:            lab\n") {
+		if got := muster(t, "runner", "get", arg).want(t, 0).stdout; !strings.Contains(got, "Name:           lab\n") {
 			t.Errorf("get %s printed\n%s", arg, got)
 		}
 	}

@@ -48,8 +48,8 @@ func TestGoSDKLifeOfARunner(t *testing.T) {
 		if err != nil || token.AccessToken == "" {
 			t.Fatalf("%v, %+v", err, token)
 		}
-		read := func(bearer string) (int, string, string) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, st.LogURL, nil)
+		read := func(url, bearer string) (int, string, string) {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,15 +65,18 @@ func TestGoSDKLifeOfARunner(t *testing.T) {
 			}
 			return res.StatusCode, res.Header.Get("Content-Type"), string(b)
 		}
-		status, contentType, text := read(token.AccessToken)
-		if status != http.StatusOK || !strings.HasPrefix(contentType, "text/plain") || strings.Count(text, "\n") == 0 {
+		status, contentType, text := read(st.LogURL, token.AccessToken)
+		if status != http.StatusOK || !strings.HasPrefix(contentType, "text/plain") || !strings.HasSuffix(text, "\n") {
 			t.Errorf("the logs: %d %s %q", status, contentType, text)
 		}
-		if status, _, _ := read(bootstrapToken); status != http.StatusUnauthorized {
-			t.Errorf("logs for a personal access token: %d", status)
+		status, contentType, text = read(st.SupportBundleURL, token.AccessToken)
+		if status != http.StatusOK || contentType != "application/gzip" || !strings.HasPrefix(text, "\x1f\x8b") {
+			t.Errorf("the support bundle: %d %s, %d bytes", status, contentType, len(text))
 		}
-		if status, _, _ := read(created.ExchangeToken); status != http.StatusUnauthorized {
-			t.Errorf("logs for an exchange token: %d", status)
+		for _, bearer := range []string{bootstrapToken, created.ExchangeToken, ""} {
+			if status, _, _ := read(st.LogURL, bearer); status != http.StatusUnauthorized {
+				t.Errorf("logs for another token: %d", status)
+			}
 		}
 		logs, _ := s.goSDK(t, token.AccessToken)
 		_, err = logs.Runners.Get(ctx, gitpod.RunnerGetParams{RunnerID: gitpod.F(id)})

@@ -53,8 +53,8 @@ func Messages[M proto.Message](w io.Writer, f Format, ms []M) error {
 	return document(w, f, raw)
 }
 
-// Stream writes one of a row of results that has no end: JSON on one line, YAML
-// as a document of its own. Each part is a named message.
+// Stream writes one result of a series without end: JSON on one line, YAML as a
+// document of its own. It has each part under its name.
 func Stream(w io.Writer, f Format, parts ...Part) error {
 	var buf bytes.Buffer
 	for i, p := range parts {
@@ -62,8 +62,11 @@ func Stream(w io.Writer, f Format, parts ...Part) error {
 		if err != nil {
 			return fmt.Errorf("writing the result as %s: %w", f, err)
 		}
-		buf.WriteByte("{,"[min(i, 1)])
-		fmt.Fprintf(&buf, "%q:%s", p.Name, raw)
+		separator := ','
+		if i == 0 {
+			separator = '{'
+		}
+		fmt.Fprintf(&buf, "%c%q:%s", separator, p.Name, raw)
 	}
 	buf.WriteByte('}')
 	if f == FormatYAML {

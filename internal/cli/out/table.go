@@ -75,7 +75,9 @@ func (t *Table) line(b *strings.Builder, row []string) {
 func Fields(w io.Writer, pairs ...string) error {
 	width := 0
 	for i := 0; i < len(pairs); i += 2 {
-		width = max(width, utf8.RuneCountInString(pairs[i]))
+		if pairs[i+1] != "" {
+			width = max(width, utf8.RuneCountInString(pairs[i]))
+		}
 	}
 	var b strings.Builder
 	for i := 0; i < len(pairs); i += 2 {

@@ -63,7 +63,9 @@ func openPostgres(url string, publish func([]event.Event)) (engine, error) {
 	}, nil
 }
 
-func (e *postgresEngine) migrationDB() (*sql.DB, goose.Dialect) { return e.db.DB, goose.DialectPostgres }
+func (e *postgresEngine) migrationDB() (*sql.DB, goose.Dialect) {
+	return e.db.DB, goose.DialectPostgres
+}
 
 // lockMigrations lets one of several replicas that start at once change the
 // schema.

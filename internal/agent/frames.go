@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/agent/logstoken"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+)
+
+// handle takes one frame. It returns an ending when the link is over.
+func (l *link) handle(frame *linkv1.PlaneFrame) *ending {
+	if f, ok := frame.GetFrame().(*linkv1.PlaneFrame_Welcome); ok {
+		return l.welcome(f.Welcome)
+	}
+	switch f := frame.GetFrame().(type) {
+	case *linkv1.PlaneFrame_Drain:
+		l.drain(f.Drain)
+		return nil
+	case *linkv1.PlaneFrame_Delete:
+		l.delete(f.Delete)
+		return nil
+	case *linkv1.PlaneFrame_Superseded:
+		return l.superseded(f.Superseded)
+	case nil:
+		return nil // newer than this runner
+	}
+	if l.welcomed.IsZero() {
+		return &ending{why: lost, err: fmt.Errorf("the control plane sent %T before its welcome", frame.GetFrame())}
+	}
+	switch f := frame.GetFrame().(type) {
+	case *linkv1.PlaneFrame_Renewed:
+		l.renewed(f.Renewed.GetSequence())
+	case *linkv1.PlaneFrame_Configuration:
+		return l.configure(f.Configuration)
+	case *linkv1.PlaneFrame_StreamOpen:
+		if !l.streams.start(f.StreamOpen) {
+			return deaf()
+		}
+	case *linkv1.PlaneFrame_StreamCredit:
+		l.streams.add(f.StreamCredit)
+	case *linkv1.PlaneFrame_StreamClose:
+		l.streams.close(f.StreamClose.GetStreamId())
+	case *linkv1.PlaneFrame_VerificationKeys:
+		l.r.trust.Store(l.r.trust.Load().With(f.VerificationKeys))
+	}
+	return nil
+}
+
+// welcome starts the lease.
+func (l *link) welcome(w *linkv1.Welcome) *ending {
+	r := l.r
+	lease, renewEvery := w.GetLease().AsDuration(), w.GetRenewEvery().AsDuration()
+	switch {
+	case !l.welcomed.IsZero():
+		return &ending{why: lost, err: errors.New("the control plane sent a second welcome")}
+	case lease <= 0 || renewEvery <= 0 || renewEvery >= lease || !id.Valid(w.GetRunnerId()) || !id.Valid(w.GetOrganizationId()):
+		return &ending{why: lost, err: errors.New("the control plane sent a welcome that makes no sense")}
+	case r.identity.RunnerID != "" && r.identity.RunnerID != w.GetRunnerId():
+		return &ending{why: fatal, err: fault.New(fault.FailedPrecondition, fault.RunnerRefused,
+			"The control plane at %s takes the identity in %s for runner %s, but it is that of runner %s. Check --server, or restore the identity from a backup.",
+			r.server, r.home.Dir(), w.GetRunnerId(), r.identity.RunnerID)}
+	}
+	l.welcomed = time.Now()
+	r.lastLease = lease
+	l.keeper.start(lease, renewEvery, l.asked, l.welcomed)
+	r.hold.confirm(l.asked, lease)
+	r.trust.Store(logstoken.New(w.GetIssuer(), w.GetRunnerId(), w.GetVerificationKeys()))
+	r.standing.runnerID, r.standing.organizationID, r.standing.epoch = w.GetRunnerId(), w.GetOrganizationId(), w.GetEpoch()
+	r.remember()
+	r.publish()
+	r.prober.Set(w.GetGateways())
+	r.log.Info("connected", "runner", w.GetRunnerId(), "epoch", w.GetEpoch(), "lease", lease)
+	r.say("connected to %s as runner %s, lease %s", r.server, w.GetRunnerId(), seconds(lease))
+	if w.GetConfiguration() == nil {
+		return l.report()
+	}
+	return l.configure(w.GetConfiguration())
+}
+
+// remember completes the identity with what the first Welcome told.
+func (r *runner) remember() {
+	if r.cfg.ExchangeToken != "" && !r.redeemed && !r.mentioned {
+		r.mentioned = true
+		r.log.Warn("the exchange token was not used: this data directory already has an identity that works", "dir", r.home.Dir())
+	}
+	first := r.identity.RunnerID == ""
+	if !first && r.identity.OrganizationID == r.standing.organizationID && r.identity.Server == r.server.String() && r.standing.diskTrouble == "" {
+		return
+	}
+	r.identity.RunnerID, r.identity.OrganizationID, r.identity.Server = r.standing.runnerID, r.standing.organizationID, r.server.String()
+	r.standing.diskTrouble = ""
+	if err := r.home.Save(r.identity); err != nil {
+		// The token is stored; only names are not.
+		r.standing.diskTrouble = fault.From(err).Message
+		r.log.Error("the identity could not be completed", "error", err)
+	}
+	if first {
+		r.say("joined as runner %s; its identity is in %s", r.identity.RunnerID, r.home.Dir())
+	}
+}
+
+// configure applies a configuration and says so.
+func (l *link) configure(c *linkv1.Configuration) *ending {
+	if c.GetRevision() < l.revision {
+		return nil // overtaken by a newer one
+	}
+	l.revision = c.GetRevision()
+	ack := l.r.apply(c)
+	if e := l.put(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_ConfigurationAck{ConfigurationAck: ack}}); e != nil {
+		return e
+	}
+	return l.report()
+}
+
+// superseded ends the link, because a newer connection has the identity.
+func (l *link) superseded(s *linkv1.Superseded) *ending {
+	if s.GetBootId() == l.r.bootID {
+		return &ending{why: lost, err: errors.New("a newer connection of this process took its place")}
+	}
+	l.r.hold.release()
+	return &ending{why: superseded, host: printable(s.GetHostName(), maxHostName)}
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"math/rand/v2"
+	"time"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+)
+
+const (
+	// maxDrainJitter spreads the runners of a control plane that stops.
+	maxDrainJitter = 5 * time.Second
+	// drainPatience is how long streams may take before a reconnect.
+	drainPatience = 5 * time.Second
+	// minDelete and maxDelete bound what the deadline of a deletion may be, since
+	// it is a time of another clock.
+	minDelete = time.Second
+	maxDelete = time.Minute
+)
+
+// leaving is how a link ends when the control plane asks for it. Nothing in it
+// is set before.
+type leaving struct {
+	// at has a value when the streams are to end.
+	at <-chan time.Time
+	// reconnectAt is that time, after a drain.
+	reconnectAt time.Time
+	// forGood is set when the runner was deleted.
+	forGood bool
+	// limit is how long the streams may take.
+	limit time.Duration
+	// streamsEnded is closed when no stream is left, patience has a value when
+	// they took too long.
+	streamsEnded <-chan struct{}
+	patience     <-chan time.Time
+}
+
+// drain arranges for a new link. Until then everything is served.
+func (l *link) drain(d *linkv1.Drain) {
+	if l.leaving.forGood || !l.leaving.reconnectAt.IsZero() {
+		return
+	}
+	jitter := rand.N(maxDrainJitter) //nolint:gosec // jitter is no secret
+	l.r.log.Info("the control plane is about to stop", "reason", printable(d.GetReason(), maxReason), "reconnect", jitter)
+	l.leaving.reconnectAt = time.Now().Add(jitter)
+	l.leaving.at = time.After(jitter)
+	l.leaving.limit = drainPatience
+}
+
+// delete ends all work. It also takes the place of a drain.
+func (l *link) delete(d *linkv1.Delete) {
+	if l.leaving.forGood {
+		return
+	}
+	l.r.log.Warn("this runner was deleted; finishing")
+	l.leaving.forGood = true
+	l.leaving.limit = min(max(time.Until(d.GetDeadline().AsTime()), minDelete), maxDelete)
+	l.leave()
+}
+
+// leave lets the streams end.
+func (l *link) leave() {
+	l.leaving.at = nil
+	l.leaving.patience = time.After(l.leaving.limit)
+	if l.leaving.streamsEnded == nil {
+		l.leaving.streamsEnded = l.streams.finish()
+	}
+}
+
+// depart ends the link, as the control plane asked. It can be told only while
+// the link works.
+func (l *link) depart(tell bool) ending {
+	if !l.leaving.forGood {
+		return ending{why: drained}
+	}
+	l.r.hold.release()
+	if err := l.r.home.Remove(); err != nil {
+		// Deleted would be a lie. The control plane goes on when it has waited.
+		return ending{why: fatal, err: err}
+	}
+	if tell {
+		l.lastWord(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Deleted{Deleted: &linkv1.Deleted{}}})
+	}
+	return ending{why: deleted}
+}

@@ -1,0 +1,242 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
+)
+
+const (
+	protocolVersion = 1
+	welcomeTimeout  = 15 * time.Second
+	// flushTimeout is how long a last word may take.
+	flushTimeout = 2 * time.Second
+	maxFrame     = 8 << 20
+)
+
+// link is one stream to the control plane, from Hello to its end. Its fields
+// are used by the goroutine that runs it.
+type link struct {
+	r       *runner
+	out     *outbox
+	streams *streams
+	frames  chan *linkv1.PlaneFrame
+	failed  chan error
+
+	standby  bool
+	asked    time.Time // when Hello was put
+	welcomed time.Time // zero before Welcome
+	keeper   keeper
+	revision int64 // the newest configuration that came
+	reported *linkv1.Report
+	leaving  leaving
+}
+
+// link opens a link and keeps it until it ends.
+func (r *runner) link(ctx context.Context, standby bool) ending {
+	conn := r.network.Connect(r.server)
+	// The link outlives ctx for as long as a goodbye takes.
+	alive, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	client := linkv1connect.NewLinkServiceClient(conn, r.server.String(),
+		connect.WithReadMaxBytes(maxFrame), connect.WithAcceptCompression("gzip", nil, nil))
+	stream := client.Connect(alive)
+	stream.RequestHeader().Set("Authorization", "Bearer "+r.identity.AccessToken)
+	stream.RequestHeader().Set("User-Agent", r.userAgent())
+
+	out := newOutbox(r.hold)
+	l := &link{
+		r: r, out: out, streams: newStreams(alive, r, out), standby: standby, asked: time.Now(),
+		frames: make(chan *linkv1.PlaneFrame), failed: make(chan error, 2),
+	}
+	out.put(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Hello{Hello: l.hello()}})
+
+	var goroutines sync.WaitGroup
+	goroutines.Go(func() {
+		// When the other side ended the stream, Receive knows why.
+		if err := out.run(alive, stream.Send); err != nil && !errors.Is(err, io.EOF) {
+			l.failed <- err
+		}
+		_ = stream.CloseRequest()
+	})
+	goroutines.Go(func() { l.receive(alive, stream) })
+
+	e := l.run(ctx)
+	if !l.welcomed.IsZero() {
+		e.welcomed, e.lived, e.lease = true, time.Since(l.welcomed), l.keeper.lease
+	}
+	cancel()
+	conn.Close()
+	goroutines.Wait()
+	l.streams.running.Wait()
+	return e
+}
+
+func (l *link) hello() *linkv1.Hello {
+	r := l.r
+	l.reported = r.report()
+	return &linkv1.Hello{
+		ProtocolVersion: protocolVersion,
+		BootId:          r.bootID,
+		HostName:        r.hostName,
+		PublicKey:       r.identity.PublicKey,
+		Standby:         l.standby,
+		AppliedRevision: r.standing.applied,
+		Report:          l.reported,
+		Schema:          schema(r.cfg.Version),
+	}
+}
+
+func (l *link) receive(alive context.Context, stream *connect.BidiStreamForClient[linkv1.RunnerFrame, linkv1.PlaneFrame]) {
+	for {
+		f, err := stream.Receive()
+		if err != nil {
+			// An error in front of the control plane has its headers here only.
+			if c := new(connect.Error); errors.As(err, &c) && c.Meta().Get("Retry-After") == "" {
+				if after := stream.ResponseHeader().Get("Retry-After"); after != "" {
+					c.Meta().Set("Retry-After", after)
+				}
+			}
+			l.failed <- err
+			return
+		}
+		select {
+		case l.frames <- f:
+		case <-alive.Done():
+			return
+		}
+	}
+}
+
+// run keeps the link until it ends.
+func (l *link) run(ctx context.Context) ending {
+	welcomeBy := time.NewTimer(welcomeTimeout)
+	defer welcomeBy.Stop()
+	defer func() { l.keeper.stop() }()
+	for {
+		var e *ending
+		select {
+		case <-ctx.Done():
+			return l.stop(ctx)
+		case f := <-l.frames:
+			e = l.handle(f)
+			if !l.welcomed.IsZero() {
+				welcomeBy.Stop()
+			}
+		case err := <-l.failed:
+			return l.broken(err)
+		case <-welcomeBy.C:
+			return l.broken(errWelcomeLate)
+		case <-l.keeper.beat():
+			e = l.keep(time.Now())
+		case <-l.r.prober.Changed():
+			e = l.report()
+		case <-l.leaving.at:
+			l.leave()
+		case <-l.leaving.streamsEnded:
+			return l.depart(true)
+		case <-l.leaving.patience:
+			return l.depart(true)
+		}
+		if e != nil {
+			return *e
+		}
+	}
+}
+
+// put sends a frame that keeps the link alive.
+func (l *link) put(f *linkv1.RunnerFrame) *ending {
+	if !l.out.put(f) {
+		return deaf()
+	}
+	return nil
+}
+
+func deaf() *ending {
+	return &ending{why: lost, err: errors.New("the control plane does not read what it is sent")}
+}
+
+// report tells what has changed since the last report, if anything has.
+func (l *link) report() *ending {
+	if l.welcomed.IsZero() {
+		return nil // Welcome makes up for it
+	}
+	report := l.r.report()
+	if proto.Equal(report, l.reported) {
+		return nil
+	}
+	l.reported = report
+	return l.put(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Report{Report: report}})
+}
+
+// stop says goodbye, because ctx ended.
+func (l *link) stop(ctx context.Context) ending {
+	if l.leaving.forGood {
+		return l.depart(true)
+	}
+	reason := "stopped"
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		reason = "stopped: " + cause.Error()
+	}
+	l.lastWord(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Goodbye{Goodbye: &linkv1.Goodbye{Reason: printable(reason, maxReason)}}})
+	return ending{why: stopped}
+}
+
+// lastWord sends a frame and waits, for a short while, for the control plane to
+// end the stream, which it does once it has read it.
+func (l *link) lastWord(f *linkv1.RunnerFrame) {
+	l.out.put(f)
+	l.out.finish()
+	patience := time.After(flushTimeout)
+	for {
+		select {
+		case <-l.frames:
+		case <-l.failed:
+			return
+		case <-patience:
+			return
+		}
+	}
+}
+
+// broken says how the link ended, from the error that it ended with.
+func (l *link) broken(err error) ending {
+	if l.leaving.forGood {
+		return l.depart(false) // the control plane did not wait
+	}
+	e := ending{why: lost, err: errors.New(describe(err)), retryAfter: retryAfter(meta(err), time.Now())}
+	switch {
+	case !l.leaving.reconnectAt.IsZero():
+		// The control plane was about to stop, and this is it.
+		e.why, e.retryAfter = drained, max(e.retryAfter, time.Until(l.leaving.reconnectAt))
+	case errors.Is(err, io.EOF):
+		e.err = errors.New("the control plane closed it")
+	case !connect.IsWireError(err):
+	case connect.CodeOf(err) == connect.CodeUnauthenticated:
+		e.why = refused
+	case connect.CodeOf(err) == connect.CodeAborted && l.standby:
+		e.why = held
+	case connect.CodeOf(err) == connect.CodeFailedPrecondition:
+		// Another release of either side may agree again, so this is not the end,
+		// but nothing that goes away in seconds.
+		e.err = fmt.Errorf("%w. Update this runner, or the control plane", e.err)
+		e.retryAfter = max(e.retryAfter, maxWait)
+	}
+	return e
+}
+
+func meta(err error) http.Header {
+	if c := new(connect.Error); errors.As(err, &c) {
+		return c.Meta()
+	}
+	return nil
+}
