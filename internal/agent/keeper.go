@@ -59,9 +59,7 @@ func (l *link) keep(now time.Time) *ending {
 		// control plane confirms the epoch. It may still do so; if the connection is
 		// dead, that shows soon.
 		l.r.log.Warn("the process was suspended; asking whether it is still the runner", "for", pause)
-		if soon := now.Add(k.renewEvery); soon.After(k.giveUp) {
-			k.giveUp = soon
-		}
+		k.giveUp = now.Add(k.renewEvery)
 		return l.renew(now)
 	case !now.Before(k.giveUp):
 		return &ending{why: lost, err: errors.New("the control plane did not confirm the lease in time")}
@@ -92,6 +90,7 @@ func (l *link) renewed(sequence uint64) {
 		}
 	}
 	l.r.hold.confirm(asked, k.lease)
+	l.r.log.Debug("the lease was renewed", "renewal", sequence)
 	// An answer from before a suspension confirms nothing any more.
 	if elapsed(asked, time.Now()) < k.lease {
 		k.giveUp = asked.Add(k.lease)

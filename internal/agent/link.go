@@ -135,7 +135,7 @@ func (l *link) run(ctx context.Context) ending {
 		case err := <-l.failed:
 			return l.broken(err)
 		case <-welcomeBy.C:
-			return l.broken(errWelcomeLate)
+			return l.broken(errors.New("the control plane did not answer in time"))
 		case <-l.keeper.beat():
 			e = l.keep(time.Now())
 		case <-l.r.prober.Changed():

@@ -22,7 +22,7 @@ without secrets. Read it before you hand it on.`
 
 // Run runs the command.
 func (cmd *RunnerSupportBundle) Run(ctx context.Context, env *Env) error {
-	if cmd.File == "-" && isTerminal(env.Stdout) {
+	if cmd.File == "-" && IsTerminal(env.Stdout) {
 		return usagef("the bundle is binary and not for a terminal: redirect it, or name a file with --out")
 	}
 	c, err := cmd.connect(env)

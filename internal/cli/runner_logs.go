@@ -47,7 +47,7 @@ func (cmd *RunnerLogs) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	p := &logPrinter{w: bufio.NewWriter(env.Stdout), clean: isTerminal(env.Stdout)}
+	p := &logPrinter{w: bufio.NewWriter(env.Stdout), clean: IsTerminal(env.Stdout)}
 	if !cmd.Follow {
 		return p.copy(body)
 	}
@@ -82,7 +82,7 @@ func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io
 				return true
 			}
 			if !told && r.GetStatus().GetPhase() != gitpodv1.RunnerPhase_RUNNER_PHASE_DELETED {
-				fmt.Fprintf(c.env.Stderr, "muster: runner %q is %s; waiting for it\n", r.GetName(), state(r))
+				fmt.Fprintf(c.env.Stderr, "muster: runner %q is %s; waiting for it\n", r.GetName(), State(r))
 				told = true
 			}
 			return false

@@ -113,15 +113,15 @@ func (cmd *RunnerWait) Run(ctx context.Context, env *Env) error {
 			return true
 		}
 		last = r
-		fmt.Fprintf(env.Stderr, "Runner %q is %s.\n", r.GetName(), state(r))
+		fmt.Fprintf(env.Stderr, "Runner %q is %s.\n", r.GetName(), State(r))
 		return false
 	})
 	switch {
 	case err == nil:
-		_, err = fmt.Fprintf(env.Stdout, "Runner %q is %s.\n", r.GetName(), state(reached))
+		_, err = fmt.Fprintf(env.Stdout, "Runner %q is %s.\n", r.GetName(), State(reached))
 		return err
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return fmt.Errorf("after %s runner %q is not %s but %s", cmd.Timeout, r.GetName(), cmd.For, state(last))
+		return fmt.Errorf("after %s runner %q is not %s but %s", cmd.Timeout, r.GetName(), cmd.For, State(last))
 	default:
 		return err
 	}
@@ -142,8 +142,8 @@ func reached(target string, r *gitpodv1.Runner) bool {
 	}
 }
 
-// state is the phase of a runner, and why.
-func state(r *gitpodv1.Runner) string {
+// State is the phase of a runner, and why.
+func State(r *gitpodv1.Runner) string {
 	if m := r.GetStatus().GetMessage(); m != "" {
 		return phaseName(r.GetStatus().GetPhase()) + " (" + out.Clean(m) + ")"
 	}

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal tells whether a stream is a terminal.
-func isTerminal(stream any) bool {
+// IsTerminal tells whether a stream is a terminal.
+func IsTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	if !ok {
 		return false
@@ -29,7 +29,7 @@ func isTerminal(stream any) bool {
 // askSecret reads one line from the terminal without showing it, or all of a
 // stream that is none.
 func askSecret(ctx context.Context, env *Env, prompt string) (string, error) {
-	if !isTerminal(env.Stdin) {
+	if !IsTerminal(env.Stdin) {
 		raw, err := io.ReadAll(io.LimitReader(env.Stdin, 64<<10))
 		if err != nil {
 			return "", fmt.Errorf("reading the standard input: %w", err)
@@ -79,7 +79,7 @@ func ask(ctx context.Context, env *Env, question string) (string, error) {
 // confirm asks before something that cannot be undone. Only people are asked:
 // without a terminal the answer is yes.
 func confirm(ctx context.Context, env *Env, question string) error {
-	if !isTerminal(env.Stdin) {
+	if !IsTerminal(env.Stdin) {
 		return nil
 	}
 	reply, err := ask(ctx, env, question+" [y/N] ")

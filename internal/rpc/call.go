@@ -60,9 +60,12 @@ func (c *call) Write(b []byte) (int, error) {
 }
 
 // Flush sends what was written.
-func (c *call) Flush() {
+func (c *call) Flush() { _ = c.FlushError() }
+
+// FlushError sends what was written.
+func (c *call) FlushError() error {
 	c.begin(http.StatusOK)
-	_ = http.NewResponseController(c.ResponseWriter).Flush()
+	return http.NewResponseController(c.ResponseWriter).Flush()
 }
 
 // Unwrap gives http.ResponseController access to the connection.

@@ -41,6 +41,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{ResponseWriter: w, requestID: requestID(r.Header), start: time.Now()}
 	w.Header()["X-Request-Id"] = []string{c.requestID}
 	defer h.finish(c, r)
+	if r.ProtoMajor == 1 {
+		// The call before this one on the connection has left its deadline.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
 
 	procedurePath := r.URL.Path
 	if strings.HasPrefix(procedurePath, "/api/") {
@@ -86,9 +90,6 @@ func (h *Handler) serveExtra(c *call, r *http.Request) {
 		http.NotFound(c, r)
 		return
 	}
-	ctrl := http.NewResponseController(c.ResponseWriter)
-	// A call before this one on the same connection may have left its deadline.
-	_ = ctrl.SetWriteDeadline(time.Time{})
 	r = r.WithContext(audit.WithRequestID(r.Context(), c.requestID))
 	h.extra.ServeHTTP(c, r)
 	c.pattern = r.Pattern

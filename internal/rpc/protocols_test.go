@@ -195,6 +195,9 @@ func TestDrainEndsStreamsAndOnlyThem(t *testing.T) {
 	if a := post(url+getRunner, `{"runnerId":"`+runnerID+`"}`).do(t, h1(t)); a.status != http.StatusOK {
 		t.Errorf("a call while draining: status %d", a.status)
 	}
+	if a := post(url+watchEvents, `{}`).do(t, h1(t)); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "1" {
+		t.Errorf("a new stream while draining: status %d", a.status)
+	}
 	if a := (request{http.MethodGet, url + "/readyz", nil, nil}).do(t, h1(t)); a.status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz while draining: status %d", a.status)
 	}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/audit"
@@ -40,6 +39,10 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 	}
 	ctx = context.WithValue(access.WithCaller(ctx, c.caller), callKey{}, c)
 	if p.stream() {
+		if h.draining.Err() != nil {
+			h.refuse(c, r, context.Cause(h.draining))
+			return
+		}
 		var release func()
 		ctx, release = h.hold(ctx, c)
 		defer release()
@@ -111,8 +114,6 @@ func bearerOf(header http.Header) (string, error) {
 // hold makes the context that a stream lives under: it ends with the caller's
 // token and when the control plane drains.
 func (h *Handler) hold(ctx context.Context, c *call) (context.Context, func()) {
-	// A call before this one on the same connection may have left its deadline.
-	_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Time{})
 	c.procedure.metrics.streams.Inc()
 	ctx, release := h.cfg.Hold(ctx, c.caller)
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -1,6 +1,7 @@
 package arch_test
 
 import (
+	"go/ast"
 	"net/url"
 	"os"
 	"path"
@@ -44,11 +45,41 @@ func TestEveryReasonHasItsPage(t *testing.T) {
 		}
 	}
 	// A reason that is declared and not listed would escape all of the above.
-	for _, r := range matches(t, "internal/fault/reason.go", `(?m)^\t\w+\s+Reason = "([a-z-]+)"`) {
-		if !listed[r] {
-			t.Errorf("fault.Reasons does not list %s", r)
+	for _, src := range sources(t) {
+		if src.isTest() {
+			continue
+		}
+		for _, r := range reasonsOf(src.file) {
+			if !listed[r] {
+				t.Errorf("%s declares the reason %s, which fault.Reasons does not list", src.path, r)
+			}
 		}
 	}
+}
+
+// reasonsOf returns the values of a file's constants of type fault.Reason.
+func reasonsOf(file *ast.File) []string {
+	var found []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		typ := spec.Type
+		if sel, ok := typ.(*ast.SelectorExpr); ok {
+			typ = sel.Sel
+		}
+		if name, ok := typ.(*ast.Ident); !ok || name.Name != "Reason" {
+			return true
+		}
+		for _, v := range spec.Values {
+			if lit, ok := v.(*ast.BasicLit); ok {
+				found = append(found, strings.Trim(lit.Value, `"`))
+			}
+		}
+		return true
+	})
+	return found
 }
 
 // markdownLink matches a link of a document; the group is where it leads.

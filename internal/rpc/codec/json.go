@@ -2,7 +2,6 @@ package codec
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -75,7 +74,7 @@ func (JSON) Unmarshal(data []byte, message any) error {
 // position says where decoding failed. The rest of the library's text may
 // repeat what was sent, which may be a secret.
 func position(err error) string {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if strings.HasSuffix(err.Error(), io.ErrUnexpectedEOF.Error()) {
 		return ": it ends too early"
 	}
 	var line, column int

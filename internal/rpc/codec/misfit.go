@@ -3,10 +3,9 @@ package codec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,111 +18,144 @@ import (
 
 // misfit looks for the first value in a JSON body that does not fit its field,
 // an unknown enum name above all. Nil means that none was found, which includes
-// bodies that are no JSON at all.
+// bodies that are no JSON at all. It reads token by token: a tree of a hostile
+// body would be many times its size.
 func misfit(data []byte, d protoreflect.MessageDescriptor) *fault.Error {
-	var body any
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if dec.Decode(&body) != nil {
+	token, err := dec.Token()
+	if err != nil {
 		return nil
 	}
-	object, ok := body.(map[string]any)
-	if !ok {
+	if token != json.Delim('{') {
 		return fault.New(fault.InvalidArgument, fault.InvalidField, "The request body must be a JSON object, that is {...}.")
 	}
-	return misfitMessage(object, d, "")
+	f, _ := errors.AsType[*fault.Error](misfitMessage(dec, d, ""))
+	return f
 }
 
-func misfitMessage(object map[string]any, d protoreflect.MessageDescriptor, path string) *fault.Error {
-	fields := d.Fields()
-	for i := range fields.Len() {
-		fd := fields.Get(i)
-		for _, key := range []string{fd.JSONName(), fd.TextName()} {
-			if v, ok := object[key]; ok && v != nil {
-				if f := misfitField(v, fd, path+fd.TextName()); f != nil {
-					return f
-				}
-			}
-			if fd.TextName() == fd.JSONName() {
-				break
-			}
+// The functions below read one value each and return a fault for one that does
+// not fit, or the decoder's error for what is no JSON.
+
+// misfitMessage reads an object after its opening brace.
+func misfitMessage(dec *json.Decoder, d protoreflect.MessageDescriptor, path string) error {
+	return eachEntry(dec, func(key string) error {
+		fd := d.Fields().ByJSONName(key)
+		if fd == nil {
+			fd = d.Fields().ByTextName(key)
+		}
+		if fd == nil {
+			return skip(dec)
+		}
+		return misfitField(dec, fd, path+fd.TextName())
+	})
+}
+
+// eachEntry calls read for each key of an object, which reads its value, and
+// reads the closing brace.
+func eachEntry(dec *json.Decoder, read func(key string) error) error {
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		if err := read(key.(string)); err != nil {
+			return err
 		}
 	}
-	return nil
+	_, err := dec.Token()
+	return err
 }
 
-func misfitField(v any, fd protoreflect.FieldDescriptor, path string) *fault.Error {
+func skip(dec *json.Decoder) error {
+	var unknown json.RawMessage
+	return dec.Decode(&unknown)
+}
+
+func misfitField(dec *json.Decoder, fd protoreflect.FieldDescriptor, path string) error {
+	if isWellKnown(fd) && !fd.IsList() && !fd.IsMap() {
+		return misfitWellKnown(dec, fd.Message(), path)
+	}
+	token, err := dec.Token()
+	if err != nil || token == nil {
+		return err
+	}
 	switch {
 	case fd.IsMap():
-		object, ok := v.(map[string]any)
-		if !ok {
+		if token != json.Delim('{') {
 			return fault.Invalid(path, "must be an object")
 		}
-		for _, key := range slices.Sorted(maps.Keys(object)) {
-			if f := misfitValue(object[key], fd.MapValue(), path+"["+strconv.Quote(shorten(key))+"]"); f != nil {
-				return f
-			}
-		}
-		return nil
+		return eachEntry(dec, func(key string) error {
+			return misfitItem(dec, fd.MapValue(), path+"["+strconv.Quote(shorten(key))+"]")
+		})
 	case fd.IsList():
-		list, ok := v.([]any)
-		if !ok {
+		if token != json.Delim('[') {
 			return fault.Invalid(path, "must be a list")
 		}
-		for i, item := range list {
-			if f := misfitValue(item, fd, path+"["+strconv.Itoa(i)+"]"); f != nil {
-				return f
+		for i := 0; dec.More(); i++ {
+			if err := misfitItem(dec, fd, path+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
 			}
 		}
-		return nil
+		_, err := dec.Token()
+		return err
 	default:
-		return misfitValue(v, fd, path)
+		return misfitValue(dec, token, fd, path)
 	}
 }
 
-func misfitValue(v any, fd protoreflect.FieldDescriptor, path string) *fault.Error {
+// misfitItem reads an item of a list or a map, which null does not stand for.
+func misfitItem(dec *json.Decoder, fd protoreflect.FieldDescriptor, path string) error {
+	if isWellKnown(fd) {
+		return misfitWellKnown(dec, fd.Message(), path)
+	}
+	token, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	return misfitValue(dec, token, fd, path)
+}
+
+// misfitValue looks at a value that begins with token.
+func misfitValue(dec *json.Decoder, token json.Token, fd protoreflect.FieldDescriptor, path string) error {
 	switch fd.Kind() {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
-		if strings.HasPrefix(string(fd.Message().FullName()), "google.protobuf.") {
-			return misfitWellKnown(v, fd.Message(), path)
-		}
-		object, ok := v.(map[string]any)
-		if !ok {
+		if token != json.Delim('{') {
 			return fault.Invalid(path, "must be an object")
 		}
-		return misfitMessage(object, fd.Message(), path+".")
+		return misfitMessage(dec, fd.Message(), path+".")
 	case protoreflect.EnumKind:
-		return misfitEnum(v, fd.Enum(), path)
+		return misfitEnum(token, fd.Enum(), path)
 	case protoreflect.BoolKind:
-		if _, ok := v.(bool); !ok {
+		if _, ok := token.(bool); !ok {
 			return fault.Invalid(path, "must be true or false")
 		}
 	case protoreflect.StringKind:
-		if _, ok := v.(string); !ok {
+		if _, ok := token.(string); !ok {
 			return fault.Invalid(path, "must be a string")
 		}
 	case protoreflect.BytesKind:
-		if _, ok := v.(string); !ok {
+		if _, ok := token.(string); !ok {
 			return fault.Invalid(path, "must be a string in base64")
 		}
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
-		return misfitInteger(v, math.MinInt32, math.MaxInt32, path)
+		return misfitInteger(token, math.MinInt32, math.MaxInt32, path)
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return misfitInteger(v, 0, math.MaxUint32, path)
+		return misfitInteger(token, 0, math.MaxUint32, path)
 	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
-		return misfitInteger(v, math.MinInt64, math.MaxInt64, path)
+		return misfitInteger(token, math.MinInt64, math.MaxInt64, path)
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		return misfitInteger(v, 0, math.MaxUint64, path)
+		return misfitInteger(token, 0, math.MaxUint64, path)
 	case protoreflect.FloatKind, protoreflect.DoubleKind:
-		if _, ok := number(v); !ok {
+		if _, ok := number(token); !ok {
 			return fault.Invalid(path, "must be a number")
 		}
 	}
 	return nil
 }
 
-func misfitEnum(v any, d protoreflect.EnumDescriptor, path string) *fault.Error {
-	switch v := v.(type) {
+func misfitEnum(token json.Token, d protoreflect.EnumDescriptor, path string) error {
+	switch v := token.(type) {
 	case json.Number:
 		return misfitInteger(v, math.MinInt32, math.MaxInt32, path)
 	case string:
@@ -162,8 +194,8 @@ func enumNames(d protoreflect.EnumDescriptor) []string {
 }
 
 // misfitInteger takes numbers and, as the mapping demands, numbers in quotes.
-func misfitInteger(v any, least, most float64, path string) *fault.Error {
-	f, ok := number(v)
+func misfitInteger(token json.Token, least, most float64, path string) error {
+	f, ok := number(token)
 	if !ok || f != math.Trunc(f) {
 		return fault.Invalid(path, "must be a whole number")
 	}
@@ -173,9 +205,9 @@ func misfitInteger(v any, least, most float64, path string) *fault.Error {
 	return nil
 }
 
-func number(v any) (float64, bool) {
+func number(token json.Token) (float64, bool) {
 	var text string
-	switch v := v.(type) {
+	switch v := token.(type) {
 	case json.Number:
 		text = v.String()
 	case string:
@@ -187,13 +219,18 @@ func number(v any) (float64, bool) {
 	return f, err == nil
 }
 
-// misfitWellKnown tries types with a JSON form of their own, such as Timestamp.
-func misfitWellKnown(v any, d protoreflect.MessageDescriptor, path string) *fault.Error {
-	data, err := json.Marshal(v)
-	if err == nil {
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, dynamicpb.NewMessage(d))
+// isWellKnown tells whether a value has a JSON form of its own, such as a
+// Timestamp's.
+func isWellKnown(fd protoreflect.FieldDescriptor) bool {
+	return fd.Message() != nil && fd.Message().FullName().Parent() == "google.protobuf"
+}
+
+func misfitWellKnown(dec *json.Decoder, d protoreflect.MessageDescriptor, path string) error {
+	var value json.RawMessage
+	if err := dec.Decode(&value); err != nil || string(value) == "null" {
+		return err
 	}
-	if err == nil {
+	if (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(value, dynamicpb.NewMessage(d)) == nil {
 		return nil
 	}
 	switch d.FullName() {

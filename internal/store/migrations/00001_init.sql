@@ -70,7 +70,7 @@ CREATE INDEX runners_by_age ON runners (organization_id, created_at, id);
 CREATE INDEX runners_by_creator ON runners (organization_id, creator_id, created_at, id);
 CREATE INDEX runners_by_provider ON runners (organization_id, provider, created_at, id);
 CREATE INDEX runners_by_kind ON runners (organization_id, kind, created_at, id);
-CREATE INDEX runners_deleting ON runners (deleting_at, id) WHERE deleting_at <> 0;
+CREATE INDEX runners_deleting ON runners (deleting_at, id) WHERE deleting_at > 0;
 
 -- The newest session of each runner.
 CREATE TABLE sessions (
@@ -132,7 +132,7 @@ CREATE TABLE tokens (
     CHECK ((user_id IS NULL) <> (runner_id IS NULL))
 );
 
-CREATE INDEX tokens_by_user ON tokens (user_id, created_at, id) WHERE user_id IS NOT NULL;
+CREATE INDEX tokens_by_user ON tokens (user_id, organization_id, created_at, id) WHERE user_id IS NOT NULL;
 CREATE INDEX tokens_by_runner ON tokens (runner_id) WHERE runner_id IS NOT NULL;
 CREATE INDEX tokens_personal ON tokens (organization_id, created_at, id) WHERE kind = 'pat';
 

@@ -60,7 +60,7 @@ func (e *sqliteEngine) openFiles(path string) error {
 	}
 	if e.writeDB, err = sql.Open("sqlite", sqliteName(path, "_txlock", "immediate",
 		"_pragma", "busy_timeout(5000)", "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)",
-		"_pragma", "foreign_keys(1)", "_pragma", "journal_size_limit(67108864)")); err != nil {
+		"_pragma", "foreign_keys(1)", "_pragma", "temp_store(MEMORY)", "_pragma", "journal_size_limit(67108864)")); err != nil {
 		return explained(e, err, "opening the database")
 	}
 	e.writeDB.SetMaxOpenConns(1)

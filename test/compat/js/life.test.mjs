@@ -60,7 +60,8 @@ test('an update changes what it names', async () => {
   let runner = await update({ name: 'after' });
   assert.equal(runner.name, 'after');
   assert.deepEqual(runner.spec, before.spec);
-  assert.ok(runner.updatedAt > before.updatedAt && runner.createdAt === before.createdAt);
+  assert.notEqual(runner.updatedAt, before.updatedAt);
+  assert.equal(runner.createdAt, before.createdAt);
 
   runner = await update({ name: null, spec: null });
   assert.equal(runner.name, 'after');

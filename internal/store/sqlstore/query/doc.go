@@ -10,5 +10,8 @@
 // Lists are paged by (key, id) row values, and each way to list has an index and
 // a query of its own. Other filters apply to what the index found. A set of
 // small enumeration values is a bit mask: bit n is set when the value n is
-// wanted, and -1 wants all.
+// wanted, and -1 wants all. These filters are written as x <> 0, because
+// PostgreSQL takes an inequality that it knows nothing about to be true of
+// nearly all rows. Of most other forms it expects next to no rows, and then
+// sorts all that there are instead of reading one page from the index.
 package query

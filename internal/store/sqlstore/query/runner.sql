@@ -17,8 +17,8 @@ SELECT * FROM runner_rows WHERE id = @id;
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND id = @id
   AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
-  AND ((CAST(@providers AS BIGINT) >> provider) & 1) = 1;
+  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) <> 0
+  AND ((CAST(@providers AS BIGINT) >> provider) & 1) <> 0;
 
 -- name: ListRunners :many
 SELECT * FROM runner_rows
@@ -31,8 +31,8 @@ LIMIT @max_rows;
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND creator_id = @creator_id
   AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
-  AND ((CAST(@providers AS BIGINT) >> provider) & 1) = 1
+  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) <> 0
+  AND ((CAST(@providers AS BIGINT) >> provider) & 1) <> 0
 ORDER BY created_at, id
 LIMIT @max_rows;
 
@@ -40,7 +40,7 @@ LIMIT @max_rows;
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND provider = @provider
   AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) = 1
+  AND ((CAST(@kinds AS BIGINT) >> kind) & 1) <> 0
 ORDER BY created_at, id
 LIMIT @max_rows;
 
@@ -52,7 +52,7 @@ ORDER BY created_at, id
 LIMIT @max_rows;
 
 -- name: ListDeletingRunners :many
-SELECT * FROM runner_rows WHERE deleting_at <> 0 ORDER BY deleting_at, id;
+SELECT * FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id;
 
 -- name: UpdateRunner :execrows
 UPDATE runners SET

@@ -26,8 +26,8 @@ const findRunner = `-- name: FindRunner :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
-  AND ((CAST($5 AS BIGINT) >> kind) & 1) = 1
-  AND ((CAST($6 AS BIGINT) >> provider) & 1) = 1
+  AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
+  AND ((CAST($6 AS BIGINT) >> provider) & 1) <> 0
 `
 
 type FindRunnerParams struct {
@@ -215,7 +215,7 @@ func (q *Queries) InsertRunner(ctx context.Context, arg InsertRunnerParams) erro
 }
 
 const listDeletingRunners = `-- name: ListDeletingRunners :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows WHERE deleting_at <> 0 ORDER BY deleting_at, id
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id
 `
 
 func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) {
@@ -356,8 +356,8 @@ const listRunnersOfCreator = `-- name: ListRunnersOfCreator :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND creator_id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
-  AND ((CAST($5 AS BIGINT) >> kind) & 1) = 1
-  AND ((CAST($6 AS BIGINT) >> provider) & 1) = 1
+  AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
+  AND ((CAST($6 AS BIGINT) >> provider) & 1) <> 0
 ORDER BY created_at, id
 LIMIT $7
 `
@@ -520,7 +520,7 @@ const listRunnersOfProvider = `-- name: ListRunnersOfProvider :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
 WHERE organization_id = $1 AND provider = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
-  AND ((CAST($5 AS BIGINT) >> kind) & 1) = 1
+  AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
 ORDER BY created_at, id
 LIMIT $6
 `

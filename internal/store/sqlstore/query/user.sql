@@ -25,17 +25,17 @@ WHERE organization_id = @organization_id AND email_lower = @email_lower AND stat
 -- name: FindUser :many
 SELECT * FROM users
 WHERE organization_id = @organization_id AND id = @id
-  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
-  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\');
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0;
 
 -- name: ListUsersByJoined :many
 SELECT * FROM users
 WHERE organization_id = @organization_id
   AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
-  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at, id
 LIMIT @max_rows;
 
@@ -43,9 +43,9 @@ LIMIT @max_rows;
 SELECT * FROM users
 WHERE organization_id = @organization_id
   AND (created_at, id) < (@after_at, CAST(@after_id AS TEXT))
-  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
-  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at DESC, id DESC
 LIMIT @max_rows;
 
@@ -53,9 +53,9 @@ LIMIT @max_rows;
 SELECT * FROM users
 WHERE organization_id = @organization_id
   AND (name_order, id) > (@after_name, CAST(@after_id AS TEXT))
-  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
-  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY name_order, id
 LIMIT @max_rows;
 
@@ -63,15 +63,15 @@ LIMIT @max_rows;
 SELECT * FROM users
 WHERE organization_id = @organization_id
   AND (name_order, id) < (@after_name, CAST(@after_id AS TEXT))
-  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
-  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\')
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY name_order DESC, id DESC
 LIMIT @max_rows;
 
 -- name: CountUsers :one
 SELECT COUNT(*) FROM users
 WHERE organization_id = @organization_id
-  AND ((CAST(@statuses AS BIGINT) >> status) & 1) = 1
-  AND ((CAST(@roles AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\');
+  AND ((CAST(@statuses AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST(@roles AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0;

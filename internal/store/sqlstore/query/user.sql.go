@@ -12,9 +12,9 @@ import (
 const countUsers = `-- name: CountUsers :one
 SELECT COUNT(*) FROM users
 WHERE organization_id = $1
-  AND ((CAST($2 AS BIGINT) >> status) & 1) = 1
-  AND ((CAST($3 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST($4 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($4 AS TEXT) ESCAPE '\')
+  AND ((CAST($2 AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST($3 AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST($4 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($4 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 `
 
 type CountUsersParams struct {
@@ -39,9 +39,9 @@ func (q *Queries) CountUsers(ctx context.Context, arg CountUsersParams) (int64, 
 const findUser = `-- name: FindUser :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1 AND id = $2
-  AND ((CAST($3 AS BIGINT) >> status) & 1) = 1
-  AND ((CAST($4 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST($5 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($5 AS TEXT) ESCAPE '\')
+  AND ((CAST($3 AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST($4 AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST($5 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($5 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 `
 
 type FindUserParams struct {
@@ -191,9 +191,9 @@ const listUsersByJoined = `-- name: ListUsersByJoined :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
   AND (created_at, id) > ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
-  AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
+  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at, id
 LIMIT $7
 `
@@ -256,9 +256,9 @@ const listUsersByJoinedDescending = `-- name: ListUsersByJoinedDescending :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
   AND (created_at, id) < ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
-  AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
+  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at DESC, id DESC
 LIMIT $7
 `
@@ -321,9 +321,9 @@ const listUsersByName = `-- name: ListUsersByName :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
   AND (name_order, id) > ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
-  AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
+  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY name_order, id
 LIMIT $7
 `
@@ -386,9 +386,9 @@ const listUsersByNameDescending = `-- name: ListUsersByNameDescending :many
 SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
 WHERE organization_id = $1
   AND (name_order, id) < ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) = 1
-  AND ((CAST($5 AS BIGINT) >> role) & 1) = 1
-  AND (name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\')
+  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
+  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY name_order DESC, id DESC
 LIMIT $7
 `

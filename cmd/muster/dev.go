@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/musterhq/muster/internal/agent"
+	"github.com/musterhq/muster/internal/app"
+	"github.com/musterhq/muster/internal/cli"
+)
+
+// dev is a control plane and a runner in one process.
+type dev struct {
+	Listen string   `default:"127.0.0.1:7433" env:"MUSTER_LISTEN" placeholder:"ADDRESS" help:"Address to listen at; ${default} by default."`
+	Logs   logFlags `embed:"" prefix:"log-" set:"level=warn"`
+}
+
+// Help adds to the help of the command.
+func (*dev) Help() string {
+	return `Keeps everything in the directory .muster here: a second start goes on where the
+first one stopped, and removing the directory forgets it all. The other commands
+find this control plane by themselves when they are run here or below.`
+}
+
+// localName is the name of the runner that dev makes.
+const localName = "local"
+
+// Run runs the command.
+func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
+	handler, _ := cmd.Logs.handler(env.Stderr)
+	log := slog.New(handler)
+	state, err := openState(env.Dir)
+	if err != nil {
+		return err
+	}
+	defer state.close()
+
+	started := make(chan app.Started, 1)
+	server := begin(ctx, func(ctx context.Context) error {
+		return explain(log, app.Run(ctx, app.Config{
+			DataDir: state.path("control-plane"), Listen: cmd.Listen, BootstrapToken: state.bootstrap, Version: env.Version,
+			Logger: log, Started: func(s app.Started) { started <- s },
+		}))
+	})
+	// Leaving early stops it too, and waits.
+	defer server.end()
+	var url string
+	select {
+	case s := <-started:
+		url = s.URL
+	case <-server.ended:
+		return server.err
+	case <-ctx.Done():
+		return server.end()
+	}
+	if err := state.setServer(url); err != nil {
+		return err
+	}
+	fmt.Fprintf(env.Stdout, "Muster is ready at %s\n", url)
+
+	client, err := cli.NewClient(env, cli.Credentials{Server: url, Token: state.token})
+	if err != nil {
+		return err
+	}
+	runner, err := cmd.join(ctx, env, client, state, handler)
+	if err != nil {
+		if ctx.Err() != nil {
+			return server.end()
+		}
+		return err
+	}
+	defer runner.end()
+	suggest(env, state, url)
+
+	select {
+	case <-ctx.Done():
+	case <-server.ended:
+		return server.err
+	case <-runner.ended:
+		if runner.err != nil {
+			return runner.err
+		}
+		if ctx.Err() == nil {
+			fmt.Fprintln(env.Stdout, "\nThe runner was deleted. The control plane goes on; another start makes a new runner.")
+			select {
+			case <-ctx.Done():
+			case <-server.ended:
+			}
+		}
+	}
+	return errors.Join(runner.end(), server.end())
+}
+
+// join starts the runner and waits until it is connected.
+func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, state *state, handler slog.Handler) (*part, error) {
+	id, token, err := client.Enroll(ctx, state.runnerID(), localName, !state.has("runner"))
+	if err != nil {
+		return nil, err
+	}
+	if err := state.setRunnerID(id); err != nil {
+		return nil, err
+	}
+	handler = handler.WithAttrs([]slog.Attr{slog.String("runner", localName)})
+	runner := begin(ctx, func(ctx context.Context) error {
+		return explain(slog.New(handler), agent.Run(ctx, agent.Config{
+			Server: client.Server, ExchangeToken: token, DataDir: state.path("runner"), Version: env.Version, LogHandler: handler,
+		}))
+	})
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(runner.context, cancel)
+	defer stop()
+	r, err := client.WaitRunner(waiting, id, cli.Connected)
+	if err != nil {
+		return nil, errors.Join(runner.end(), err)
+	}
+	fmt.Fprintf(env.Stdout, "The runner %q is %s.\n", r.GetName(), cli.State(r))
+	return runner, nil
+}
+
+// suggest says what to do next; every line works as it is.
+func suggest(env *cli.Env, state *state, url string) {
+	self := program()
+	fmt.Fprintf(env.Stdout, `The admin's token is in %s: %s
+
+Try, from another terminal in this directory:
+
+  %s runner list
+  %s runner logs %s -f
+  curl -H "Authorization: Bearer $(cat %s)" -H "Content-Type: application/json" -d '{}' %s/gitpod.v1.RunnerService/ListRunners
+
+Ctrl-C stops all of it; another start goes on from here.
+`,
+		filepath.Join(cli.DevDir, cli.DevTokenFile), state.token, self, self, localName,
+		filepath.Join(cli.DevDir, cli.DevTokenFile), url)
+}
+
+// program is how this program is called here.
+func program() string {
+	const name = "muster"
+	found, err := exec.LookPath(name)
+	if err != nil {
+		return os.Args[0]
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	a, errA := os.Stat(found)
+	b, errB := os.Stat(self)
+	if errA == nil && errB == nil && !os.SameFile(a, b) {
+		return os.Args[0]
+	}
+	return name
+}
+
+// part is one of the servers in this process.
+type part struct {
+	// context ends when the part has ended or was asked to.
+	context context.Context
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	err     error // once ended is closed
+}
+
+// begin starts a part. It does not end with ctx, because parts end in order.
+func begin(ctx context.Context, run func(context.Context) error) *part {
+	p := &part{ended: make(chan struct{})}
+	p.context, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer p.cancel()
+		defer close(p.ended)
+		p.err = run(p.context)
+	}()
+	return p
+}
+
+// end asks the part to stop and waits until it has.
+func (p *part) end() error {
+	p.cancel()
+	<-p.ended
+	return p.err
+}

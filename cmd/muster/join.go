@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/musterhq/muster/internal/agent"
+	"github.com/musterhq/muster/internal/cli"
+)
+
+// join is a runner on this host.
+type join struct {
+	Server          string   `env:"MUSTER_SERVER" placeholder:"URL" help:"URL of the control plane; not needed once the runner has joined."`
+	ExchangeToken   string   `env:"MUSTER_EXCHANGE_TOKEN" placeholder:"TOKEN" help:"Token from \"muster runner create\" or \"muster runner token\"; works once, and is not needed again."`
+	DataDir         string   `required:"" env:"MUSTER_RUNNER_DATA_DIR" placeholder:"DIR" help:"Directory for the runner's identity; made when missing. Each runner needs its own."`
+	CAFile          string   `name:"ca-file" env:"MUSTER_CA_FILE" placeholder:"FILE" help:"PEM file with the certificate authority of the control plane, when it is a private one."`
+	Region          string   `env:"MUSTER_REGION" placeholder:"REGION" help:"Region to report; the one that the runner was created with by default."`
+	LogListen       string   `env:"MUSTER_LOG_LISTEN" placeholder:"ADDRESS" help:"Serve logs and support bundles here, for people who reach this host. Without it the control plane relays them."`
+	LogAdvertiseURL string   `name:"log-advertise-url" env:"MUSTER_LOG_ADVERTISE_URL" placeholder:"URL" help:"URL under which people reach --log-listen."`
+	Logs            logFlags `embed:"" prefix:"log-" set:"level=info"`
+}
+
+// Help adds to the help of the command.
+func (*join) Help() string {
+	return `The first start redeems the exchange token and keeps the runner's identity in
+the data directory; later starts need nothing but the directory. Nothing has to
+reach this host: the runner connects to the control plane. SIGTERM and SIGINT
+stop it in an orderly way; a second one stops it at once.`
+}
+
+// Run runs the command.
+func (cmd *join) Run(ctx context.Context, env *cli.Env) error {
+	handler, level := cmd.Logs.handler(env.Stderr)
+	return explain(slog.New(handler), agent.Run(ctx, agent.Config{
+		Server: cmd.Server, ExchangeToken: cmd.ExchangeToken, DataDir: cmd.DataDir, CAFile: cmd.CAFile, Region: cmd.Region,
+		LogListen: cmd.LogListen, LogAdvertiseURL: cmd.LogAdvertiseURL, Version: env.Version,
+		LogHandler: handler, LogLevel: level, Out: env.Stdout,
+	}))
+}

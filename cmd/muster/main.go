@@ -1,0 +1,48 @@
+// Muster is a self-hosted control plane for runners, the runner itself, and the
+// command line to both.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/musterhq/muster/internal/cli"
+)
+
+// version is set by the build: -ldflags "-X main.version=v1.2.3".
+var version string
+
+// commands is the whole command line.
+type commands struct {
+	Serve serve `cmd:"" group:"servers" help:"Run the control plane."`
+	Join  join  `cmd:"" group:"servers" help:"Be a runner on this host."`
+	Dev   dev   `cmd:"" group:"servers" help:"Run a control plane with one runner, all here, to try things out."`
+	cli.Commands
+}
+
+func main() {
+	env, err := cli.OSEnv(cli.BuildVersion(version))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "muster:", err)
+		os.Exit(1)
+	}
+	os.Exit(cli.Main(untilSignal(), &commands{}, env, os.Args[1:]))
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends, so that
+// the command stops in an orderly way. The second one ends the process.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(1)
+	}()
+	return ctx
+}

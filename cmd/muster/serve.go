@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/musterhq/muster/internal/app"
+	"github.com/musterhq/muster/internal/cli"
+)
+
+// serve runs the control plane.
+type serve struct {
+	DataDir       string    `required:"" env:"MUSTER_DATA_DIR" placeholder:"DIR" help:"Directory for the database and the secret-key file; made when missing."`
+	Listen        string    `default:"127.0.0.1:7433" env:"MUSTER_LISTEN" placeholder:"ADDRESS" help:"Address to listen at; ${default} by default, :7433 for all interfaces."`
+	PublicURL     string    `name:"public-url" env:"MUSTER_PUBLIC_URL" placeholder:"URL" help:"Where runners and people reach the control plane, when it is not the listen address."`
+	DatabaseURL   string    `name:"database-url" env:"MUSTER_DATABASE_URL" placeholder:"URL" help:"PostgreSQL database to use in place of SQLite in the data directory. Prefer the environment variable when it holds a password."`
+	SecretKeyFile string    `env:"MUSTER_SECRET_KEY_FILE" placeholder:"FILE" help:"Key that stored secrets are encrypted under; secret-key in the data directory by default. Back it up with the database."`
+	TLSCert       string    `name:"tls-cert" env:"MUSTER_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate to serve HTTPS with."`
+	TLSKey        string    `name:"tls-key" env:"MUSTER_TLS_KEY" placeholder:"FILE" help:"PEM file with the key of that certificate."`
+	Gateway       []gateway `sep:";" env:"MUSTER_GATEWAY" placeholder:"NAME=URL[,REGION]" help:"A gateway that runners measure their distance to. May be repeated; in the environment, separate with semicolons."`
+	Logs          logFlags  `embed:"" prefix:"log-" set:"level=info"`
+}
+
+// Help adds to the help of the command.
+func (*serve) Help() string {
+	return `The first start makes an organization, an admin and the admin's personal access
+token: the one in MUSTER_BOOTSTRAP_TOKEN, of at least 32 characters, or a new
+one, which it prints this once. It is ready when GET /healthz answers 200.
+SIGTERM and SIGINT stop it in an orderly way; a second one stops it at once.`
+}
+
+// gateway is NAME=URL or NAME=URL,REGION.
+type gateway app.Gateway
+
+// UnmarshalText reads a gateway; the control plane judges its parts.
+func (g *gateway) UnmarshalText(text []byte) error {
+	name, rest, ok := strings.Cut(string(text), "=")
+	if !ok {
+		return fmt.Errorf("%q is not NAME=URL or NAME=URL,REGION", text)
+	}
+	g.Name = name
+	g.URL, g.Region, _ = strings.Cut(rest, ",")
+	return nil
+}
+
+// Run runs the command.
+func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
+	handler, _ := cmd.Logs.handler(env.Stderr)
+	log := slog.New(handler)
+	gateways := make([]app.Gateway, len(cmd.Gateway))
+	for i, g := range cmd.Gateway {
+		gateways[i] = app.Gateway(g)
+	}
+	return explain(log, app.Run(ctx, app.Config{
+		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
+		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways,
+		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), Version: env.Version, Logger: log,
+		Started: func(s app.Started) { announce(env.Stdout, s) },
+	}))
+}
+
+// announce tells people that the control plane answers, and the first admin's
+// token when it was made just now. The token goes nowhere else.
+func announce(w io.Writer, s app.Started) {
+	fmt.Fprintf(w, "Muster is ready at %s\n", s.URL)
+	if s.Token == "" {
+		return
+	}
+	fmt.Fprintf(w, "\nThis is the first start. The admin's personal access token, shown this once:\n\n  %s\n\nLog in with it: muster login --server %s\n", s.Token, s.URL)
+}
