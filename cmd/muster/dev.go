@@ -48,7 +48,7 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 		}))
 	})
 	// Leaving early stops it too, and waits.
-	defer server.end()
+	defer func() { _ = server.end() }()
 	var url string
 	select {
 	case s := <-started:
@@ -74,7 +74,7 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 		}
 		return err
 	}
-	defer runner.end()
+	defer func() { _ = runner.end() }()
 	suggest(env, state, url)
 
 	select {
@@ -113,8 +113,13 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 	})
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(runner.context, cancel)
-	defer stop()
+	go func() {
+		select {
+		case <-runner.ended:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
 	r, err := client.WaitRunner(waiting, id, cli.Connected)
 	if err != nil {
 		return nil, errors.Join(runner.end(), err)
@@ -161,28 +166,25 @@ func program() string {
 
 // part is one of the servers in this process.
 type part struct {
-	// context ends when the part has ended or was asked to.
-	context context.Context
-	cancel  context.CancelFunc
-	ended   chan struct{}
-	err     error // once ended is closed
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error // once ended is closed
 }
 
 // begin starts a part. It does not end with ctx, because parts end in order.
 func begin(ctx context.Context, run func(context.Context) error) *part {
-	p := &part{ended: make(chan struct{})}
-	p.context, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p := &part{stop: stop, ended: make(chan struct{})}
 	go func() {
-		defer p.cancel()
 		defer close(p.ended)
-		p.err = run(p.context)
+		p.err = run(ctx)
 	}()
 	return p
 }
 
 // end asks the part to stop and waits until it has.
 func (p *part) end() error {
-	p.cancel()
+	p.stop()
 	<-p.ended
 	return p.err
 }

@@ -171,11 +171,11 @@ func (r *runner) stayConnected(ctx context.Context) error {
 			wait = r.standbyInterval()
 		case drained:
 			wait = e.retryAfter + b.next()
-			r.log.Info("reconnecting, as the control plane asked", "in", wait)
+			r.log.Info("reconnecting, as the control plane asked", "in", wait.String())
 		case lost:
 			// The jitter comes on top, so that not all runners obey at once.
 			wait = e.retryAfter + b.next()
-			r.log.Warn("lost the link", "error", e.err, "next", wait)
+			r.log.Warn("lost the link", "error", e.err, "next", wait.String())
 			r.say("lost the link: %v; next try in %s", e.err, seconds(wait))
 		}
 		select {

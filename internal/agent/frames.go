@@ -73,7 +73,7 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	r.remember()
 	r.publish()
 	r.prober.Set(w.GetGateways())
-	r.log.Info("connected", "runner", w.GetRunnerId(), "epoch", w.GetEpoch(), "lease", lease)
+	r.log.Info("connected", "runner", w.GetRunnerId(), "epoch", w.GetEpoch(), "lease", lease.String())
 	r.say("connected to %s as runner %s, lease %s", r.server, w.GetRunnerId(), seconds(lease))
 	if w.GetConfiguration() == nil {
 		return l.report()

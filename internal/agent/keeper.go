@@ -58,7 +58,7 @@ func (l *link) keep(now time.Time) *ending {
 		// than the lease, the hold has run out and nothing is served until the
 		// control plane confirms the epoch. It may still do so; if the connection is
 		// dead, that shows soon.
-		l.r.log.Warn("the process was suspended; asking whether it is still the runner", "for", pause)
+		l.r.log.Warn("the process was suspended; asking whether it is still the runner", "for", pause.String())
 		k.giveUp = now.Add(k.renewEvery)
 		return l.renew(now)
 	case !now.Before(k.giveUp):

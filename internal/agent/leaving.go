@@ -41,7 +41,7 @@ func (l *link) drain(d *linkv1.Drain) {
 		return
 	}
 	jitter := rand.N(maxDrainJitter) //nolint:gosec // jitter is no secret
-	l.r.log.Info("the control plane is about to stop", "reason", printable(d.GetReason(), maxReason), "reconnect", jitter)
+	l.r.log.Info("the control plane is about to stop", "reason", printable(d.GetReason(), maxReason), "reconnect", jitter.String())
 	l.leaving.reconnectAt = time.Now().Add(jitter)
 	l.leaving.at = time.After(jitter)
 	l.leaving.limit = drainPatience
@@ -71,6 +71,7 @@ func (l *link) leave() {
 // the link works.
 func (l *link) depart(tell bool) ending {
 	if !l.leaving.forGood {
+		l.close()
 		return ending{why: drained}
 	}
 	l.r.hold.release()

@@ -191,10 +191,15 @@ func (l *link) stop(ctx context.Context) ending {
 	return ending{why: stopped}
 }
 
-// lastWord sends a frame and waits, for a short while, for the control plane to
-// end the stream, which it does once it has read it.
+// lastWord sends a frame.
 func (l *link) lastWord(f *linkv1.RunnerFrame) {
 	l.out.put(f)
+	l.close()
+}
+
+// close sends what is left and waits, for a short while, for the control plane
+// to end the stream, which it does once it has read everything.
+func (l *link) close() {
 	l.out.finish()
 	patience := time.After(flushTimeout)
 	for {

@@ -249,11 +249,21 @@ func TestDrain(t *testing.T) {
 		l.send(t, drain())
 		l.send(t, drain())
 		// Until it reconnects it serves.
-		if ack := l.configure(t, &linkv1.Configuration{Revision: 7}); ack.GetRevision() != 7 {
-			t.Errorf("got %v", ack)
-		}
-		if reason := l.rest(t, 1); reason.GetError() != "" {
-			t.Errorf("the reader was cut off: %v", reason)
+		l.send(t, &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Configuration{Configuration: &linkv1.Configuration{Revision: 7}}})
+		var followed string
+		for acked := false; ; {
+			f := l.next(t)
+			if f == nil {
+				t.Fatalf("the link ended before the stream: %s", followed)
+			}
+			acked = acked || f.GetConfigurationAck().GetRevision() == 7
+			followed += string(f.GetStreamData().GetData())
+			if c := f.GetStreamClose(); c != nil {
+				if !acked || c.GetError() != "" || !strings.Contains(followed, `"revision":7`) {
+					t.Errorf("the reader was cut off with %v after %s", c, followed)
+				}
+				break
+			}
 		}
 		l.ended(t)
 		l = p.welcomed(t)
@@ -341,7 +351,7 @@ func TestDelete(t *testing.T) {
 			before := time.Now()
 			l.send(t, &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Deadline: timestamppb.New(before.Add(24 * time.Hour))}}})
 			for {
-				if f := l.next(t); f.GetDeleted() != nil {
+				if f := l.next(t); f == nil || f.GetDeleted() != nil {
 					break
 				}
 			}

@@ -67,6 +67,9 @@ func (o *outbox) run(ctx context.Context, send func(*linkv1.RunnerFrame) error) 
 		select {
 		case f, more := <-o.control:
 			if !more {
+				if next != nil && held {
+					return send(next)
+				}
 				return nil
 			}
 			if err := send(f); err != nil {

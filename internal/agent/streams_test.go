@@ -3,7 +3,6 @@ package agent_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -338,4 +337,3 @@ func repairIdentity(t *testing.T, dir string) {
 	}
 }
 
-var _ = fmt.Sprint

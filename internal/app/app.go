@@ -22,6 +22,7 @@ import (
 	"github.com/musterhq/muster/internal/rpc"
 	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/store/sqlstore"
+	"github.com/musterhq/muster/internal/token"
 )
 
 // Times of a shutdown.
@@ -183,4 +184,11 @@ func (p *plane) leave(ctx context.Context) {
 	p.hub.WaitEmpty(left)
 	p.handler.Drain()
 	p.hub.Close()
+}
+
+// NewBootstrapToken makes a token for Config.BootstrapToken, for a program that
+// must know it before the first start.
+func NewBootstrapToken() string {
+	secret, _ := token.New(token.Personal)
+	return secret
 }

@@ -12,11 +12,11 @@ import (
 // readSecret reads a file with an access token. One that others can write to
 // could hold the server of somebody else.
 func readSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the user names the directory
 	if err != nil {
 		return nil, fmt.Errorf("reading the access token: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading the access token: %w", err)
@@ -43,7 +43,7 @@ func writeFile(path string, from io.Reader) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	n, err := io.Copy(f, from)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return 0, fmt.Errorf("writing %s: %w", path, err)

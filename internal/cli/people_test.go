@@ -52,7 +52,9 @@ func TestMembers(t *testing.T) {
 	if r.stdout != "muster_pat_grace\n" || !strings.Contains(r.stderr, "Added Grace (grace@example.com) as admin.") {
 		t.Errorf("add printed %q and %q", r.stdout, r.stderr)
 	}
-	status := func() string { return strings.Fields(strings.Split(muster(t, "member", "list").want(t, 0).stdout, "\n")[1])[3] }
+	status := func() string {
+		return strings.Fields(strings.Split(muster(t, "member", "list").want(t, 0).stdout, "\n")[1])[3]
+	}
 	muster(t, "member", "suspend", "GRACE@example.com").want(t, 0)
 	if got := status(); got != "SUSPENDED" {
 		t.Errorf("after suspend the status is %s", got)

@@ -37,7 +37,7 @@ func (cmd *RunnerSupportBundle) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	if cmd.File == "-" {
 		if _, err := io.Copy(env.Stdout, body); err != nil {
 			return fmt.Errorf("downloading the support bundle: %w", err)

@@ -71,7 +71,6 @@ func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io
 				return err
 			}
 			attempt = 0
-			body = nil
 		}
 		if err := c.env.Pause(ctx, backoff(attempt)); err != nil {
 			return err
@@ -143,7 +142,7 @@ func (c *Client) openRunnerURL(ctx context.Context, r *gitpodv1.Runner, what, ad
 		return nil, unreachable(u.Scheme+"://"+u.Host, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		return nil, refused(resp)
 	}
 	return resp.Body, nil
@@ -162,7 +161,7 @@ var errPrint = errors.New("printing the logs")
 
 // copy prints a stream of lines to its end, and closes it.
 func (p *logPrinter) copy(body io.ReadCloser) error {
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	lines := bufio.NewReader(body)
 	after := p.newest
 	for {

@@ -46,10 +46,10 @@ func (cmd *RunnerWatch) Run(ctx context.Context, env *Env) error {
 				return nil
 			}
 			// The rows come one by one, so the columns are made wide enough now.
-			for _, r := range runners {
+			widest := &gitpodv1.Runner{RunnerId: anyID, Status: &gitpodv1.RunnerStatus{Phase: gitpodv1.RunnerPhase_RUNNER_PHASE_DEGRADED}}
+			for _, r := range append(runners, widest) {
 				t.Reserve(row(change{gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE_STATUS, r})...)
 			}
-			t.Reserve("", "", "", "", phaseName(gitpodv1.RunnerPhase_RUNNER_PHASE_DEGRADED))
 			return t.Write(env.Stdout)
 		},
 		changed: func(ch change) error {
@@ -66,6 +66,9 @@ func (cmd *RunnerWatch) Run(ctx context.Context, env *Env) error {
 		},
 	})
 }
+
+// anyID is as wide as every id.
+const anyID = "00000000-0000-0000-0000-000000000000"
 
 func count(n int, what string) string {
 	if n == 1 {
@@ -101,8 +104,8 @@ func (cmd *RunnerWait) Run(ctx context.Context, env *Env) error {
 	}
 	r, err := c.FindRunner(limited, cmd.Runner)
 	if isMissing(err) && cmd.For == "deleted" {
-		fmt.Fprintf(env.Stdout, "There is no runner %q.\n", cmd.Runner)
-		return nil
+		_, err := fmt.Fprintf(env.Stdout, "There is no runner %q.\n", cmd.Runner)
+		return err
 	}
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func ServerURL(s string) (string, error) {
 func devCredentials(env *Env) (Credentials, bool, error) {
 	for dir := env.Dir; ; dir = filepath.Dir(dir) {
 		state := filepath.Join(dir, DevDir)
-		server, err := os.ReadFile(filepath.Join(state, DevServerFile))
+		server, err := os.ReadFile(filepath.Join(state, DevServerFile)) //nolint:gosec // the user names the directory
 		switch {
 		case err == nil:
 			token, err := readSecret(filepath.Join(state, DevTokenFile))

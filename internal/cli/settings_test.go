@@ -55,14 +55,18 @@ func TestPrecedence(t *testing.T) {
 		code          int
 		want, wantErr string
 	}{
-		{name: "flags win over all", env: [2]string{elsewhere, "x"}, dev: [2]string{elsewhere, "x"}, login: [2]string{elsewhere, "x"},
-			args: "--server " + p.URL + " --token " + adminToken},
+		{
+			name: "flags win over all", env: [2]string{elsewhere, "x"}, dev: [2]string{elsewhere, "x"}, login: [2]string{elsewhere, "x"},
+			args: "--server " + p.URL + " --token " + adminToken,
+		},
 		{name: "the environment wins over files", env: [2]string{p.URL, adminToken}, dev: [2]string{elsewhere, "x"}, login: [2]string{elsewhere, "x"}},
 		{name: "the directory wins over the login", dev: [2]string{p.URL, adminToken}, login: [2]string{elsewhere, "x"}},
 		{name: "the login", login: [2]string{p.URL, adminToken}},
 		{name: "a server given by hand takes its stored token", env: [2]string{p.URL + "/", ""}, dev: [2]string{elsewhere, "x"}, login: [2]string{p.URL, adminToken}},
-		{name: "a stored token goes to no other server", env: [2]string{p.URL, ""}, dev: [2]string{elsewhere, adminToken}, login: [2]string{elsewhere, adminToken},
-			code: 1, wantErr: "there is no token for " + p.URL},
+		{
+			name: "a stored token goes to no other server", env: [2]string{p.URL, ""}, dev: [2]string{elsewhere, adminToken}, login: [2]string{elsewhere, adminToken},
+			code: 1, wantErr: "there is no token for " + p.URL,
+		},
 		{name: "a token alone is sent nowhere", env: [2]string{"", adminToken}, dev: [2]string{p.URL, "x"}, code: 2, wantErr: "add --server"},
 		{name: "nothing", code: 1, wantErr: "no control plane is chosen"},
 		{name: "no URL", env: [2]string{"muster.example.com", "x"}, code: 2, wantErr: "is not the URL of a control plane"},

@@ -103,7 +103,7 @@ func (f *follower) follow(ctx context.Context) error {
 	if err != nil {
 		return unreachable(f.client.Server, err)
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	// The headers arrive once the control plane watches for us: what changes from
 	// here on is an event, and the list has all that was before.
 	stream.ResponseHeader()

@@ -122,6 +122,10 @@ func TestPermissions(t *testing.T) {
 	if e := a.failure(t); a.status != http.StatusInternalServerError || e.Code != "internal" {
 		t.Errorf("a procedure without a row: status %d, %s", a.status, a.body)
 	}
+	a = post(url+getRunner, `{}`).with("Authorization", "").do(t, h1(t))
+	if a.status != http.StatusUnauthorized {
+		t.Errorf("a procedure without a row, without a token: status %d, %s", a.status, a.body)
+	}
 }
 
 func TestCallerAndRequestIDReachTheService(t *testing.T) {

@@ -92,7 +92,7 @@ func TestWatchInLinesOfJSON(t *testing.T) {
 func TestWatchFailsBeforeTheFirstByte(t *testing.T) {
 	w := newWorld(t)
 	w.events.watch = func(context.Context, *gitpodv1.WatchEventsRequest, func(*gitpodv1.WatchEventsResponse) error) error {
-		return fault.Invalid("resource_type_filters", "cannot be used with an environment")
+		return fault.New(fault.FailedPrecondition, fault.Conflict, "The subscription cannot stand.")
 	}
 	url := w.start(t) + watchEvents
 	for _, contentType := range []string{"application/json", "application/jsonl"} {
@@ -100,7 +100,7 @@ func TestWatchFailsBeforeTheFirstByte(t *testing.T) {
 			body, token, code string
 			status            int
 		}{
-			{`{}`, adminToken, "invalid_argument", 400},
+			{`{}`, adminToken, "failed_precondition", 400},
 			{`{"no`, adminToken, "invalid_argument", 400},
 			{`{"resourceTypeFilters":[{"resourceType":"RESOURCE_TYPE_TOASTER"}]}`, adminToken, "invalid_argument", 400},
 			{`{"resourceTypeFilters":[{}]}`, adminToken, "invalid_argument", 400},

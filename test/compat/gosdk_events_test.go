@@ -71,15 +71,20 @@ func (w *watcher) await(t *testing.T, op gitpod.ResourceOperation, runner string
 	}
 }
 
-// awaitPhase waits for a runner to come into a phase, driven by events.
-func (w *watcher) awaitPhase(ctx context.Context, t *testing.T, client *gitpod.Client, runner string, phase gitpod.RunnerPhase) gitpod.Runner {
+// awaitStatus waits for a runner to be as wanted, driven by events.
+func (w *watcher) awaitStatus(ctx context.Context, t *testing.T, client *gitpod.Client, runner string, wanted func(gitpod.RunnerStatus) bool) gitpod.RunnerStatus {
 	t.Helper()
 	for {
-		if r := getRunner(ctx, t, client, runner); r.Status.Phase == phase {
-			return r
+		if r := getRunner(ctx, t, client, runner); wanted(r.Status) {
+			return r.Status
 		}
 		w.await(t, gitpod.ResourceOperationUpdateStatus, runner)
 	}
+}
+
+// inPhase is a status of that phase.
+func inPhase(phase gitpod.RunnerPhase) func(gitpod.RunnerStatus) bool {
+	return func(s gitpod.RunnerStatus) bool { return s.Phase == phase }
 }
 
 // rest waits for the end of the stream.

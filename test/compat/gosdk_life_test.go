@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,8 +30,7 @@ func TestGoSDKLifeOfARunner(t *testing.T) {
 	dataDir := t.TempDir()
 	host := s.join(t, dataDir, created.ExchangeToken)
 	events.await(t, gitpod.ResourceOperationUpdateStatus, id)
-	active := events.awaitPhase(ctx, t, client, id, gitpod.RunnerPhaseActive)
-	st := active.Status
+	st := events.awaitStatus(ctx, t, client, id, inPhase(gitpod.RunnerPhaseActive))
 	if key, err := base64.StdEncoding.DecodeString(st.PublicKey); err != nil || len(key) != 32 {
 		t.Errorf("the public key is %q", st.PublicKey)
 	}
@@ -94,20 +94,27 @@ func TestGoSDKLifeOfARunner(t *testing.T) {
 			t.Fatal(err)
 		}
 		events.await(t, gitpod.ResourceOperationUpdate, id)
+		events.awaitStatus(ctx, t, client, id, func(s gitpod.RunnerStatus) bool {
+			return slices.ContainsFunc(s.AdditionalInfo, func(v shared.FieldValue) bool {
+				return v.Key == "configuration" && v.Value == "revision 2 applied"
+			})
+		})
 	})
 
 	// Whoever stops says so, and nobody waits for a lease.
+	leaving := watch(ctx, t, client, gitpod.EventWatchParams{})
 	host.stop(t)
-	inactive := events.awaitPhase(ctx, t, client, id, gitpod.RunnerPhaseInactive)
-	if inactive.Status.LogURL != "" || inactive.Status.PublicKey != st.PublicKey || inactive.Status.Message == "" {
-		t.Errorf("the status of an inactive runner: %s", inactive.Status.JSON.RawJSON())
+	leaving.await(t, gitpod.ResourceOperationUpdateStatus, id)
+	inactive := leaving.awaitStatus(ctx, t, client, id, inPhase(gitpod.RunnerPhaseInactive))
+	if inactive.LogURL != "" || inactive.PublicKey != st.PublicKey || inactive.Message == "" {
+		t.Errorf("the status of an inactive runner: %s", inactive.JSON.RawJSON())
 	}
 	_, err := s.redeem(t, created.ExchangeToken)
 	wantError(t, err, http.StatusUnauthorized, shared.ErrorCodeUnauthenticated)
 
 	s.join(t, dataDir, "")
-	back := events.awaitPhase(ctx, t, client, id, gitpod.RunnerPhaseActive)
-	if back.Status.PublicKey != st.PublicKey {
+	back := leaving.awaitStatus(ctx, t, client, id, inPhase(gitpod.RunnerPhaseActive))
+	if back.PublicKey != st.PublicKey {
 		t.Error("the runner came back with another key")
 	}
 

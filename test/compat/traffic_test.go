@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// exchange is one request of a client, and how it was answered.
-type exchange struct {
+// request is one that a client sent, and how it was answered.
+type request struct {
 	path        string
 	query       url.Values
 	header      http.Header
@@ -24,7 +24,7 @@ type traffic struct {
 	transport http.Transport
 
 	mu  sync.Mutex
-	all []exchange
+	all []request
 }
 
 // newTraffic makes a transport of its own, so that no test sees the connections
@@ -38,7 +38,7 @@ func newTraffic(t *testing.T) *traffic {
 
 // RoundTrip sends a request.
 func (c *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
-	x := exchange{path: r.URL.Path, query: r.URL.Query(), header: r.Header.Clone()}
+	x := request{path: r.URL.Path, query: r.URL.Query(), header: r.Header.Clone()}
 	if r.Body != nil {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -60,7 +60,7 @@ func (c *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // take returns what went through since the last call of take.
-func (c *traffic) take() []exchange {
+func (c *traffic) take() []request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := c.all

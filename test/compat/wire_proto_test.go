@@ -49,8 +49,9 @@ func TestWireTypeScript(t *testing.T) {
 		t.Errorf("a new control plane has %v", &page)
 	}
 
+	// So many that a page of them is worth compressing.
 	var want []string
-	for range 5 {
+	for range 24 {
 		var created gitpodv1.CreateRunnerResponse
 		w.must(t, "gitpod.v1.RunnerService/CreateRunner", &gitpodv1.CreateRunnerRequest{
 			Name: strings.Repeat("long name ", 12), Provider: gitpodv1.RunnerProvider_RUNNER_PROVIDER_LINUX_HOST,
@@ -60,7 +61,7 @@ func TestWireTypeScript(t *testing.T) {
 	// Paging by the body alone: page_size is field 1, token field 2, of field 2.
 	var got []string
 	for token := ""; ; {
-		inner := append([]byte{0x08, 2}, bytesField(0x12, token)...)
+		inner := append([]byte{0x08, 7}, bytesField(0x12, token)...)
 		page.Reset()
 		send(list, typescript, bytesField(0x12, string(inner)), &page)
 		for _, r := range page.GetRunners() {

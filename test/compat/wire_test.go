@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// The tests of this file and of those named wire_* send bytes as the
-// clients do that are no Go library: the TypeScript SDK and the Terraform
-// provider (Connect with binary protobuf), the Python SDK (JSON).
+// The tests in the files named wire_* send what clients send that are not at
+// hand: the TypeScript SDK and the Terraform provider (Connect with binary
+// protobuf), and the Python SDK (JSON).
 
 // wire sends requests without the help of any SDK.
 type wire struct {
@@ -126,7 +127,7 @@ func (w *wire) must(t *testing.T, procedure string, in, out proto.Message) {
 // refused makes a call that must fail with a code.
 func (w *wire) refused(t *testing.T, procedure string, in proto.Message, code string) {
 	t.Helper()
-	e := w.call(t, procedure, in, in.ProtoReflect().New().Interface())
+	e := w.call(t, procedure, in, &emptypb.Empty{})
 	if e == nil || e.Code != code {
 		t.Errorf("%s: got %+v, want %s", procedure, e, code)
 	}

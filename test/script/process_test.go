@@ -2,6 +2,7 @@ package script
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -155,7 +156,7 @@ func (p *process) await(pattern string) (string, error) {
 			if value, err := group(pattern, p.stdout.String()+p.stderr.String()); err == nil {
 				return value, nil
 			}
-			return "", fmt.Errorf("it ended (%v) before it printed %q", p.err, pattern)
+			return "", errors.Join(fmt.Errorf("it ended before it printed %q", pattern), p.err)
 		case <-timeout:
 			return "", fmt.Errorf("it did not print %q", pattern)
 		}

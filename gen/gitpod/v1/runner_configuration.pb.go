@@ -468,7 +468,7 @@ type CreateHostAuthenticationTokenRequest struct {
 	Scopes []string `protobuf:"bytes,9,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// Whose credential it is; absent for the caller.
 	//
-	// buf:lint:ignore PROTOVALIDATE no effect on a message, but part of the wire
+	// buf:lint:ignore PROTOVALIDATE no effect on messages; kept for the wire
 	// contract
 	Subject       *Subject `protobuf:"bytes,10,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -58,7 +58,8 @@ type EventServiceClient interface {
 	// ignored.
 	//
 	// Errors: invalid_argument when resource_type_filters come with an
-	// environment scope.
+	// environment scope; not_found for the environment; resource_exhausted when
+	// the watcher falls too far behind.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1.WatchEventsResponse], error)
 	// ListAuditLogs returns entries of the audit log.
 	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
@@ -135,7 +136,8 @@ type EventServiceHandler interface {
 	// ignored.
 	//
 	// Errors: invalid_argument when resource_type_filters come with an
-	// environment scope.
+	// environment scope; not_found for the environment; resource_exhausted when
+	// the watcher falls too far behind.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest], *connect.ServerStream[v1.WatchEventsResponse]) error
 	// ListAuditLogs returns entries of the audit log.
 	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)

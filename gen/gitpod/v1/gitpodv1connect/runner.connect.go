@@ -132,8 +132,8 @@ type RunnerServiceClient interface {
 	// runner is told at once, any other when it connects.
 	//
 	// Errors: not_found; invalid_argument for a bad update window;
-	// failed_precondition for a desired phase on a runner that is not of kind
-	// RUNNER_KIND_LOCAL_CONFIGURATION.
+	// failed_precondition for a runner that is being deleted, and for a desired
+	// phase on a runner that is not of kind RUNNER_KIND_LOCAL_CONFIGURATION.
 	UpdateRunner(context.Context, *connect.Request[v1.UpdateRunnerRequest]) (*connect.Response[v1.UpdateRunnerResponse], error)
 	// DeleteRunner removes a runner with everything that belongs to it:
 	// environment classes, integrations, policies, role assignments and host
@@ -151,7 +151,7 @@ type RunnerServiceClient interface {
 	// that lost its identity or moves. Tokens made earlier stay valid until they
 	// are used or expire.
 	//
-	// Errors: not_found.
+	// Errors: not_found; failed_precondition for a runner that is being deleted.
 	CreateRunnerToken(context.Context, *connect.Request[v1.CreateRunnerTokenRequest]) (*connect.Response[v1.CreateRunnerTokenResponse], error)
 	// CreateRunnerLogsToken makes a token for reading the logs and the support
 	// bundle of one runner. It is valid for 10 minutes and opens nothing else.
@@ -457,8 +457,8 @@ type RunnerServiceHandler interface {
 	// runner is told at once, any other when it connects.
 	//
 	// Errors: not_found; invalid_argument for a bad update window;
-	// failed_precondition for a desired phase on a runner that is not of kind
-	// RUNNER_KIND_LOCAL_CONFIGURATION.
+	// failed_precondition for a runner that is being deleted, and for a desired
+	// phase on a runner that is not of kind RUNNER_KIND_LOCAL_CONFIGURATION.
 	UpdateRunner(context.Context, *connect.Request[v1.UpdateRunnerRequest]) (*connect.Response[v1.UpdateRunnerResponse], error)
 	// DeleteRunner removes a runner with everything that belongs to it:
 	// environment classes, integrations, policies, role assignments and host
@@ -476,7 +476,7 @@ type RunnerServiceHandler interface {
 	// that lost its identity or moves. Tokens made earlier stay valid until they
 	// are used or expire.
 	//
-	// Errors: not_found.
+	// Errors: not_found; failed_precondition for a runner that is being deleted.
 	CreateRunnerToken(context.Context, *connect.Request[v1.CreateRunnerTokenRequest]) (*connect.Response[v1.CreateRunnerTokenResponse], error)
 	// CreateRunnerLogsToken makes a token for reading the logs and the support
 	// bundle of one runner. It is valid for 10 minutes and opens nothing else.

@@ -1,0 +1,133 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// CreateToken makes one more exchange token for a runner; older ones stay
+// valid until they are used or expire.
+func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
+	var secret string
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if err := s.visible(c, &r, found, want); err != nil {
+			return err
+		}
+		if !r.DeletingAt.IsZero() {
+			return deleting(&r)
+		}
+		var rec token.Record
+		secret, rec = exchangeToken(&r, c)
+		if err := tx.InsertToken(ctx, rec); err != nil {
+			return err
+		}
+		return record(ctx, tx, &r, c.Subject, "runner.token.create", audit.KindCredentialAccess, 0)
+	})
+	if err != nil {
+		return "", fault.Wrap(err, "making the exchange token")
+	}
+	return secret, nil
+}
+
+// CreateLogsToken makes a token with which the caller reads the logs of a
+// runner for a few minutes.
+func (s *Service) CreateLogsToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
+	r, err := s.Get(ctx, c, want)
+	if err != nil {
+		return "", err
+	}
+	signed, err := s.sign(r.ID, c.ID)
+	if err != nil {
+		return "", fault.Wrap(err, "signing the logs token")
+	}
+	err = s.store.Write(ctx, func(tx Tx) error {
+		return record(ctx, tx, &r, c.Subject, "runner.logs_token.create", audit.KindCredentialAccess, 0)
+	})
+	if err != nil {
+		return "", fault.Wrap(err, "making the logs token")
+	}
+	return signed, nil
+}
+
+func exchangeToken(r *Runner, c access.Caller) (string, token.Record) {
+	secret, hash := token.New(token.Exchange)
+	now := time.Now()
+	return secret, token.Record{
+		ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Exchange, Hash: hash,
+		Subject: access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, Creator: c.Subject,
+		CreatedAt: now, ExpiresAt: now.Add(token.ExchangeLifetime),
+	}
+}
+
+// Redeem exchanges an exchange token for a runner access token, once.
+func (s *Service) Redeem(ctx context.Context, exchange string) (string, error) {
+	kind, ok := token.Recognize(exchange)
+	if !ok {
+		return "", fault.New(fault.Unauthenticated, fault.MalformedToken, "The exchange token is mistyped or cut off: its checksum does not match. Copy it again as a whole.")
+	}
+	unknown := fault.New(fault.Unauthenticated, fault.UnknownToken, "The exchange token is not known here: its runner was deleted, or it belongs to another control plane. Make a new one with \"muster runner token\".")
+	if kind != token.Exchange {
+		return "", unknown
+	}
+	secret, hash := token.New(token.Runner)
+	err := s.store.Write(ctx, func(tx Tx) error {
+		now := time.Now()
+		used, ok, err := tx.UseExchangeToken(ctx, token.Hash(exchange), now)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return unknown
+		}
+		r, found, err := tx.Runner(ctx, id.Runner(used.Subject.ID))
+		if err != nil {
+			return err
+		}
+		if !found || !r.DeletingAt.IsZero() {
+			return unknown
+		}
+		err = tx.InsertToken(ctx, token.Record{
+			ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Runner, Hash: hash,
+			Subject: used.Subject, Creator: used.Creator, CreatedAt: now,
+		})
+		if err != nil {
+			return err
+		}
+		return record(ctx, tx, &r, used.Subject, "runner.token.exchange", audit.KindCredentialAccess, 0)
+	})
+	if fault.HasReason(err, fault.UnknownToken) {
+		return "", s.whyUnused(ctx, exchange, err)
+	}
+	if err != nil {
+		return "", fault.Wrap(err, "redeeming the exchange token")
+	}
+	return secret, nil
+}
+
+// whyUnused tells the holder of an exchange token that cannot be redeemed
+// whether it was used or has expired.
+func (s *Service) whyUnused(ctx context.Context, exchange string, unknown error) error {
+	rec, ok, err := s.store.ExchangeToken(ctx, token.Hash(exchange))
+	switch {
+	case err != nil || !ok:
+		return unknown
+	case !rec.UsedAt.IsZero():
+		return fault.New(fault.Unauthenticated, fault.UsedExchangeToken,
+			"The exchange token was already redeemed at %s; it works once. If that was not you, delete the runner; otherwise make a new one with \"muster runner token\".", rec.UsedAt.UTC().Format(time.RFC3339))
+	case !time.Now().Before(rec.ExpiresAt):
+		return fault.New(fault.Unauthenticated, fault.ExpiredToken,
+			"The exchange token expired at %s. Make a new one with \"muster runner token\".", rec.ExpiresAt.UTC().Format(time.RFC3339))
+	default:
+		return unknown
+	}
+}
