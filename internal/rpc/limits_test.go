@@ -214,37 +214,3 @@ func TestHugeHeaders(t *testing.T) {
 		t.Errorf("status %d, want 431", a.status)
 	}
 }
-
-// The deadline of one answer is not that of the next on the same connection,
-// which may begin before its call does.
-func TestWriteDeadlineEndsWithItsCall(t *testing.T) {
-	t.Parallel()
-	const timeout = 20 * time.Millisecond
-	url := newWorld(t, func(c *rpc.Config) { c.WriteTimeout = timeout }).start(t)
-	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	answers := bufio.NewReader(conn)
-	for range 2 {
-		body := `{"runnerId":"` + runnerID + `"}`
-		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
-			getRunner, adminToken, len(body))
-		if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
-			t.Fatalf("%q, %v; want 100 Continue", line, err)
-		}
-		_, _ = answers.ReadString('\n')
-		_, _ = conn.Write([]byte(body))
-		res, err := http.ReadResponse(answers, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, res.Body)
-		_ = res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			t.Fatalf("status %d", res.StatusCode)
-		}
-		<-time.After(3 * timeout)
-	}
-}

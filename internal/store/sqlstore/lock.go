@@ -22,7 +22,7 @@ type dirLock struct{ file *os.File }
 
 func lockDir(dir string) (*dirLock, error) {
 	d := sqliteDialect{dir: dir}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return nil, d.unwritable(err)
 	}

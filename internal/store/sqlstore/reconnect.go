@@ -18,7 +18,7 @@ type reconnecting struct{ *sql.DB }
 
 // QueryContext reads rows.
 func (r reconnecting) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	rows, err := r.DB.QueryContext(ctx, text, args...) //nolint:rowserrcheck,sqlclosecheck // the caller does both
+	rows, err := r.DB.QueryContext(ctx, text, args...)
 	if broken(err) {
 		r.forget()
 		return r.DB.QueryContext(ctx, text, args...)

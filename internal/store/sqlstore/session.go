@@ -82,7 +82,7 @@ func (tx *Tx) UpdateSession(ctx context.Context, s fleet.Session) (bool, error) 
 // sessionOf is the newest session of a runner, nil when there was none.
 func sessionOf(row query.RunnerRow) (*fleet.Session, error) {
 	if row.SessionEpoch == 0 {
-		return nil, nil //nolint:nilnil // no session is a state of a runner
+		return nil, nil
 	}
 	s := &fleet.Session{
 		Runner:          id.Runner(row.ID),

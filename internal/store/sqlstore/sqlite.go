@@ -20,6 +20,10 @@ import (
 // databaseFile is the SQLite database in the data directory.
 const databaseFile = "muster.db"
 
+// busyTimeout waits for other programs, such as the sqlite3 shell or a backup;
+// muster itself has one writer.
+const busyTimeout = "busy_timeout(5000)"
+
 // sqliteEngine is SQLite: one connection writes, in the hands of a
 // groupCommitter, and others read beside it.
 type sqliteEngine struct {
@@ -34,6 +38,10 @@ type sqliteEngine struct {
 
 func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
 	d := sqliteDialect{dir: dir}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, d.unwritable(err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, d.unwritable(err)
 	}
@@ -51,20 +59,25 @@ func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
 func (e *sqliteEngine) openFiles(path string) error {
 	// SQLite would make the file readable for everybody that umask lets in, and
 	// gives the files beside it the permissions of this one.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return e.unwritable(err)
 	}
 	if err := f.Close(); err != nil {
 		return e.unwritable(err)
 	}
-	if e.writeDB, err = sql.Open("sqlite", sqliteName(path, "_txlock", "immediate",
-		"_pragma", "busy_timeout(5000)", "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)",
-		"_pragma", "foreign_keys(1)", "_pragma", "temp_store(MEMORY)", "_pragma", "journal_size_limit(67108864)")); err != nil {
+	if e.writeDB, err = sql.Open("sqlite", sqliteName(path, url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {
+			busyTimeout, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+			"temp_store(MEMORY)", // what a savepoint would take back stays out of the file system
+			"journal_size_limit(67108864)",
+		},
+	})); err != nil {
 		return explained(e, err, "opening the database")
 	}
 	e.writeDB.SetMaxOpenConns(1)
-	if e.readDB, err = sql.Open("sqlite", sqliteName(path, "_pragma", "busy_timeout(5000)", "_pragma", "query_only(1)")); err != nil {
+	if e.readDB, err = sql.Open("sqlite", sqliteName(path, url.Values{"_pragma": {busyTimeout, "query_only(1)"}})); err != nil {
 		return explained(e, err, "opening the database")
 	}
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
@@ -75,15 +88,8 @@ func (e *sqliteEngine) openFiles(path string) error {
 }
 
 // sqliteName is the data source name of a file with connection settings.
-func sqliteName(path string, settings ...string) string {
-	v := url.Values{}
-	for i := 0; i < len(settings); i += 2 {
-		v.Add(settings[i], settings[i+1])
-	}
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: v.Encode()}).String()
+func sqliteName(path string, settings url.Values) string {
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
 }
 
 func (e *sqliteEngine) migrationDB() (*sql.DB, goose.Dialect) { return e.writeDB, goose.DialectSQLite3 }

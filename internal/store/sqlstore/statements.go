@@ -63,7 +63,7 @@ func (s *statements) QueryContext(ctx context.Context, text string, args ...any)
 	if err != nil {
 		return nil, err
 	}
-	return stmt.QueryContext(toItsEnd(ctx), checked(args)...) //nolint:sqlclosecheck // the caller closes them
+	return stmt.QueryContext(toItsEnd(ctx), checked(args)...)
 }
 
 // QueryRowContext runs a prepared query for one row.
