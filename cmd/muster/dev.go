@@ -122,7 +122,11 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 	}()
 	r, err := client.WaitRunner(waiting, id, cli.Connected)
 	if err != nil {
-		return nil, errors.Join(runner.end(), err)
+		// A runner that failed is why the wait was given up.
+		if err := runner.end(); err != nil {
+			return nil, err
+		}
+		return nil, err
 	}
 	fmt.Fprintf(env.Stdout, "The runner %q is %s.\n", r.GetName(), cli.State(r))
 	return runner, nil

@@ -26,7 +26,7 @@ func (f *logFlags) handler(w io.Writer) (slog.Handler, *slog.LevelVar) {
 	// The grammar lets no other names pass.
 	_ = level.UnmarshalText([]byte(f.Level))
 	if f.Format == "text" || f.Format == "auto" && cli.IsTerminal(w) {
-		return tint.NewHandler(w, &tint.Options{
+		return tint.NewTextHandler(w, &tint.Options{
 			Level: level, TimeFormat: time.TimeOnly,
 			NoColor: !cli.IsTerminal(w) || os.Getenv("NO_COLOR") != "",
 		}), level

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/musterhq/muster/internal/app"
 	"github.com/musterhq/muster/internal/cli"
 )
 
@@ -80,7 +80,7 @@ func (s *state) loadToken() error {
 	case token == "" && made:
 		return fmt.Errorf("%s is gone, and the control plane keeps only its hash. Put it back, or remove %s to start afresh", s.path(cli.DevTokenFile), s.dir)
 	case token == "":
-		token = "dev_" + rand.Text() + rand.Text()
+		token = app.NewBootstrapToken()
 		if err := cli.WriteSecret(s.path(cli.DevTokenFile), []byte(token+"\n")); err != nil {
 			return err
 		}

@@ -143,7 +143,8 @@ func (r *runner) stayConnected(ctx context.Context) error {
 		if e.lasted() {
 			b.reset()
 		}
-		standby = e.why == superseded || standby && !e.welcomed
+		stoodBy := standby
+		standby = e.why == superseded || e.why == held || standby && !e.welcomed
 		var wait time.Duration
 		switch e.why {
 		case stopped:
@@ -167,7 +168,13 @@ func (r *runner) stayConnected(ctx context.Context) error {
 			r.say("the host %q took over this runner's identity; standing by until it leaves. %s", e.host, adviceOnTwoHosts)
 			wait = r.standbyInterval()
 		case held:
-			r.log.Info("another host still holds this runner's identity; standing by")
+			r.hold.release()
+			if !stoodBy {
+				r.log.Warn("another host holds this runner's identity; standing by", "error", e.err, "hint", adviceOnTwoHosts)
+				r.say("another host holds this runner's identity; standing by until it leaves: %v. %s", e.err, adviceOnTwoHosts)
+			} else {
+				r.log.Info("another host still holds this runner's identity; standing by", "error", e.err)
+			}
 			wait = r.standbyInterval()
 		case drained:
 			wait = e.retryAfter + b.next()

@@ -31,7 +31,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	var d time.Duration
 	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
-		d = time.Duration(n) * time.Second //nolint:gosec // 32 bits of seconds fit
+		d = time.Duration(n) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
 		d = at.Sub(now)
 	}

@@ -205,7 +205,8 @@ func (l *link) close() {
 	for {
 		select {
 		case <-l.frames:
-		case <-l.failed:
+		case err := <-l.failed:
+			l.r.log.Debug("the link was closed", "by", err)
 			return
 		case <-patience:
 			return
@@ -228,7 +229,9 @@ func (l *link) broken(err error) ending {
 	case !connect.IsWireError(err):
 	case connect.CodeOf(err) == connect.CodeUnauthenticated:
 		e.why = refused
-	case connect.CodeOf(err) == connect.CodeAborted && l.standby:
+	case connect.CodeOf(err) == connect.CodeAborted && (l.standby || !l.welcomed.IsZero()):
+		// The other host may be connected to another replica of the control plane,
+		// which then cannot say Superseded here.
 		e.why = held
 	case connect.CodeOf(err) == connect.CodeFailedPrecondition:
 		// Another release of either side may agree again, so this is not the end,

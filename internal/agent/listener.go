@@ -120,7 +120,7 @@ func (r *runner) serveLogs(out *direct, q *http.Request, reader string) {
 			http.Error(out.w, "tail: give a number of lines; 0 is all that are kept", http.StatusBadRequest)
 			return
 		}
-		tail = int(n) //nolint:gosec // 31 bits
+		tail = int(n)
 	}
 	if s := q.URL.Query().Get("follow"); s != "" {
 		var err error

@@ -15,12 +15,18 @@ const controlFrames = 64
 // no byte leaves unless the lease is held.
 type outbox struct {
 	control chan *linkv1.RunnerFrame
-	streams chan *linkv1.RunnerFrame
+	streams chan streamFrame
 	hold    *hold
 }
 
+// streamFrame is a frame of a stream; sent is closed when it was sent.
+type streamFrame struct {
+	frame *linkv1.RunnerFrame
+	sent  chan struct{}
+}
+
 func newOutbox(h *hold) *outbox {
-	return &outbox{control: make(chan *linkv1.RunnerFrame, controlFrames), streams: make(chan *linkv1.RunnerFrame), hold: h}
+	return &outbox{control: make(chan *linkv1.RunnerFrame, controlFrames), streams: make(chan streamFrame), hold: h}
 }
 
 // put queues a frame that keeps the link alive. It never waits; false means
@@ -34,10 +40,17 @@ func (o *outbox) put(f *linkv1.RunnerFrame) bool {
 	}
 }
 
-// stream queues a frame of a stream and waits until its turn comes.
+// stream sends a frame of a stream. It waits until that is done, so that no
+// frame of a stream that has ended is still on its way.
 func (o *outbox) stream(ctx context.Context, f *linkv1.RunnerFrame) error {
+	s := streamFrame{frame: f, sent: make(chan struct{})}
 	select {
-	case o.streams <- f:
+	case o.streams <- s:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-s.sent:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -50,16 +63,17 @@ func (o *outbox) finish() { close(o.control) }
 
 // run sends until finish, the end of ctx, or an error.
 func (o *outbox) run(ctx context.Context, send func(*linkv1.RunnerFrame) error) error {
-	var next *linkv1.RunnerFrame // of a stream
+	var next streamFrame
 	for {
 		held, confirmed := o.hold.state()
 		streams := o.streams
-		if next != nil {
+		if next.frame != nil {
 			if held && len(o.control) == 0 {
-				if err := send(next); err != nil {
+				if err := send(next.frame); err != nil {
 					return err
 				}
-				next = nil
+				close(next.sent)
+				next = streamFrame{}
 				continue
 			}
 			streams = nil // one at a time
@@ -67,15 +81,12 @@ func (o *outbox) run(ctx context.Context, send func(*linkv1.RunnerFrame) error) 
 		select {
 		case f, more := <-o.control:
 			if !more {
-				if next != nil && held {
-					return send(next)
-				}
 				return nil
 			}
 			if err := send(f); err != nil {
 				return err
 			}
-		case next = <-streams:
+		case next = <-streams: // the hold is looked at again before it is sent
 		case <-confirmed:
 		case <-ctx.Done():
 			return nil

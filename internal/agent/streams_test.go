@@ -336,4 +336,3 @@ func repairIdentity(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
-

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -28,16 +29,8 @@ func report(ctx context.Context, env *Env, err error) {
 		fmt.Fprintln(env.Stderr, "muster: interrupted")
 		return
 	}
-	message, info := err.Error(), (*errdetails.ErrorInfo)(nil)
-	var wire *connect.Error
-	var plain *refusal
-	switch {
-	case errors.As(err, &plain):
-		info = plain.info
-	case errors.As(err, &wire) && connect.IsWireError(wire):
-		message, info = out.Clean(wire.Message()), detail(wire)
-	}
-	fmt.Fprintf(env.Stderr, "muster: %s\n", message)
+	fmt.Fprintf(env.Stderr, "muster: %s\n", sentence(err))
+	info := detail(err)
 	if info == nil {
 		return
 	}
@@ -48,10 +41,27 @@ func report(ctx context.Context, env *Env, err error) {
 	fmt.Fprintf(env.Stderr, "        (%s)\n", out.Clean(note))
 }
 
-// detail is what an error says for programs: its stable reason and the id of
-// the request.
-func detail(err *connect.Error) *errdetails.ErrorInfo {
-	for _, d := range err.Details() {
+// sentence is an error for people: what the server wrote, without its code.
+func sentence(err error) string {
+	var wire *connect.Error
+	if errors.As(err, &wire) && connect.IsWireError(wire) {
+		return out.Clean(wire.Message())
+	}
+	return err.Error()
+}
+
+// detail is what a server's error says for programs: its stable reason and the
+// id of the request.
+func detail(err error) *errdetails.ErrorInfo {
+	var plain *refusal
+	if errors.As(err, &plain) {
+		return plain.info
+	}
+	var wire *connect.Error
+	if !errors.As(err, &wire) {
+		return nil
+	}
+	for _, d := range wire.Details() {
 		m, err := d.Value()
 		if err != nil {
 			continue
@@ -61,6 +71,11 @@ func detail(err *connect.Error) *errdetails.ErrorInfo {
 		}
 	}
 	return nil
+}
+
+// retrying says that something is tried again, and when.
+func retrying(env *Env, err error, wait time.Duration) {
+	fmt.Fprintf(env.Stderr, "muster: %s; trying again in %s\n", strings.TrimSuffix(sentence(err), "."), wait.Round(100*time.Millisecond))
 }
 
 func isCanceled(err error) bool {

@@ -33,6 +33,7 @@ func (cmd *RunnerSupportBundle) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(env.Stderr, "Collecting the support bundle of runner %q.\n", r.GetName())
 	body, err := c.openRunnerURL(ctx, r, "support bundle", r.GetStatus().GetSupportBundleUrl(), nil)
 	if err != nil {
 		return err

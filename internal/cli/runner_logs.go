@@ -65,14 +65,20 @@ const resumeTail = 1000
 // follow prints what comes, and opens the logs again whenever they break off,
 // until ctx ends or the runner is deleted.
 func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io.ReadCloser, p *logPrinter) error {
-	for attempt := 0; ; attempt++ {
+	attempt, failed := 0, error(nil)
+	for {
 		if body != nil {
 			if err := p.copy(body); errors.Is(err, errPrint) {
 				return err
 			}
 			attempt = 0
 		}
-		if err := c.env.Pause(ctx, backoff(attempt)); err != nil {
+		wait := backoff(attempt)
+		attempt++
+		if failed != nil {
+			retrying(c.env, failed, wait)
+		}
+		if err := c.env.Pause(ctx, wait); err != nil {
 			return err
 		}
 		told := false
@@ -89,11 +95,8 @@ func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io
 		if err != nil {
 			return err
 		}
-		if body, err = c.openLogs(ctx, r, resumeTail, true); err != nil {
-			if permanent(err) || ctx.Err() != nil {
-				return err
-			}
-			fmt.Fprintf(c.env.Stderr, "muster: %v; trying again\n", err)
+		if body, failed = c.openLogs(ctx, r, resumeTail, true); permanent(failed) || ctx.Err() != nil {
+			return failed
 		}
 	}
 }

@@ -96,13 +96,14 @@ func (cmd *RunnerWait) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	limited := ctx
+	// A deadline would travel to the control plane, which would end the stream
+	// before we do.
+	limited, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if cmd.Timeout > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, cmd.Timeout)
-		defer cancel()
+		defer time.AfterFunc(cmd.Timeout, cancel).Stop()
 	}
-	r, err := c.FindRunner(limited, cmd.Runner)
+	r, err := c.FindRunner(ctx, cmd.Runner)
 	if isMissing(err) && cmd.For == "deleted" {
 		_, err := fmt.Fprintf(env.Stdout, "There is no runner %q.\n", cmd.Runner)
 		return err
@@ -123,7 +124,7 @@ func (cmd *RunnerWait) Run(ctx context.Context, env *Env) error {
 	case err == nil:
 		_, err = fmt.Fprintf(env.Stdout, "Runner %q is %s.\n", r.GetName(), State(reached))
 		return err
-	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+	case limited.Err() != nil && ctx.Err() == nil:
 		return fmt.Errorf("after %s runner %q is not %s but %s", cmd.Timeout, r.GetName(), cmd.For, State(last))
 	default:
 		return err

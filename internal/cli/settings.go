@@ -44,7 +44,7 @@ var errNoServer = errors.New(`no control plane is chosen. Log in to one with "mu
 // A stored token is sent to no other server than the one it was stored with,
 // and a token given by hand to no server that merely lies about in a directory.
 func (r *Remote) credentials(env *Env) (Credentials, error) {
-	given := Credentials{Server: r.Server, Token: r.Token, CAFile: r.CAFile}
+	given := Credentials{Server: r.Server, Token: strings.TrimSpace(r.Token), CAFile: r.CAFile}
 	if given.Server != "" {
 		server, err := ServerURL(given.Server)
 		if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -53,7 +52,7 @@ func (c *Client) watchRunners(ctx context.Context, w watch) error {
 		}
 		wait := backoff(f.attempt)
 		f.attempt++
-		fmt.Fprintf(c.env.Stderr, "muster: %v; trying again in %s\n", err, wait.Round(100*time.Millisecond))
+		retrying(c.env, err, wait)
 		if c.env.Pause(ctx, wait) != nil {
 			return nil
 		}

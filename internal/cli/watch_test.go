@@ -45,7 +45,7 @@ func TestWatchResumes(t *testing.T) {
 		p.runners[2].Status.Phase = inactive
 		p.runners = append(p.runners[:1], p.runners[2])
 	})
-	if got := next(t, b.notes); !strings.Contains(got, "The control plane is shutting down.; trying again in ") {
+	if got := next(t, b.notes); !strings.Contains(got, "muster: The control plane is shutting down; trying again in ") {
 		t.Errorf("it says %q", got)
 	}
 	changed, gone := next(t, b.lines), next(t, b.lines)

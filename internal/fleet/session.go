@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
@@ -232,7 +233,8 @@ func (s *Service) editSession(ctx context.Context, want id.Runner, epoch int64, 
 	return s.inSession(ctx, want, epoch, doing, func(tx Tx, r *Runner) error {
 		before := *r.Session
 		edit(r.Session)
-		if reflect.DeepEqual(before, *r.Session) {
+		if before.AppliedRevision == r.Session.AppliedRevision && before.ApplyError == r.Session.ApplyError &&
+			before.Notice == r.Session.Notice && slices.Equal(before.Unsupported, r.Session.Unsupported) {
 			return nil
 		}
 		if ok, err := tx.UpdateSession(ctx, *r.Session); err != nil || !ok {

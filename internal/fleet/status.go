@@ -66,12 +66,13 @@ func (r *Runner) Message() string {
 	}
 	var parts []string
 	if len(r.PendingKey) > 0 {
-		parts = append(parts, fmt.Sprintf("The runner came with a new key that nobody has approved, so it gets no new secrets. If its data directory was lost, approve the key: muster runner keys %s --approve %s", r.ID, seal.Fingerprint(r.PendingKey)))
+		parts = append(parts, fmt.Sprintf("The runner came with a new key that nobody has approved, so it gets no new secrets. If its data directory was lost, approve the key with \"muster runner keys %s --approve %s\".", r.ID, seal.Fingerprint(r.PendingKey)))
 	}
 	if r.Session.Notice != "" {
 		parts = append(parts, r.Session.Notice)
 	}
-	if r.Session.ApplyError != "" {
+	// A runner that reports the failure itself has said it better.
+	if r.Session.ApplyError != "" && !strings.Contains(r.Report.Message, r.Session.ApplyError) {
 		parts = append(parts, "The runner could not apply its configuration: "+r.Session.ApplyError)
 	}
 	if r.Report.Message != "" {

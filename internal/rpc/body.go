@@ -22,11 +22,13 @@ type body struct {
 	max     int64
 	left    int64
 	timeout time.Duration
-	clocked bool
 	err     error
 }
 
+// newBody starts the clock. Nobody needs to stop it: the deadline is of no
+// account once the body is read.
 func newBody(cfg Config, c *call, r *http.Request) *body {
+	_ = http.NewResponseController(c.ResponseWriter).SetReadDeadline(time.Now().Add(cfg.ReadTimeout))
 	return &body{
 		ReadCloser: r.Body, ctx: r.Context(), call: c,
 		max: int64(cfg.MaxBody), left: int64(cfg.MaxBody), timeout: cfg.ReadTimeout,
@@ -42,7 +44,6 @@ func (b *body) checkLength(announced int64) error {
 	if announced <= b.max {
 		return nil
 	}
-	b.startClock()
 	_, _ = io.CopyN(io.Discard, b.ReadCloser, drainFactor*b.max)
 	return tooLarge(b.max)
 }
@@ -52,7 +53,6 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	b.startClock()
 	// One byte more than is left tells an exact fit from too much.
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
@@ -70,15 +70,6 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = err
 	}
 	return n, err
-}
-
-// startClock sets the deadline of the body. Nobody needs to stop it: it is of
-// no account once the body is read.
-func (b *body) startClock() {
-	if !b.clocked {
-		b.clocked = true
-		_ = http.NewResponseController(b.call.ResponseWriter).SetReadDeadline(time.Now().Add(b.timeout))
-	}
 }
 
 func (b *body) explain(err error) error {

@@ -115,26 +115,20 @@ func (g *groupCommitter) gather(first *groupCall) []*groupCall {
 	return batch
 }
 
-// commit runs a batch, commits it, and then answers each call.
+// commit runs a batch, commits it, and then answers each call. A call that
+// failed is answered no sooner than the others: it may have failed because of
+// what a call before it wrote, and that is true only once it is committed.
 func (g *groupCommitter) commit(batch []*groupCall) {
-	var kept []*groupCall
+	failures := make([]error, len(batch))
 	var events []event.Event
 	err := g.exec("BEGIN IMMEDIATE")
-	for _, c := range batch {
+	for i, c := range batch {
 		if err != nil {
-			kept = append(kept, c) // the transaction is gone, and all in it
-			continue
+			break // the transaction is gone, and all in it
 		}
 		var tx *Tx
-		var failure error
-		tx, failure, err = g.call(c)
-		switch {
-		case err != nil:
-			kept = append(kept, c)
-		case failure != nil:
-			c.done <- failure
-		default:
-			kept = append(kept, c)
+		tx, failures[i], err = g.call(c)
+		if err == nil && failures[i] == nil {
 			events = append(events, tx.events...)
 		}
 	}
@@ -144,13 +138,15 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 	if err != nil {
 		_ = g.exec("ROLLBACK") // there may be nothing left to roll back
 		err = explained(g.dialect, err, "committing")
-		events = nil
-	}
-	if len(events) > 0 {
+	} else if len(events) > 0 {
 		g.publish(events)
 	}
-	for _, c := range kept {
-		c.done <- err
+	for i, c := range batch {
+		if err != nil {
+			c.done <- err
+			continue
+		}
+		c.done <- failures[i]
 	}
 }
 

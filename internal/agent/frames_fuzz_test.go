@@ -1,0 +1,125 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/agent/home"
+)
+
+const fuzzRunner = "0190a000-0000-7000-8000-000000000001"
+
+// FuzzFrames feeds a link with frames, each preceded by its length. Whatever
+// they are: no panic, nothing that waits for ever, no byte to anybody without a
+// good token, and an identity that only a Delete removes.
+func FuzzFrames(f *testing.F) {
+	welcome := &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Welcome{Welcome: &linkv1.Welcome{
+		Epoch: 1, Lease: durationpb.New(30 * time.Second), RenewEvery: durationpb.New(10 * time.Second), RunnerId: fuzzRunner, OrganizationId: fuzzRunner, Issuer: "i",
+		VerificationKeys: &linkv1.VerificationKeys{Keys: []*linkv1.VerificationKey{{Id: "k", PublicKey: make([]byte, 32)}, nil}},
+	}}}
+	for _, frames := range [][]*linkv1.PlaneFrame{
+		{welcome},
+		{welcome, {Frame: &linkv1.PlaneFrame_Renewed{Renewed: &linkv1.Renewed{Sequence: 1}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Configuration{Configuration: &linkv1.Configuration{Revision: 2, SealedMetricsPassword: []byte("x"), Spec: &gitpodv1.RunnerConfiguration{LogLevel: 1}}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Configuration{}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_StreamOpen{StreamOpen: &linkv1.StreamOpen{StreamId: 1, Token: "a.b.c", InitialCredit: 1 << 31, Source: &linkv1.StreamOpen_Logs{Logs: &linkv1.LogsSource{Follow: true}}}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_StreamOpen{}}, {Frame: &linkv1.PlaneFrame_StreamOpen{}}, {Frame: &linkv1.PlaneFrame_StreamClose{}}, {Frame: &linkv1.PlaneFrame_StreamCredit{}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Drain{Drain: &linkv1.Drain{Reason: "\n"}}}, {Frame: &linkv1.PlaneFrame_Delete{}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Superseded{Superseded: &linkv1.Superseded{HostName: "\x1b[2J"}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_VerificationKeys{}}, {}},
+		{{Frame: &linkv1.PlaneFrame_Welcome{}}},
+		{{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{}}}},
+		{},
+	} {
+		var seed []byte
+		for _, frame := range frames {
+			raw, err := proto.Marshal(frame)
+			if err != nil {
+				f.Fatal(err)
+			}
+			seed = protowire.AppendBytes(seed, raw)
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		synctest.Test(t, func(t *testing.T) { feed(t, in) })
+	})
+}
+
+func feed(t *testing.T, in []byte) {
+	h, err := home.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	cfg := Config{Server: "http://muster.example", DataDir: h.Dir(), Out: io.Discard, LogHandler: slog.DiscardHandler}
+	a, err := cfg.parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRunner(cfg, a, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.identity, err = home.New(cfg.Server); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Save(r.identity); err != nil {
+		t.Fatal(err)
+	}
+
+	alive, cancel := context.WithCancel(t.Context())
+	out := newOutbox(r.hold)
+	l := &link{r: r, out: out, streams: newStreams(alive, r, out), asked: time.Now(), frames: make(chan *linkv1.PlaneFrame), failed: make(chan error, 2)}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_ = out.run(alive, func(f *linkv1.RunnerFrame) error {
+			if f.GetStreamData() != nil {
+				t.Errorf("bytes were sent without a token: %v", f)
+			}
+			_, err := proto.Marshal(f)
+			return err
+		})
+	}()
+	deleted := false
+	go func() {
+		for len(in) > 0 {
+			raw, n := protowire.ConsumeBytes(in)
+			if n < 0 {
+				break
+			}
+			in = in[n:]
+			frame := new(linkv1.PlaneFrame)
+			if proto.Unmarshal(raw, frame) != nil {
+				break
+			}
+			_, isDelete := frame.GetFrame().(*linkv1.PlaneFrame_Delete)
+			deleted = deleted || isDelete
+			select {
+			case l.frames <- frame:
+			case <-alive.Done():
+				return
+			}
+		}
+		l.failed <- io.EOF
+	}()
+	e := l.run(t.Context())
+	cancel()
+	<-sent
+	l.streams.running.Wait()
+	synctest.Wait()
+	if id, err := h.Load(); (err != nil || !id.Made()) && !deleted {
+		t.Errorf("the identity is gone after %+v: %v", e, err)
+	}
+}
