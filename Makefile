@@ -12,6 +12,9 @@ TOOLS := $(CURDIR)/.tools
 # in a clone that belongs to somebody else.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
+# A Node.js that "make deps" had to put there comes first.
+export PATH := $(TOOLS)/node/node_modules/.bin:$(PATH)
+
 # What runs goroutines against each other.
 RACE := ./internal/agent/... ./internal/event/... ./internal/fleet/... ./internal/identity/... \
 	./internal/lease/... ./internal/link/... ./internal/rpc/... ./internal/store/...
@@ -54,6 +57,7 @@ test-alone: ## the robustness and load suites, one at a time
 
 .PHONY: test-compat
 test-compat: ## the vendor's official SDKs against this control plane
+	npm ci --prefix test/compat/js --no-audit --no-fund
 	go -C test/compat vet ./...
 	go -C test/compat test -count=1 -timeout 15m ./...
 

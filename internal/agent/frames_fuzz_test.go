@@ -51,17 +51,17 @@ func FuzzFrames(f *testing.F) {
 		}
 		f.Add(seed)
 	}
+	h, err := home.Open(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
 	f.Fuzz(func(t *testing.T, in []byte) {
-		synctest.Test(t, func(t *testing.T) { feed(t, in) })
+		synctest.Test(t, func(t *testing.T) { feed(t, h, in) })
 	})
 }
 
-func feed(t *testing.T, in []byte) {
-	h, err := home.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = h.Close() }()
+func feed(t *testing.T, h *home.Home, in []byte) {
 	cfg := Config{Server: "http://muster.example", DataDir: h.Dir(), Out: io.Discard, LogHandler: slog.DiscardHandler}
 	a, err := cfg.parse()
 	if err != nil {
@@ -71,11 +71,17 @@ func feed(t *testing.T, in []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.identity, err = home.New(cfg.Server); err != nil {
+	if r.identity, err = h.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Save(r.identity); err != nil {
-		t.Fatal(err)
+	if !r.identity.Made() { // at first, and after a Delete
+		if r.identity, err = home.New(cfg.Server); err != nil {
+			t.Fatal(err)
+		}
+		r.identity.RunnerID, r.identity.OrganizationID = fuzzRunner, fuzzRunner
+		if err := h.Save(r.identity); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	alive, cancel := context.WithCancel(t.Context())

@@ -56,17 +56,3 @@ func (w *UpdateWindow) Length() time.Duration {
 	}
 	return time.Duration((*w.End+24-w.Start)%24) * time.Hour
 }
-
-// Open tells whether the window is open at t. A nil window is always open.
-func (w *UpdateWindow) Open(t time.Time) bool {
-	if w == nil {
-		return true
-	}
-	t = t.UTC()
-	sinceMidnight := t.Sub(time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC))
-	since := sinceMidnight - time.Duration(w.Start)*time.Hour
-	if since < 0 {
-		since += 24 * time.Hour
-	}
-	return since < w.Length()
-}

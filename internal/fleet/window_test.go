@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 )
@@ -48,35 +46,4 @@ func TestNewUpdateWindow(t *testing.T) {
 	if w, err := fleet.NewUpdateWindow(nil, nil); w != nil || err != nil {
 		t.Errorf("an empty window: %v, %v", w, err)
 	}
-	var none *fleet.UpdateWindow
-	if !none.Open(time.Now()) {
-		t.Error("without a window updates are allowed at any time")
-	}
-}
-
-// A window is open for exactly its length in each day, in whatever zone the
-// time is given.
-func TestWindowIsOpenForItsLength(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		start := rapid.Uint32Range(0, 23).Draw(t, "start")
-		w, err := fleet.NewUpdateWindow(&start, hour((start+rapid.Uint32Range(2, 23).Draw(t, "length"))%24))
-		if err != nil {
-			t.Fatal(err)
-		}
-		zone := time.FixedZone("x", rapid.IntRange(-14*3600, 14*3600).Draw(t, "zone"))
-		day := time.Date(2026, 3, 28, 0, 0, 0, 0, time.UTC)
-		open := time.Duration(0)
-		for m := range 24 * 60 {
-			at := day.Add(time.Duration(m) * time.Minute)
-			if w.Open(at.In(zone)) {
-				open += time.Minute
-			}
-		}
-		if open != w.Length() {
-			t.Fatalf("%+v is open for %v a day", w, open)
-		}
-		if !w.Open(day.Add(time.Duration(start)*time.Hour)) || w.Open(day.Add(time.Duration(start)*time.Hour-time.Second)) && w.Length() < 24*time.Hour {
-			t.Fatalf("%+v does not open at its start", w)
-		}
-	})
 }

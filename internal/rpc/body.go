@@ -35,19 +35,6 @@ func newBody(cfg Config, c *call, r *http.Request) *body {
 	}
 }
 
-// drainFactor times the limit is what is still read of a body that is too
-// large: a client that is cut off while it sends does not see the answer.
-const drainFactor = 4
-
-// checkLength refuses a body by its announced length.
-func (b *body) checkLength(announced int64) error {
-	if announced <= b.max {
-		return nil
-	}
-	_, _ = io.CopyN(io.Discard, b.ReadCloser, drainFactor*b.max)
-	return tooLarge(b.max)
-}
-
 // Read reads a part of the body.
 func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
@@ -59,7 +46,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	if int64(n) > b.left {
-		_, _ = io.CopyN(io.Discard, b.ReadCloser, drainFactor*b.max)
+		// A client that is cut off while it sends does not see the answer.
+		_, _ = io.CopyN(io.Discard, b.ReadCloser, 4*b.max)
 		n, err = int(b.left), tooLarge(b.max)
 	}
 	b.left -= int64(n)

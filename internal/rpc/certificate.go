@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 )
@@ -16,25 +15,15 @@ type certificate struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	state   [2]fileState
-	looked  time.Time
+	read    time.Time
 }
 
-type fileState struct {
-	size     int64
-	modified time.Time
-}
-
-// certificatePoll is how often a handshake looks at the files.
+// certificatePoll is how often a handshake reads the files again.
 const certificatePoll = 10 * time.Second
 
 func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, looked: time.Now()}
-	state, err := c.look()
-	if err == nil {
-		err = c.load(state)
-	}
-	if err != nil {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, read: time.Now()}
+	if err := c.load(); err != nil {
 		return nil, fmt.Errorf("rpc: TLS needs a certificate and its key: %w", err)
 	}
 	return c, nil
@@ -54,36 +43,21 @@ func (c *certificate) tlsConfig() *tls.Config {
 func (c *certificate) at(now time.Time) *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.looked) < certificatePoll {
+	if now.Sub(c.read) < certificatePoll {
 		return c.current
 	}
-	c.looked = now
-	state, err := c.look()
-	if err == nil && state != c.state {
-		err = c.load(state)
-	}
-	if err != nil {
-		c.log.Warn("the new TLS certificate cannot be used; the old one stays", "error", err)
+	c.read = now
+	if err := c.load(); err != nil {
+		c.log.Warn("the TLS certificate cannot be read again; the one in use stays", "error", err)
 	}
 	return c.current
 }
 
-func (c *certificate) look() (state [2]fileState, err error) {
-	for i, name := range [2]string{c.certFile, c.keyFile} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return state, err
-		}
-		state[i] = fileState{size: info.Size(), modified: info.ModTime()}
-	}
-	return state, nil
-}
-
-func (c *certificate) load(state [2]fileState) error {
+func (c *certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return err
 	}
-	c.current, c.state = &pair, state
+	c.current = &pair
 	return nil
 }

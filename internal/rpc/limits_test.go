@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/rpc"
 )
 
@@ -185,6 +187,45 @@ func TestStalledStreamReader(t *testing.T) {
 		}
 		cancel()
 		_ = stream.Close()
+	}
+}
+
+// Nor may one hold a call by not reading its answer, or the end of a stream.
+func TestStalledReaderOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	huge := stringOf('x', 32<<20)
+	w := newWorld(t, func(c *rpc.Config) { c.WriteTimeout = 50 * time.Millisecond })
+	w.runners.get = func(context.Context, *gitpodv1.GetRunnerRequest) (*gitpodv1.GetRunnerResponse, error) {
+		return &gitpodv1.GetRunnerResponse{Runner: &gitpodv1.Runner{Name: huge}}, nil
+	}
+	w.events.watch = func(_ context.Context, _ *gitpodv1.WatchEventsRequest, send func(*gitpodv1.WatchEventsResponse) error) error {
+		_ = send(nil)
+		return fault.New(fault.Unavailable, fault.ShuttingDown, "%s", huge)
+	}
+	done := make(chan string)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		defer func() {
+			_ = recover()
+			done <- r.URL.Path
+		}()
+		w.ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	for path, contentType := range map[string]string{getRunner: "application/json", watchEvents: "application/connect+json"} {
+		conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := `{"runnerId":"` + runnerID + `"}`
+		if path == watchEvents {
+			body = "\x00\x00\x00\x00\x02{}"
+		}
+		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+			path, adminToken, contentType, len(body), body)
+		if got := <-done; got != path {
+			t.Errorf("%s ended instead of %s", got, path)
+		}
+		_ = conn.Close()
 	}
 }
 

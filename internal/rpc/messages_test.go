@@ -76,10 +76,12 @@ func TestJSONRequests(t *testing.T) {
 // A filter that is dropped because of a typing error would list everything.
 func TestUnknownEnumNameInAFilter(t *testing.T) {
 	url := newWorld(t).start(t) + "/gitpod.v1.RunnerService/ListRunners"
-	a := post(url, `{"filter":{"kinds":["RUNNER_KIND_REMOTE","RUNNER_KIND_NEARBY"]}}`).do(t, h1(t))
-	e := a.failure(t)
-	if a.status != 400 || e.Code != "invalid_argument" || !strings.Contains(e.Message, "filter.kinds[1]") || !strings.Contains(e.Message, "RUNNER_KIND_LOCAL") {
-		t.Errorf("status %d: %s", a.status, a.body)
+	for _, contentType := range []string{"application/json", "application/json; charset=utf-8"} {
+		a := post(url, `{"filter":{"kinds":["RUNNER_KIND_REMOTE","RUNNER_KIND_NEARBY"]}}`).with("Content-Type", contentType).do(t, h1(t))
+		e := a.failure(t)
+		if a.status != 400 || e.Code != "invalid_argument" || !strings.Contains(e.Message, "filter.kinds[1]") || !strings.Contains(e.Message, "RUNNER_KIND_LOCAL") {
+			t.Errorf("%s: status %d: %s", contentType, a.status, a.body)
+		}
 	}
 }
 

@@ -108,6 +108,7 @@ func linkAs(t *testing.T, client *http.Client, url, token string, opts ...connec
 func TestManyLinksOnOneConnection(t *testing.T) {
 	url := newWorld(t).start(t)
 	client := h2c(t)
+	client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{StrictMaxConcurrentRequests: true}
 	const links = 1000
 	streams := make([]*connect.BidiStreamForClient[linkv1.RunnerFrame, linkv1.PlaneFrame], links)
 	var wg sync.WaitGroup

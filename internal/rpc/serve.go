@@ -53,12 +53,7 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 		r.URL = &url.URL{Path: procedurePath, RawQuery: r.URL.RawQuery}
 	}
 	if p.oneRequest() && r.Body != http.NoBody {
-		body := newBody(h.cfg, c, r)
-		if err := body.checkLength(r.ContentLength); err != nil {
-			h.refuse(c, r, err)
-			return
-		}
-		r.Body = body
+		r.Body = newBody(h.cfg, c, r)
 	}
 	if p.lines && isJSONLines(r.Header) {
 		h.watchLines(c, r)

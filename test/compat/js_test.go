@@ -2,6 +2,7 @@ package compat
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -16,24 +17,29 @@ func TestJavaScriptSDK(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no tests in js: %v", err)
 	}
-	inJS(t, nil, "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund")
+	// A copy, so that the repository stays as it is.
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("js")); err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, nil, "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund")
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, "--gateway", "west=https://west.example.com", "--gateway", "east=https://east.example.com")
 			env := []string{"MUSTER_TEST_URL=" + s.url, "MUSTER_TEST_TOKEN=" + bootstrapToken, "MUSTER_TEST_BINARY=" + muster}
-			inJS(t, env, "node", "--test", "--test-reporter=spec", "--test-timeout=30000", filepath.Base(file))
+			run(t, dir, env, "node", "--test", "--test-reporter=spec", "--test-timeout=30000", filepath.Base(file))
 		})
 	}
 }
 
-// inJS runs a program in js, which must succeed.
-func inJS(t *testing.T, env []string, name string, args ...string) {
+// run runs a program, which must succeed.
+func run(t *testing.T, dir string, env []string, name string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = "js"
+	cmd.Dir = dir
 	cmd.Env = append(cleanEnvironment(), env...)
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {

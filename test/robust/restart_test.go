@@ -12,9 +12,9 @@ import (
 )
 
 // takeover is how long a start needs at most to end what a control plane before
-// it left: on PostgreSQL it first watches for 15 seconds whether the other one
-// lives.
-const takeover = 15*time.Second + inactiveWithin
+// it left. On PostgreSQL it first watches for 15 seconds whether the other one
+// lives, and it looks every 5 seconds only.
+const takeover = 15*time.Second + 5*time.Second + inactiveWithin + 5*time.Second
 
 // A restart makes nobody INACTIVE who comes back, and finds out who does not.
 func TestARestartMakesNobodyInactive(t *testing.T) {
