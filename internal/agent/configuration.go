@@ -8,6 +8,8 @@ import (
 	"github.com/musterhq/muster/internal/seal"
 )
 
+const cannotOpen = " was sealed to another key than this runner's. If 'muster runner keys' shows a key that waits for approval, approve it; then set it again."
+
 // apply puts a configuration in force and says what became of it.
 func (r *runner) apply(c *linkv1.Configuration) *linkv1.ConfigurationAck {
 	s := &r.standing
@@ -28,9 +30,9 @@ func (r *runner) apply(c *linkv1.Configuration) *linkv1.ConfigurationAck {
 	ack := &linkv1.ConfigurationAck{Revision: c.GetRevision(), Unsupported: s.unsupported}
 	switch {
 	case !r.canOpen(c.GetSealedMetricsPassword(), "metrics.password"):
-		s.secretTrouble = "The metrics password cannot be opened with this runner's key; set it again."
+		s.secretTrouble = "The metrics password" + cannotOpen
 	case !r.canOpen(c.GetSealedHoneycombApiKey(), "honeycomb_api_key"):
-		s.secretTrouble = "The honeycomb API key cannot be opened with this runner's key; set it again."
+		s.secretTrouble = "The honeycomb API key" + cannotOpen
 	default:
 		s.applied = c.GetRevision()
 	}

@@ -29,6 +29,7 @@ type deadlines interface {
 const maxQueue = 256
 
 var (
+	errRetired    = errors.New("link: the stream has ended")
 	errTooSlow    = fault.New(fault.Unavailable, fault.ShuttingDown, "The runner reads too slowly; reconnect.")
 	errLeaseEnded = fault.New(fault.Unavailable, fault.ShuttingDown, "The lease ran out; reconnect.")
 )
@@ -42,20 +43,21 @@ type conn struct {
 	cancel  context.CancelCauseFunc
 
 	sending sync.Mutex // held while a frame is written
+	retired bool       // guarded by sending: the handler has returned
 
 	mu       sync.Mutex
 	queue    []*planeFrame
 	flushing bool
 	relays   map[uint64]*Stream
 	lastID   uint64
-	closed   error
+	closed   bool
 }
 
 // push queues a frame. It never blocks; a runner that does not read is cut.
 func (c *conn) push(f *planeFrame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed != nil {
+	if c.closed {
 		return
 	}
 	if len(c.queue) >= maxQueue {
@@ -93,7 +95,17 @@ func (c *conn) flush() {
 func (c *conn) send(f *planeFrame) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
+	if c.retired {
+		return errRetired
+	}
 	return c.stream.Send(f)
+}
+
+// retire waits for a frame that is being written, and lets no other follow.
+func (c *conn) retire() {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.retired = true
 }
 
 // cut ends the stream: the handler's Receive fails and it returns cause.
@@ -122,9 +134,9 @@ func (c *conn) unblock() {
 }
 
 // close fails everything that is waiting for this stream.
-func (c *conn) close(cause error) {
+func (c *conn) close() {
 	c.mu.Lock()
-	c.closed = cause
+	c.closed = true
 	relays := c.relays
 	c.relays, c.queue = nil, nil
 	c.mu.Unlock()

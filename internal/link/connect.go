@@ -32,18 +32,18 @@ func (h *Hub) Connect(ctx context.Context, stream *connect.BidiStream[linkv1.Run
 		return fault.Wrap(err, "opening the link")
 	}
 	linkCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	c := &conn{stream: stream, control: control, cancel: cancel, relays: map[uint64]*Stream{}}
 	unblocked := make(chan struct{})
-	stop := context.AfterFunc(linkCtx, func() {
+	context.AfterFunc(linkCtx, func() {
 		defer close(unblocked)
 		c.unblock()
 	})
+	// The connection must not be touched once this handler has returned.
 	defer func() {
-		// The connection must not be touched once this handler has returned.
-		if !stop() {
-			<-unblocked
-		}
+		c.close()
+		cancel(nil)
+		<-unblocked
+		c.retire()
 	}()
 
 	s, err := h.open(linkCtx, caller, c)
@@ -51,7 +51,6 @@ func (h *Hub) Connect(ctx context.Context, stream *connect.BidiStream[linkv1.Run
 		return because(linkCtx, err)
 	}
 	err = h.receive(linkCtx, s, c)
-	c.close(err)
 	h.detach(s, c)
 	return because(linkCtx, err)
 }

@@ -95,7 +95,7 @@ func FuzzFrames(f *testing.F) {
 					t.Fatalf("a connected runner is not there: %v", oerr)
 				}
 				err = h.receive(ctx, sess, c)
-				c.close(err)
+				c.close()
 				h.detach(sess, c)
 			}
 			if err != nil && !errors.Is(err, io.EOF) && fault.Is(err, fault.Internal) {

@@ -69,7 +69,7 @@ func (h *Hub) OpenStream(r id.Runner, token string, source Source) (*Stream, err
 func (c *conn) relay() (*Stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed != nil {
+	if c.closed {
 		return nil, runnerAway()
 	}
 	if len(c.relays) >= maxRelays {
