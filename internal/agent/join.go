@@ -42,7 +42,7 @@ func (r *runner) join(ctx context.Context) error {
 	r.identity.Server, r.identity.AccessToken = r.server.String(), token
 	r.identity.RunnerID, r.identity.OrganizationID = "", "" // the first Welcome tells
 	if err := r.home.Save(r.identity); err != nil {
-		return fault.New(fault.FailedPrecondition, home.Reason,
+		return fault.New(fault.FailedPrecondition, fault.DataDirectory,
 			"The exchange token was redeemed, but the runner's token could not be stored and is lost. %s Then make a new token with 'muster runner token RUNNER' and join again with it.", fault.From(err).Message).WithCause(err)
 	}
 	return nil

@@ -109,7 +109,7 @@ func TestDataDirectoryIsProvedBeforeTheTokenIsRedeemed(t *testing.T) {
 				dir := filepath.Join(t.TempDir(), "data")
 				prepare(t, dir)
 				err := p.join(t, func(c *agent.Config) { c.DataDir = dir }).wait()
-				if !fault.HasReason(err, home.Reason) || !strings.Contains(fault.From(err).Message, dir) {
+				if !fault.HasReason(err, fault.DataDirectory) || !strings.Contains(fault.From(err).Message, dir) {
 					t.Errorf("got %v", err)
 				}
 				if n := p.exchanges.Load(); n != 0 {
@@ -129,7 +129,7 @@ func TestRedeemedTokenThatCannotBeStored(t *testing.T) {
 			return access, errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700))
 		}
 		err := p.join(t, func(c *agent.Config) { c.DataDir = dir }).wait()
-		if !fault.HasReason(err, home.Reason) || !strings.Contains(fault.From(err).Message, "muster runner token") || strings.Contains(err.Error(), access) {
+		if !fault.HasReason(err, fault.DataDirectory) || !strings.Contains(fault.From(err).Message, "muster runner token") || strings.Contains(err.Error(), access) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -56,7 +56,7 @@ func Run(ctx context.Context, cfg Config) error {
 			cfg.Logger.Error("the database could not be closed", "error", err)
 		}
 	}()
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fault.New(fault.FailedPrecondition, fault.InvalidField, "Cannot listen at %s: %s. Choose another address with --listen.", cfg.Listen, reason(err)).WithCause(err)
 	}

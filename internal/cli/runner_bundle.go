@@ -16,7 +16,7 @@ type RunnerSupportBundle struct {
 
 // Help adds to the help of the command.
 func (*RunnerSupportBundle) Help() string {
-	return `The bundle is a tar.gz of the runner's logs, configuration and environment,
+	return `The bundle is a tar.gz of the runner's logs, configuration and state,
 without secrets. Read it before you hand it on.`
 }
 

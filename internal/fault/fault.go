@@ -120,7 +120,8 @@ func From(err error) *Error {
 	if errors.As(err, &f) {
 		return f
 	}
-	return Wrap(err, "answering the call").(*Error)
+	errors.As(Wrap(err, "answering the call"), &f)
+	return f
 }
 
 // Is tells whether err is a fault of the given code.

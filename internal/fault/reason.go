@@ -36,6 +36,7 @@ const (
 	ShuttingDown        Reason = "shutting-down"
 	WatcherTooSlow      Reason = "watcher-too-slow"
 	StorageUnavailable  Reason = "storage-unavailable"
+	DataDirectory       Reason = "data-directory"
 )
 
 // Reasons lists every reason.
@@ -45,6 +46,6 @@ func Reasons() []Reason {
 		InvalidPageToken, BodyTooLarge, MissingToken, MalformedToken, UnknownToken, ExpiredToken,
 		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LastAdmin,
 		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, KeyMismatch, IdentityHeld, ProtocolVersion,
-		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable,
+		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, DataDirectory,
 	}
 }

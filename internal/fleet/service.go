@@ -87,7 +87,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewRunner) (Run
 	if err != nil {
 		return Runner{}, "", err
 	}
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as it is stored and read back
 	r := Runner{
 		ID: id.Runner(id.New()), Organization: c.Organization, Name: n.Name, Kind: kind, Provider: n.Provider,
 		ManagerID: n.ManagerID, Creator: c.Subject, Variant: n.Variant, DesiredPhase: n.DesiredPhase,

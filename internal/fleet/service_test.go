@@ -107,7 +107,7 @@ func TestWhoSeesWhat(t *testing.T) {
 			t.Errorf("%s lists (-want +got):\n%s", tt.name, d)
 		}
 		for _, r := range []id.Runner{mine.ID, other.ID, byMember.ID} {
-			want := fault.Code(fault.NotFound)
+			want := fault.NotFound
 			for _, s := range tt.sees {
 				if s == r {
 					want = 0
@@ -195,8 +195,13 @@ func TestConcurrentUpdates(t *testing.T) {
 	f := setup(t)
 	r, _ := f.create(nil)
 	changes := []fleet.Change{
-		{AutoUpdate: ptr(true)}, {ImageCache: ptr(true)}, {LogLevel: ptr(fleet.LogLevel(4))}, {ReleaseChannel: ptr(fleet.ReleaseChannel(2))},
-		{ContinuousProfiling: ptr(true)}, {Metrics: &fleet.MetricsChange{URL: ptr("https://m.example")}}, {Metrics: &fleet.MetricsChange{Username: ptr("u")}},
+		{AutoUpdate: ptr(true)},
+		{ImageCache: ptr(true)},
+		{LogLevel: ptr(fleet.LogLevel(4))},
+		{ReleaseChannel: ptr(fleet.ReleaseChannel(2))},
+		{ContinuousProfiling: ptr(true)},
+		{Metrics: &fleet.MetricsChange{URL: ptr("https://m.example")}},
+		{Metrics: &fleet.MetricsChange{Username: ptr("u")}},
 	}
 	var wg sync.WaitGroup
 	for _, ch := range changes {

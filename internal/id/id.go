@@ -31,9 +31,9 @@ func at(t time.Time) string {
 	// crypto/rand.Read never fails: it ends the process when the system has no
 	// randomness.
 	_, _ = rand.Read(u[6:])
-	ms := uint64(t.UnixMilli()) //nolint:gosec // times before 1970 do not occur
+	ms := t.UnixMilli()
 	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i))
+		u[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // the low byte is wanted
 	}
 	u[6] = u[6]&0x0f | 0x70
 	u[8] = u[8]&0x3f | 0x80

@@ -62,7 +62,7 @@ func (s *Service) Members(ctx context.Context, c access.Caller, q UserQuery, r p
 // AddMember makes a person with a first personal access token, which is
 // returned once.
 func (s *Service) AddMember(ctx context.Context, c access.Caller, name, email string, role access.Role) (User, string, error) {
-	now := time.Now()
+	now := time.Now().Truncate(time.Microsecond) // as it is stored and read back
 	u := User{
 		ID: id.User(id.New()), Organization: c.Organization, Name: name, Email: email,
 		Role: role, Status: StatusActive, CreatedAt: now, UpdatedAt: now, Revision: 1,

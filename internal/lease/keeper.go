@@ -31,7 +31,8 @@ type Config struct {
 	// Lost is called when the replica may no longer hold sessions: it must close
 	// every link before it returns.
 	Lost func(cause error)
-	// Peer is called when another live replica uses the same database.
+	// Peer is called when this replica should give way to another live one on the
+	// same database. Of two replicas only the one that came later is asked to.
 	Peer func(Replica)
 	Log  *slog.Logger
 }
@@ -44,6 +45,9 @@ type Keeper struct {
 	id    string
 	proof time.Time // of the last beat that counted; zero while the lease is lost
 
+	// elders were there when this replica came.
+	elders map[string]bool
+
 	// Only Run uses what follows.
 	seen  map[string]sighting
 	heirs map[string]time.Time // dead replica -> when its sessions end
@@ -52,21 +56,33 @@ type Keeper struct {
 type sighting struct {
 	beat  int64
 	since time.Time
+	moves int // how often the beat has moved
 }
+
+// tieMoves is how often a replica that came at the same time is seen to beat
+// before the ids decide who gives way: one that came later has left by then.
+const tieMoves = 6
 
 // ErrLost is the cause that Lost gets.
 var ErrLost = errors.New("lease: this control plane could not renew its lease in time, or was taken over")
 
 // New makes a keeper; Register must be called before anything else.
 func New(cfg Config) *Keeper {
-	return &Keeper{cfg: cfg, seen: map[string]sighting{}, heirs: map[string]time.Time{}}
+	return &Keeper{cfg: cfg, elders: map[string]bool{}, seen: map[string]sighting{}, heirs: map[string]time.Time{}}
 }
 
 // Register writes the row of this replica, under a fresh id.
 func (k *Keeper) Register(ctx context.Context) error {
 	fresh := id.New()
 	begun := time.Now()
-	err := k.cfg.Store.InsertReplica(ctx, Replica{ID: fresh, HostName: k.cfg.HostName, StartedAt: begun})
+	rows, err := k.cfg.Store.Replicas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		k.elders[r.ID] = true
+	}
+	err = k.cfg.Store.InsertReplica(ctx, Replica{ID: fresh, HostName: k.cfg.HostName, StartedAt: begun})
 	if err != nil {
 		return err
 	}
@@ -179,11 +195,15 @@ func (k *Keeper) observe(ctx context.Context) error {
 		}
 		last, known := k.seen[r.ID]
 		if !known || last.beat != r.Beat {
-			if known && r.TakenOverBy == "" && k.cfg.Peer != nil {
+			moves := 0
+			if known {
+				moves = last.moves + 1
+			}
+			last = sighting{r.Beat, now, moves}
+			k.seen[r.ID] = last
+			if r.TakenOverBy == "" && k.givesWay(r.ID, moves) {
 				k.cfg.Peer(r)
 			}
-			last = sighting{r.Beat, now}
-			k.seen[r.ID] = last
 		}
 		// What has an heir is left to it while the heir is there.
 		orphan := r.TakenOverBy == "" || r.TakenOverBy == self || !present[r.TakenOverBy]
@@ -204,6 +224,15 @@ func (k *Keeper) observe(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// givesWay tells whether this replica came later than another one that has been
+// seen to live.
+func (k *Keeper) givesWay(other string, moves int) bool {
+	if k.cfg.Peer == nil || moves == 0 {
+		return false
+	}
+	return k.elders[other] || moves >= tieMoves && other < k.ID()
 }
 
 func (k *Keeper) bury(ctx context.Context, dead string) error {

@@ -18,6 +18,7 @@ type table struct {
 	rows      map[string]lease.Replica
 	live      map[string]bool // replicas with live sessions
 	exclusive bool
+	blind     bool // Replicas returns none
 	down      bool
 	beats     int
 }
@@ -49,7 +50,9 @@ func (t *table) InsertReplica(_ context.Context, r lease.Replica) error {
 func (t *table) Replicas(context.Context) (out []lease.Replica, err error) {
 	err = t.do(func() {
 		for _, r := range t.rows {
-			out = append(out, r)
+			if !t.blind {
+				out = append(out, r)
+			}
 		}
 	})
 	return out, err
@@ -89,6 +92,12 @@ func (t *table) hasLive(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.live[id]
+}
+
+func (t *table) heirOf(id string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rows[id].TakenOverBy
 }
 
 // replica is one process in a test.
@@ -160,9 +169,6 @@ func TestASharedDatabaseIsTakenOverOnlyAfterALeaseOfSilence(t *testing.T) {
 		if a.lost+b.lost != 0 || len(a.ended)+len(b.ended) != 0 {
 			t.Fatal("a live replica was taken over")
 		}
-		if a.peers == 0 || b.peers == 0 {
-			t.Error("the replicas did not notice each other")
-		}
 		a.stop()
 		time.Sleep(lease.Length)
 		synctest.Wait()
@@ -174,6 +180,47 @@ func TestASharedDatabaseIsTakenOverOnlyAfterALeaseOfSilence(t *testing.T) {
 		if store.hasLive(a.first) {
 			t.Error("the survivor did not end the dead replica's sessions")
 		}
+		b.stop()
+	})
+}
+
+func TestOfTwoReplicasTheLaterGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		a := start(t, store)
+		time.Sleep(time.Minute)
+		b := start(t, store)
+		time.Sleep(2*lease.BeatEvery + time.Second)
+		synctest.Wait()
+		if a.peers != 0 || b.peers == 0 {
+			t.Errorf("asked to give way: the earlier %d times, the later %d times", a.peers, b.peers)
+		}
+		b.stop()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if a.peers != 0 || a.lost != 0 {
+			t.Errorf("the earlier was asked %d times and lost its lease %d times", a.peers, a.lost)
+		}
+		a.stop()
+	})
+}
+
+// Replicas that came at the same moment do not know who was first: one of them
+// gives way all the same.
+func TestOfReplicasThatCameTogetherOneStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		store.blind = true // neither sees the other when it comes
+		a, b := start(t, store), start(t, store)
+		store.mu.Lock()
+		store.blind = false
+		store.mu.Unlock()
+		time.Sleep(10 * lease.BeatEvery)
+		synctest.Wait()
+		if (a.peers == 0) == (b.peers == 0) {
+			t.Errorf("asked to give way: %d and %d times", a.peers, b.peers)
+		}
+		a.stop()
 		b.stop()
 	})
 }
@@ -208,7 +255,7 @@ func TestTheLeaseIsLostWhenTheDatabaseStaysAway(t *testing.T) {
 		r := start(t, store)
 		time.Sleep(time.Minute)
 		store.setDown(true)
-		time.Sleep(lease.Length - lease.BeatEvery)
+		time.Sleep(lease.Length - lease.BeatEvery - time.Second)
 		synctest.Wait()
 		if r.lost != 0 || !r.Held() {
 			t.Error("a short outage cost the lease")
@@ -238,7 +285,7 @@ func TestOfTwoHeirsOneInherits(t *testing.T) {
 		time.Sleep(lease.Length + 2*lease.BeatEvery)
 		synctest.Wait()
 		heir, other := a, b
-		if store.rows[dead.first].TakenOverBy == b.first {
+		if store.heirOf(dead.first) == b.first {
 			heir, other = b, a
 		}
 		heir.stop()

@@ -199,7 +199,7 @@ func (h *Hub) handle(ctx context.Context, s *session, c *conn, f *linkv1.RunnerF
 		return false, h.cfg.Fleet.SetReport(ctx, s.runner, s.epoch, rep)
 	case *linkv1.RunnerFrame_ConfigurationAck:
 		a := f.ConfigurationAck
-		return false, h.cfg.Fleet.Applied(ctx, s.runner, s.epoch, a.GetRevision(), bounded(a.GetUnsupported()), cutText(a.GetError(), maxText))
+		return false, h.cfg.Fleet.Applied(ctx, s.runner, s.epoch, a.GetRevision(), bounded(a.GetUnsupported()), cutText(a.GetError()))
 	case *linkv1.RunnerFrame_StreamData:
 		return false, c.data(f.StreamData)
 	case *linkv1.RunnerFrame_StreamClose:
@@ -207,7 +207,7 @@ func (h *Hub) handle(ctx context.Context, s *session, c *conn, f *linkv1.RunnerF
 		return false, nil
 	case *linkv1.RunnerFrame_Goodbye:
 		h.detach(s, c)
-		h.end(ctx, s, "The runner said goodbye: "+cutText(f.Goodbye.GetReason(), maxText))
+		h.end(ctx, s, "The runner said goodbye: "+cutText(f.Goodbye.GetReason()))
 		return true, nil
 	case *linkv1.RunnerFrame_Deleted:
 		return true, h.cfg.Fleet.FinishDelete(ctx, s.runner)

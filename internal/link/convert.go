@@ -96,16 +96,17 @@ func bounded(names []string) []string {
 		names = names[:maxUnsupported]
 	}
 	for i := range names {
-		names[i] = cutText(names[i], maxText)
+		names[i] = cutText(names[i])
 	}
 	return names
 }
 
 // cutText bounds a text from a runner without splitting a character.
-func cutText(s string, limit int) string {
-	if len(s) <= limit {
+func cutText(s string) string {
+	if len(s) <= maxText {
 		return s
 	}
+	limit := maxText
 	for limit > 0 && !utf8.RuneStart(s[limit]) {
 		limit--
 	}

@@ -177,8 +177,10 @@ func test(t *testing.T, fn func(t *testing.T, p *plane)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &plane{fleet: newFakeFleet(), replica: &fakeReplica{}, pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
-		p.Hub = link.New(link.Config{Fleet: p.fleet, Replica: p.replica, Issuer: "https://muster.example", Log: slog.New(slog.DiscardHandler),
-			Gateways: []fleet.Gateway{{Name: "g", URL: "https://g.example"}}})
+		p.Hub = link.New(link.Config{
+			Fleet: p.fleet, Replica: p.replica, Issuer: "https://muster.example", Log: slog.New(slog.DiscardHandler),
+			Gateways: []fleet.Gateway{{Name: "g", URL: "https://g.example"}},
+		})
 		valid, revoke := context.WithCancelCause(context.Background())
 		p.revoke = revoke
 		path, handler := linkv1connect.NewLinkServiceHandler(p.Hub, connect.WithInterceptors(errorsAsOnTheWire{}))

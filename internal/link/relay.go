@@ -110,7 +110,7 @@ func (c *conn) ended(d *linkv1.StreamClose) {
 	if s == nil {
 		return
 	}
-	switch text := cutText(d.GetError(), maxText); {
+	switch text := cutText(d.GetError()); {
 	case d.GetTokenRefused():
 		s.fail(fault.New(fault.Unauthenticated, fault.UnknownToken, "The runner says: %s", text))
 	case text != "":

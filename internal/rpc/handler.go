@@ -26,7 +26,7 @@ type Handler struct {
 	errors     *connect.ErrorWriter
 	metrics    *metrics
 
-	draining context.Context
+	draining context.Context //nolint:containedctx // it lives as long as the handler
 	drain    context.CancelCauseFunc
 }
 

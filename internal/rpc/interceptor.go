@@ -67,9 +67,11 @@ func (i *interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) co
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
 		c := callOf(ctx)
 		c.receive()
+		ctrl := http.NewResponseController(c.ResponseWriter)
+		timeout := i.handler.cfg.WriteTimeout
 		s := &stream{
 			StreamingHandlerConn: conn, interceptor: i, call: c,
-			ctrl: http.NewResponseController(c.ResponseWriter), timeout: i.handler.cfg.WriteTimeout,
+			stall: stall{ctrl: ctrl, timeout: timeout},
 		}
 		defer func() {
 			if r := recover(); r != nil {
@@ -79,21 +81,20 @@ func (i *interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) co
 				err = c.fail(ctx, err)
 			}
 			// The end of the stream is still to be written.
-			_ = s.ctrl.SetWriteDeadline(time.Now().Add(s.timeout))
+			_ = ctrl.SetWriteDeadline(time.Now().Add(timeout))
 		}()
 		return next(ctx, s)
 	}
 }
 
-// stream checks what is received, and bounds how long a reader may make a
-// message wait: flow control would let it hold the sender for ever.
+// stream checks what is received, and bounds how long a message may take to be
+// sent.
 type stream struct {
 	connect.StreamingHandlerConn
 
 	interceptor *interceptor
 	call        *call
-	ctrl        *http.ResponseController
-	timeout     time.Duration
+	stall       stall
 }
 
 // Receive receives a message.
@@ -110,8 +111,7 @@ func (s *stream) Receive(message any) error {
 
 // Send sends a message; nil sends the headers only.
 func (s *stream) Send(message any) error {
-	_ = s.ctrl.SetWriteDeadline(time.Now().Add(s.timeout))
-	err := s.StreamingHandlerConn.Send(message)
-	_ = s.ctrl.SetWriteDeadline(time.Time{})
-	return err
+	s.stall.begin()
+	defer s.stall.end()
+	return s.StreamingHandlerConn.Send(message)
 }

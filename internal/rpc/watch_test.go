@@ -164,7 +164,9 @@ func TestWatchEndsWithItsClient(t *testing.T) {
 	}
 	res := watchAs(t, w.start(t)+watchEvents, "application/json", `{}`)
 	_ = res.Body.Close()
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the watch ended without a reason")
+	}
 }
 
 // A client that stays connected and does not read is cut off.

@@ -28,6 +28,7 @@ const callers = 2000
 // What was acknowledged is there after kill -9: every runner, and every exchange
 // token with exactly one use.
 func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
+	t.Parallel()
 	for engine, options := range engines {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()

@@ -56,6 +56,7 @@ func connected(t *testing.T, s *muster.Server, name string) *subject {
 		case got.GetStatus().GetPhase() != active || fact(got, "configuration") != "revision 1 applied":
 			return fmt.Errorf("runner %s is not ready: %v", name, got.GetStatus())
 		}
+		r.note(got)
 		return nil
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -76,18 +77,23 @@ func (r *subject) observe(ctx context.Context) {
 	for {
 		got, err := r.api.Runners.GetRunner(ctx, connect.NewRequest(&gitpodv1.GetRunnerRequest{RunnerId: r.id}))
 		if err == nil {
-			r.mu.Lock()
-			r.last = got.Msg.GetRunner()
-			if phase := r.last.GetStatus().GetPhase(); len(r.phases) == 0 || r.phases[len(r.phases)-1] != phase {
-				r.phases = append(r.phases, phase)
-			}
-			r.mu.Unlock()
+			r.note(got.Msg.GetRunner())
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// note keeps what was read.
+func (r *subject) note(got *gitpodv1.Runner) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = got
+	if phase := got.GetStatus().GetPhase(); len(r.phases) == 0 || r.phases[len(r.phases)-1] != phase {
+		r.phases = append(r.phases, phase)
 	}
 }
 

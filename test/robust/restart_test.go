@@ -18,6 +18,7 @@ const takeover = 15*time.Second + 5*time.Second + inactiveWithin + 5*time.Second
 
 // A restart makes nobody INACTIVE who comes back, and finds out who does not.
 func TestARestartMakesNobodyInactive(t *testing.T) {
+	t.Parallel()
 	for engine, options := range engines {
 		for how, signal := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
 			t.Run(engine+"/"+how, func(t *testing.T) {

@@ -19,9 +19,6 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 )
 
-// Reason is that of every fault of the data directory.
-const Reason fault.Reason = "data-directory"
-
 const (
 	identityFile = "identity.json"
 	lockFile     = "lock"
@@ -72,7 +69,7 @@ func hold(path, dir string) (*os.File, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, failed("locked", dir, err)
 		}
-		return nil, fault.New(fault.FailedPrecondition, Reason,
+		return nil, fault.New(fault.FailedPrecondition, fault.DataDirectory,
 			"The data directory %s is in use by another runner process%s. Stop that process, or give this runner a data directory of its own.",
 			dir, process(string(holder)))
 	}
@@ -117,7 +114,7 @@ func (h *Home) Load() (Identity, error) {
 	var id Identity
 	if err := json.Unmarshal(raw, &id); err != nil || !id.sound() {
 		// The parser's text could quote the file, and with it a secret.
-		return Identity{}, fault.New(fault.FailedPrecondition, Reason,
+		return Identity{}, fault.New(fault.FailedPrecondition, fault.DataDirectory,
 			"The identity in %s is damaged. Restore it from a backup; or remove it, make a token with 'muster runner token RUNNER' and join again with --exchange-token.", path)
 	}
 	return id, nil
@@ -175,6 +172,6 @@ func failed(what, dir string, cause error) error {
 	if errors.As(cause, &errno) {
 		why = errno.Error()
 	}
-	return fault.New(fault.FailedPrecondition, Reason,
+	return fault.New(fault.FailedPrecondition, fault.DataDirectory,
 		"The data directory %s cannot be %s: %s. Give the runner a directory on a local disk that it may write to, with --data-dir.", dir, what, why).WithCause(cause)
 }

@@ -94,7 +94,7 @@ func TestOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	h := open(t, dir)
 	_, err := home.Open(dir)
-	if !fault.HasReason(err, home.Reason) || !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) {
+	if !fault.HasReason(err, fault.DataDirectory) || !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) {
 		t.Errorf("the second holder got %v", err)
 	}
 	_ = h.Close()
@@ -119,7 +119,7 @@ func TestUnusableDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := home.Open(filepath.Join(file, "data"))
-	if !fault.HasReason(err, home.Reason) || !strings.Contains(fault.From(err).Message, "not a directory") {
+	if !fault.HasReason(err, fault.DataDirectory) || !strings.Contains(fault.From(err).Message, "not a directory") {
 		t.Errorf("got %v", err)
 	}
 
@@ -128,7 +128,7 @@ func TestUnusableDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := open(t, dir)
-	if err := h.Save(identity(t)); !fault.HasReason(err, home.Reason) {
+	if err := h.Save(identity(t)); !fault.HasReason(err, fault.DataDirectory) {
 		t.Errorf("saving over a directory: %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".identity-*")); len(left) != 0 {
@@ -143,7 +143,7 @@ func TestDamagedIdentityIsNotQuoted(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := open(t, dir).Load()
-		if !fault.HasReason(err, home.Reason) || strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "cGxh") {
+		if !fault.HasReason(err, fault.DataDirectory) || strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), "cGxh") {
 			t.Errorf("%q gave %v", content, err)
 		}
 	}

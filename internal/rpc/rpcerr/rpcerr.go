@@ -37,7 +37,7 @@ const defaultRetryAfter = time.Second
 // fault becomes an internal one, whose cause stays here.
 func New(err error, requestID string) *connect.Error {
 	if already, ok := errors.AsType[*connect.Error](err); ok {
-		if _, ok := already.Unwrap().(told); ok {
+		if _, ok := errors.AsType[told](already.Unwrap()); ok {
 			return already
 		}
 	}
