@@ -76,6 +76,49 @@ func TestOutboxSendsNoBytesWithoutTheLease(t *testing.T) {
 	})
 }
 
+// A stream that has ended has nothing on its way any more, and no bytes get in
+// the way of a renewal.
+func TestOutboxOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHold()
+		h.confirm(time.Now(), testLease)
+		o := newOutbox(h)
+		wire := make(chan *linkv1.RunnerFrame)
+		go func() {
+			_ = o.run(t.Context(), func(f *linkv1.RunnerFrame) error {
+				wire <- f
+				return nil
+			})
+		}()
+		first, bytes, renewal := new(linkv1.RunnerFrame), new(linkv1.RunnerFrame), new(linkv1.RunnerFrame)
+		for range 30 {
+			o.put(first)
+			synctest.Wait() // it is being written
+			returned := false
+			go func() {
+				_ = o.stream(t.Context(), bytes)
+				returned = true
+			}()
+			synctest.Wait()
+			o.put(renewal)
+			for _, want := range []*linkv1.RunnerFrame{first, renewal, bytes} {
+				synctest.Wait()
+				if returned {
+					t.Fatal("stream returned before its frame was sent")
+				}
+				if got := <-wire; got != want {
+					t.Fatal("the frames were sent in another order")
+				}
+			}
+			synctest.Wait()
+			if !returned {
+				t.Fatal("stream did not return")
+			}
+		}
+		o.finish()
+	})
+}
+
 func TestStreamsDoNotWaitForAnOutboxThatIsGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

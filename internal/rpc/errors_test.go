@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/rpc"
 	"github.com/musterhq/muster/internal/rpc/rpcerr"
 )
 
@@ -180,6 +182,26 @@ func TestPanicsAreInternalErrors(t *testing.T) {
 			t.Errorf("%s: %v", name, stream.Err())
 		}
 		_ = stream.Close()
+	}
+}
+
+// Once an answer has begun there is no way to take it back: the client must
+// see that it broke off.
+func TestPanicInsideAnAnswerBreaksItOff(t *testing.T) {
+	w := newWorld(t, func(c *rpc.Config) {
+		c.Extra = map[string]http.Handler{"GET /aborts": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })}
+	})
+	w.events.watch = func(_ context.Context, _ *gitpodv1.WatchEventsRequest, send func(*gitpodv1.WatchEventsResponse) error) error {
+		_ = send(nil)
+		panic("oh")
+	}
+	url := w.start(t)
+	if body, err := io.ReadAll(watchAs(t, url+watchEvents, "application/json", `{}`).Body); err == nil {
+		t.Errorf("the stream ended in good order: %q", body)
+	}
+	if res, err := h1(t).Get(url + "/aborts"); err == nil { //nolint:noctx // a test
+		_ = res.Body.Close()
+		t.Errorf("an aborted answer: status %d", res.StatusCode)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,9 +35,21 @@ func status(m *emptypb.Empty) protowire.Number {
 	return protowire.Number(v) //nolint:gosec // 0 to 3
 }
 
+// readiness is a control plane's, which tests turn off and on.
+type readiness struct{ down atomic.Bool }
+
+func (r *readiness) config(c *rpc.Config) {
+	c.Ready = func(context.Context) error {
+		if r.down.Load() {
+			return errors.New("pq: password wrong")
+		}
+		return nil
+	}
+}
+
 func TestGRPCHealth(t *testing.T) {
-	var notReady error
-	w := newWorld(t, func(c *rpc.Config) { c.Ready = func(context.Context) error { return notReady } })
+	ready := new(readiness)
+	w := newWorld(t, ready.config)
 	url := w.start(t)
 	for name, opts := range protocols() {
 		if strings.HasSuffix(name, "json") {
@@ -44,8 +57,8 @@ func TestGRPCHealth(t *testing.T) {
 		}
 		check := connect.NewClient[wrapperspb.StringValue, emptypb.Empty](h2c(t), url+"/grpc.health.v1.Health/Check", opts...)
 		for _, service := range []string{"", "gitpod.v1.RunnerService", "grpc.health.v1.Health"} {
-			for err, want := range map[error]protowire.Number{nil: 1, errors.New("no storage"): 2} {
-				notReady = err
+			for down, want := range map[bool]protowire.Number{false: 1, true: 2} {
+				ready.down.Store(down)
 				res, err := check.CallUnary(context.Background(), connect.NewRequest(health(service)))
 				if err != nil || status(res.Msg) != want {
 					t.Errorf("%s: Check(%q): %v, %v; want %d", name, service, res, err, want)
@@ -56,7 +69,8 @@ func TestGRPCHealth(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if a := post(url+"/grpc.health.v1.Health/Check", `{"service":"gitpod.v1.RunnerService"}`).do(t, h1(t)); !strings.Contains(string(a.body), "NOT_SERVING") && !strings.Contains(string(a.body), `"SERVING"`) {
+	ready.down.Store(true)
+	if a := post(url+"/grpc.health.v1.Health/Check", `{"service":"gitpod.v1.RunnerService"}`).do(t, h1(t)); string(a.body) != `{"status":"NOT_SERVING"}` {
 		t.Errorf("in JSON: %s", a.body)
 	}
 }
@@ -64,16 +78,16 @@ func TestGRPCHealth(t *testing.T) {
 // Watch tells the state at once and then its changes.
 func TestGRPCHealthWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var notReady error
-		w := newWorld(t, func(c *rpc.Config) { c.Ready = func(context.Context) error { return notReady } })
+		ready := new(readiness)
+		w := newWorld(t, ready.config)
 		req := post("/grpc.health.v1.Health/Watch", "\x00\x00\x00\x00\x00").with("Content-Type", "application/connect+json").with("Authorization", "")
 		var a answer
 		done := make(chan struct{})
 		go func() { a = recorded(w, req); close(done) }()
 		synctest.Wait()
-		notReady = errors.New("no storage")
+		ready.down.Store(true)
 		time.Sleep(time.Minute + time.Second)
-		notReady = nil
+		ready.down.Store(false)
 		time.Sleep(time.Minute + time.Second)
 		w.Drain()
 		<-done

@@ -88,11 +88,7 @@ func TestLog(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	ready := errors.New("no storage")
-	w := newWorld(t, func(c *rpc.Config) {
-		c.Registry = prometheus.NewRegistry()
-		c.Ready = func(context.Context) error { return ready }
-	})
+	w := newWorld(t, func(c *rpc.Config) { c.Registry = prometheus.NewRegistry() })
 	recorded(w, post(getRunner, `{"runnerId":"`+runnerID+`"}`))
 	recorded(w, post(getRunner, `{"runnerId":"`+unknownID+`"}`))
 	recorded(w, post("/gitpod.v1.AccountService/GetAccount", ``))
@@ -135,8 +131,8 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestHealthAndReadiness(t *testing.T) {
-	var notReady error
-	w := newWorld(t, func(c *rpc.Config) { c.Ready = func(context.Context) error { return notReady } })
+	ready := new(readiness)
+	w := newWorld(t, ready.config)
 	get := func(path string) answer { return recorded(w, request{http.MethodGet, path, http.Header{}, nil}) }
 	if a := get("/healthz"); a.status != 200 {
 		t.Errorf("/healthz: %d", a.status)
@@ -147,7 +143,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	if a := get("/metrics"); a.status != 404 {
 		t.Errorf("/metrics without a registry: %d", a.status)
 	}
-	notReady = errors.New("pq: password wrong")
+	ready.down.Store(true)
 	if a := get("/healthz"); a.status != 200 {
 		t.Errorf("/healthz: %d", a.status)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -21,7 +22,14 @@ import (
 // mirror serves every unary procedure of a service with an empty reply, and
 // keeps the request.
 type mirror struct {
+	mu   sync.Mutex
 	last protoreflect.Message
+}
+
+func (m *mirror) keep(last protoreflect.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = last
 }
 
 func (m *mirror) service(d protoreflect.ServiceDescriptor) rpc.Service {
@@ -35,7 +43,7 @@ func (m *mirror) service(d protoreflect.ServiceDescriptor) rpc.Service {
 			method := d.Methods().Get(i)
 			path := "/" + string(d.FullName()) + "/" + string(method.Name())
 			mux[path] = connect.NewUnaryHandler(path, func(_ context.Context, req *connect.Request[dynamicpb.Message]) (*connect.Response[dynamicpb.Message], error) {
-				m.last = req.Msg
+				m.keep(req.Msg)
 				return connect.NewResponse(dynamicpb.NewMessage(method.Output())), nil
 			}, connect.WithSchema(method), connect.WithHandlerOptions(opts...))
 		}
@@ -125,7 +133,7 @@ func TestQueryPagingOnEveryList(t *testing.T) {
 				body["pagination"] = tt.inBody
 			}
 			raw, _ := json.Marshal(body)
-			m.last = nil
+			m.keep(nil)
 			a := post(base+procedureOf(method)+"?"+tt.query, string(raw)).with("Content-Type", tt.contentType).do(t, client)
 			if a.status != http.StatusOK {
 				t.Fatalf("%s?%s %s: status %d: %s", method.FullName(), tt.query, raw, a.status, a.body)

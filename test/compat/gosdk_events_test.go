@@ -117,52 +117,36 @@ func TestGoSDKWatchEvents(t *testing.T) {
 
 	other := newRunner(ctx, t, client, linuxHost("other")).Runner.RunnerID
 	everything := watch(ctx, t, client, gitpod.EventWatchParams{Organization: gitpod.F(true)})
-	stranger := gitpod.F([]string{"d2c94c27-3b76-4a42-b88c-95a85e392c68"})
-	byStranger := watch(ctx, t, client, filtered(filter{CreatorIDs: stranger}))
 	unscoped := watch(ctx, t, client, gitpod.EventWatchParams{})
+	byStranger := watch(ctx, t, client, filtered(filter{CreatorIDs: gitpod.F([]string{"d2c94c27-3b76-4a42-b88c-95a85e392c68"})}))
 
-	runner := newRunner(ctx, t, client, linuxHost("watched")).Runner.RunnerID
-	onlyIt := watch(ctx, t, client, filtered(filter{ResourceIDs: gitpod.F([]string{runner})}))
-	for _, id := range []string{other, runner} {
-		if _, err := client.Runners.Update(ctx, gitpod.RunnerUpdateParams{RunnerID: gitpod.F(id), Name: gitpod.F("renamed")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := client.Runners.Delete(ctx, gitpod.RunnerDeleteParams{RunnerID: gitpod.F(runner)}); err != nil {
-		t.Fatal(err)
-	}
-
-	type event struct {
-		op gitpod.ResourceOperation
-		id string
-	}
-	for name, test := range map[string]struct {
-		watcher *watcher
-		want    []event
-	}{
-		"the organization": {everything, []event{
-			{gitpod.ResourceOperationCreate, runner},
-			{gitpod.ResourceOperationUpdate, other},
-			{gitpod.ResourceOperationUpdate, runner},
-			{gitpod.ResourceOperationDelete, runner},
-		}},
-		"no scope is the organization": {unscoped, []event{
-			{gitpod.ResourceOperationCreate, runner},
-			{gitpod.ResourceOperationUpdate, other},
-			{gitpod.ResourceOperationUpdate, runner},
-			{gitpod.ResourceOperationDelete, runner},
-		}},
-		"one runner": {onlyIt, []event{{gitpod.ResourceOperationUpdate, runner}, {gitpod.ResourceOperationDelete, runner}}},
-		// Nobody knows who made what is gone.
-		"a creator filter lets deletions through": {byStranger, []event{{gitpod.ResourceOperationDelete, runner}}},
-	} {
-		for _, want := range test.want {
-			if e := test.watcher.next(t); e.Operation != want.op || e.ResourceID != want.id || e.ResourceType != shared.ResourceTypeRunner {
-				t.Errorf("%s: got %s, want %s of %s", name, e.JSON.RawJSON(), want.op, want.id)
-				break
+	// An event must be the next one of each of the watchers.
+	expect := func(op gitpod.ResourceOperation, runner string, watchers ...*watcher) {
+		t.Helper()
+		for i, w := range watchers {
+			if e := w.next(t); e.Operation != op || e.ResourceID != runner || e.ResourceType != shared.ResourceTypeRunner {
+				t.Errorf("watcher %d got %s, want %s of %s", i, e.JSON.RawJSON(), op, runner)
 			}
 		}
 	}
+	rename := func(runner string) {
+		t.Helper()
+		if _, err := client.Runners.Update(ctx, gitpod.RunnerUpdateParams{RunnerID: gitpod.F(runner), Name: gitpod.F("renamed")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runner := newRunner(ctx, t, client, linuxHost("watched")).Runner.RunnerID
+	expect(gitpod.ResourceOperationCreate, runner, everything, unscoped)
+	onlyIt := watch(ctx, t, client, filtered(filter{ResourceIDs: gitpod.F([]string{runner})}))
+	rename(other)
+	expect(gitpod.ResourceOperationUpdate, other, everything, unscoped)
+	rename(runner)
+	expect(gitpod.ResourceOperationUpdate, runner, everything, unscoped, onlyIt)
+	if _, err := client.Runners.Delete(ctx, gitpod.RunnerDeleteParams{RunnerID: gitpod.F(runner)}); err != nil {
+		t.Fatal(err)
+	}
+	// A creator filter lets deletions through: nobody knows who made what is gone.
+	expect(gitpod.ResourceOperationDelete, runner, everything, unscoped, onlyIt, byStranger)
 
 	// Watchers are let go without an error, to connect again elsewhere.
 	s.stop(t)

@@ -30,6 +30,7 @@ func TestGoSDKLifeOfARunner(t *testing.T) {
 	dataDir := t.TempDir()
 	host := s.join(t, dataDir, created.ExchangeToken)
 	events.await(t, gitpod.ResourceOperationUpdateStatus, id)
+	host.await(t, connected)
 	st := events.awaitStatus(ctx, t, client, id, inPhase(gitpod.RunnerPhaseActive))
 	if key, err := base64.StdEncoding.DecodeString(st.PublicKey); err != nil || len(key) != 32 {
 		t.Errorf("the public key is %q", st.PublicKey)
@@ -112,7 +113,7 @@ func TestGoSDKLifeOfARunner(t *testing.T) {
 	_, err := s.redeem(t, created.ExchangeToken)
 	wantError(t, err, http.StatusUnauthorized, shared.ErrorCodeUnauthenticated)
 
-	s.join(t, dataDir, "")
+	s.join(t, dataDir, "").await(t, connected)
 	back := leaving.awaitStatus(ctx, t, client, id, inPhase(gitpod.RunnerPhaseActive))
 	if back.PublicKey != st.PublicKey {
 		t.Error("the runner came back with another key")

@@ -37,6 +37,9 @@ func (s *server) join(t *testing.T, dataDir, exchangeToken string) *process {
 	return startMuster(t, nil, args...)
 }
 
+// connected is what a runner says when its link stands.
+var connected = regexp.MustCompile(`connected to http`)
+
 // deadline is the context of a test's calls.
 func deadline(t *testing.T) context.Context {
 	t.Helper()

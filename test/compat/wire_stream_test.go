@@ -44,24 +44,18 @@ func envelope(message string) []byte {
 	return append(b, message...)
 }
 
-// changeOne makes one event of each kind that needs no host, and returns the
-// runner that they are about.
-func changeOne(t *testing.T, w *wire) string {
+// eachChange makes one event of each kind that needs no host, and calls seen
+// after each: of what waits for a slow watcher, a deletion replaces the rest.
+func eachChange(t *testing.T, w *wire, seen func(op gitpodv1.ResourceOperation, id string)) {
 	t.Helper()
 	var created gitpodv1.CreateRunnerResponse
-	w.must(t, "gitpod.v1.RunnerService/CreateRunner", &gitpodv1.CreateRunnerRequest{
-		Name: "watched", Provider: gitpodv1.RunnerProvider_RUNNER_PROVIDER_LINUX_HOST,
-	}, &created)
+	w.must(t, createRunner, &gitpodv1.CreateRunnerRequest{Name: "watched", Provider: gitpodv1.RunnerProvider_RUNNER_PROVIDER_LINUX_HOST}, &created)
 	id := created.GetRunner().GetRunnerId()
-	w.must(t, "gitpod.v1.RunnerService/UpdateRunner", &gitpodv1.UpdateRunnerRequest{RunnerId: id, Name: proto.String("renamed")}, &gitpodv1.UpdateRunnerResponse{})
-	w.must(t, "gitpod.v1.RunnerService/DeleteRunner", &gitpodv1.DeleteRunnerRequest{RunnerId: id}, &gitpodv1.DeleteRunnerResponse{})
-	return id
-}
-
-var changes = []gitpodv1.ResourceOperation{
-	gitpodv1.ResourceOperation_RESOURCE_OPERATION_CREATE,
-	gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE,
-	gitpodv1.ResourceOperation_RESOURCE_OPERATION_DELETE,
+	seen(gitpodv1.ResourceOperation_RESOURCE_OPERATION_CREATE, id)
+	w.must(t, updateRunner, &gitpodv1.UpdateRunnerRequest{RunnerId: id, Name: proto.String("renamed")}, &gitpodv1.UpdateRunnerResponse{})
+	seen(gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE, id)
+	w.must(t, deleteRunner, &gitpodv1.DeleteRunnerRequest{RunnerId: id}, &gitpodv1.DeleteRunnerResponse{})
+	seen(gitpodv1.ResourceOperation_RESOURCE_OPERATION_DELETE, id)
 }
 
 // TestWireConnectStream watches as the TypeScript SDK and connect-go do.
@@ -73,8 +67,7 @@ func TestWireConnectStream(t *testing.T) {
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "application/connect+proto" {
 		t.Fatalf("%d %s", res.StatusCode, res.Header.Get("Content-Type"))
 	}
-	id := changeOne(t, w)
-	for _, op := range changes {
+	eachChange(t, w, func(op gitpodv1.ResourceOperation, id string) {
 		flags, payload := frame(t, res.Body)
 		var e gitpodv1.WatchEventsResponse
 		if err := proto.Unmarshal(payload, &e); err != nil || flags != 0 {
@@ -83,7 +76,7 @@ func TestWireConnectStream(t *testing.T) {
 		if e.GetOperation() != op || e.GetResourceType() != gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER || e.GetResourceId() != id {
 			t.Errorf("got %v, want %s of %s", &e, op, id)
 		}
-	}
+	})
 	s.stop(t)
 	flags, payload := frame(t, res.Body)
 	var end endOfStream
@@ -129,14 +122,13 @@ func TestWireConnectJSONStream(t *testing.T) {
 	s := serve(t)
 	w := s.wire(t, bootstrapToken)
 	res := w.open(t, "/gitpod.v1.EventService/WatchEvents", map[string]string{"Content-Type": "application/connect+json"}, envelope(`{"organization":true}`))
-	id := changeOne(t, w)
-	for _, op := range changes {
+	eachChange(t, w, func(op gitpodv1.ResourceOperation, id string) {
 		flags, payload := frame(t, res.Body)
 		var e map[string]string
 		if err := json.Unmarshal(payload, &e); err != nil || flags != 0 || e["operation"] != op.String() || e["resourceId"] != id {
 			t.Errorf("flags %#x, %s, %v, want %s", flags, payload, err, op)
 		}
-	}
+	})
 }
 
 // TestWireLines watches as the Stainless SDKs do.
@@ -144,7 +136,7 @@ func TestWireLines(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	w := s.wire(t, bootstrapToken)
-	var streams []*http.Response
+	var streams []*bufio.Reader
 	for _, contentType := range []string{"application/json", "application/jsonl"} {
 		res := w.open(t, watchEvents, map[string]string{
 			"Content-Type": contentType, "Accept": "application/jsonl", "Accept-Encoding": "gzip, deflate",
@@ -153,23 +145,19 @@ func TestWireLines(t *testing.T) {
 			res.Header.Get("Content-Encoding") != "" || res.Header.Get("Cache-Control") != "no-store" || res.ContentLength != -1 {
 			t.Fatalf("%s: %d %v", contentType, res.StatusCode, res.Header)
 		}
-		streams = append(streams, res)
+		streams = append(streams, bufio.NewReader(res.Body))
 	}
-	id := changeOne(t, w)
-	readers := make([]*bufio.Reader, 0, len(streams))
-	for _, res := range streams {
-		lines := bufio.NewReader(res.Body)
-		readers = append(readers, lines)
-		for _, op := range changes {
+	eachChange(t, w, func(op gitpodv1.ResourceOperation, id string) {
+		for _, lines := range streams {
 			line, err := lines.ReadString('\n')
 			if err != nil {
 				t.Fatal(err)
 			}
 			sameJSON(t, "a line", line, `{"operation":"`+op.String()+`","resourceType":"RESOURCE_TYPE_RUNNER","resourceId":"`+id+`"}`)
 		}
-	}
+	})
 	s.stop(t)
-	for _, lines := range readers {
+	for _, lines := range streams {
 		// A blank line or a blank at the end would be an error to the SDKs.
 		if rest, err := lines.ReadString('\n'); !errors.Is(err, io.EOF) || strings.TrimSpace(rest) != rest || rest != "" {
 			t.Errorf("after the end: %q, %v", rest, err)

@@ -199,7 +199,9 @@ func misfitInteger(token json.Token, least, most float64, path string) error {
 	if !ok || f != math.Trunc(f) {
 		return fault.Invalid(path, "must be a whole number")
 	}
-	if f < least || f > most {
+	if out := f < least || f > most; out && most > math.MaxUint32 {
+		return fault.Invalid(path, "does not fit into 64 bits")
+	} else if out {
 		return fault.Invalid(path, "must be between %.0f and %.0f", least, most)
 	}
 	return nil

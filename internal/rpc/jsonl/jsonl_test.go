@@ -27,6 +27,8 @@ func (w *wire) Header() http.Header    { return w.header }
 func (w *wire) WriteHeader(status int) { w.status = status }
 
 func (w *wire) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.broken != nil {
 		return 0, w.broken
 	}
@@ -39,6 +41,12 @@ func (w *wire) FlushError() error {
 	w.got = append(w.got, w.pending.String())
 	w.pending.Reset()
 	return w.broken
+}
+
+func (w *wire) breaks(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = err
 }
 
 func (w *wire) take() []string {
@@ -136,7 +144,7 @@ func TestBrokenReader(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			w := new(wire)
 			s := open(w, cancel)
-			w.broken = gone
+			w.breaks(gone)
 			if err := use(s); !errors.Is(err, gone) {
 				t.Errorf("%s: %v", name, err)
 			}

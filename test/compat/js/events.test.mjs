@@ -7,13 +7,6 @@ import { connect, nothing, register, watch } from './muster.mjs';
 
 const { client, sent } = connect();
 
-async function change(name) {
-  const { runner } = await register(client, name);
-  await client.runners.update({ runnerId: runner.runnerId, name: 'renamed' });
-  await client.runners.delete({ runnerId: runner.runnerId });
-  return runner.runnerId;
-}
-
 const event = (operation, resourceId) => ({ operation: `RESOURCE_OPERATION_${operation}`, resourceType: 'RESOURCE_TYPE_RUNNER', resourceId });
 
 for (const body of [{ organization: true }, {}, { resourceTypeFilters: [] }]) {
@@ -21,8 +14,12 @@ for (const body of [{ organization: true }, {}, { resourceTypeFilters: [] }]) {
     const events = await watch(t, client, body);
     assert.equal(sent.at(-1).headers.get('content-type'), 'application/jsonl');
     assert.equal(sent.at(-1).reply.get('content-type'), 'application/jsonl');
-    const id = await change('watched');
-    for (const operation of ['CREATE', 'UPDATE', 'DELETE']) assert.deepEqual(await events.next(), event(operation, id));
+    const { runnerId } = (await register(client, 'watched')).runner;
+    assert.deepEqual(await events.next(), event('CREATE', runnerId));
+    await client.runners.update({ runnerId, name: 'renamed' });
+    assert.deepEqual(await events.next(), event('UPDATE', runnerId));
+    await client.runners.delete({ runnerId });
+    assert.deepEqual(await events.next(), event('DELETE', runnerId));
   });
 }
 
@@ -30,17 +27,18 @@ test('filters', async (t) => {
   const { runner } = await register(client, 'filtered');
   const one = await watch(t, client, { resourceTypeFilters: [{ resourceType: 'RESOURCE_TYPE_RUNNER', resourceIds: [runner.runnerId] }] });
   const ofNobody = await watch(t, client, { resourceTypeFilters: [{ resourceType: 'RESOURCE_TYPE_RUNNER', creatorIds: [nothing] }] });
-  const other = await change('another');
+  const { runner: other } = await register(client, 'another');
+  await client.runners.delete({ runnerId: other.runnerId });
   await client.runners.delete({ runnerId: runner.runnerId });
   assert.deepEqual(await one.next(), event('DELETE', runner.runnerId));
-  assert.deepEqual(await ofNobody.next(), event('DELETE', other));
+  assert.deepEqual(await ofNobody.next(), event('DELETE', other.runnerId));
 });
 
 test('a watcher may go at any time', async () => {
   const stream = await client.events.watch({ organization: true });
-  const id = await change('seen once');
+  const { runner } = await register(client, 'seen once');
   for await (const e of stream) {
-    assert.deepEqual(e, event('CREATE', id));
+    assert.deepEqual(e, event('CREATE', runner.runnerId));
     break;
   }
 });

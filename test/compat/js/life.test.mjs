@@ -87,7 +87,7 @@ test('a runner comes, goes, comes back and is deleted', async (t) => {
   await events.awaited('RESOURCE_OPERATION_CREATE', runnerId);
 
   const dataDir = await directory(t);
-  const host = startRunner(t, dataDir, exchangeToken);
+  const host = await startRunner(t, dataDir, exchangeToken);
   const active = await events.phase(runnerId, 'RUNNER_PHASE_ACTIVE');
   assert.equal(Buffer.from(active.status.publicKey, 'base64').length, 32);
   assert.ok(active.status.version && active.status.systemDetails && active.status.logUrl);
@@ -99,7 +99,7 @@ test('a runner comes, goes, comes back and is deleted', async (t) => {
   const inactive = await events.phase(runnerId, 'RUNNER_PHASE_INACTIVE');
   assert.ok(inactive.status.message);
 
-  startRunner(t, dataDir);
+  await startRunner(t, dataDir);
   const back = await events.phase(runnerId, 'RUNNER_PHASE_ACTIVE');
   assert.equal(back.status.publicKey, active.status.publicKey);
 

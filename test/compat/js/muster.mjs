@@ -45,13 +45,20 @@ export async function directory(t) {
   return dir;
 }
 
-/** Starts a runner on this host; stop() ends it in an orderly way. */
-export function startRunner(t, dataDir, exchangeToken) {
+/** Starts a runner on this host and waits for its link; stop() ends it in an orderly way. */
+export async function startRunner(t, dataDir, exchangeToken) {
   const args = ['join', '--server', url, '--data-dir', dataDir];
   if (exchangeToken) args.push('--exchange-token', exchangeToken);
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
+  const connected = new Promise((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
+        said += chunk;
+        if (said.includes('connected to http')) resolve();
+      });
+    }
+  });
   const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })));
   const stop = async () => {
     child.kill('SIGTERM');
@@ -61,6 +68,7 @@ export function startRunner(t, dataDir, exchangeToken) {
     if (code !== 0) console.error(`muster join ended with ${signal ?? code} and said:\n${said}`);
   });
   t.after(stop);
+  await Promise.race([connected, ended.then(() => assert.fail(`muster join ended: ${said}`))]);
   return { stop };
 }
 
