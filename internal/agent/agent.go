@@ -26,8 +26,8 @@ import (
 	"github.com/musterhq/muster/internal/agent/home"
 	"github.com/musterhq/muster/internal/agent/host"
 	"github.com/musterhq/muster/internal/agent/logbook"
-	"github.com/musterhq/muster/internal/agent/logstoken"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/logtoken"
 )
 
 // The newest log lines that are kept in memory.
@@ -83,7 +83,7 @@ func newRunner(cfg Config, a addresses, h *home.Home) (*runner, error) {
 		readers: make(chan struct{}, maxReaders),
 		closing: make(chan struct{}),
 	}
-	r.trust.Store(new(logstoken.Trust))
+	r.trust.Store(new(logtoken.Trust))
 	r.publish()
 	return r, nil
 }

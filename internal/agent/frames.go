@@ -1,14 +1,15 @@
 package agent
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"time"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
-	"github.com/musterhq/muster/internal/agent/logstoken"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/logtoken"
 )
 
 // handle takes one frame. It returns an ending when the link is over.
@@ -45,7 +46,7 @@ func (l *link) handle(frame *linkv1.PlaneFrame) *ending {
 	case *linkv1.PlaneFrame_StreamClose:
 		l.streams.close(f.StreamClose.GetStreamId())
 	case *linkv1.PlaneFrame_VerificationKeys:
-		l.r.trust.Store(l.r.trust.Load().With(f.VerificationKeys))
+		l.r.trust.Store(l.r.trust.Load().With(verificationKeys(f.VerificationKeys)))
 	}
 	return nil
 }
@@ -68,7 +69,7 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	r.lastLease = lease
 	l.keeper.start(lease, renewEvery, l.asked, l.welcomed)
 	r.hold.confirm(l.asked, lease)
-	r.trust.Store(logstoken.New(w.GetIssuer(), w.GetRunnerId(), w.GetVerificationKeys()))
+	r.trust.Store(logtoken.NewTrust(w.GetIssuer(), id.Runner(w.GetRunnerId()), verificationKeys(w.GetVerificationKeys())))
 	r.standing.runnerID, r.standing.organizationID, r.standing.epoch = w.GetRunnerId(), w.GetOrganizationId(), w.GetEpoch()
 	r.remember()
 	r.publish()
@@ -123,4 +124,13 @@ func (l *link) superseded(s *linkv1.Superseded) *ending {
 	}
 	l.r.hold.release()
 	return &ending{why: superseded, host: printable(s.GetHostName(), maxHostName)}
+}
+
+// verificationKeys are the keys that logs tokens are verified with, by "kid".
+func verificationKeys(keys *linkv1.VerificationKeys) map[string]ed25519.PublicKey {
+	byID := make(map[string]ed25519.PublicKey, len(keys.GetKeys()))
+	for _, k := range keys.GetKeys() {
+		byID[k.GetId()] = k.GetPublicKey()
+	}
+	return byID
 }

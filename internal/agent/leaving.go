@@ -12,8 +12,8 @@ const (
 	maxDrainJitter = 5 * time.Second
 	// drainPatience is how long streams may take before a reconnect.
 	drainPatience = 5 * time.Second
-	// minDelete and maxDelete bound what the deadline of a deletion may be, since
-	// it is a time of another clock.
+	// minDelete and maxDelete bound how long the work of a deleted runner may take
+	// to finish, whatever the control plane says.
 	minDelete = time.Second
 	maxDelete = time.Minute
 )
@@ -54,7 +54,7 @@ func (l *link) delete(d *linkv1.Delete) {
 	}
 	l.r.log.Warn("this runner was deleted; finishing")
 	l.leaving.forGood = true
-	l.leaving.limit = min(max(time.Until(d.GetDeadline().AsTime()), minDelete), maxDelete)
+	l.leaving.limit = min(max(d.GetPatience().AsDuration(), minDelete), maxDelete)
 	l.leave()
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 )
@@ -65,7 +65,7 @@ func TestDrain(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	deletion := func() *linkv1.PlaneFrame {
-		return &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Deadline: timestamppb.New(time.Now().Add(20 * time.Second))}}}
+		return &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Patience: durationpb.New(20 * time.Second)}}}
 	}
 	gone := func(t *testing.T, pr *process) {
 		t.Helper()
@@ -124,7 +124,7 @@ func TestDelete(t *testing.T) {
 			l.open(t, 1, p.token(t, nil), logs(0, false), 1)
 			expect(t, l, (*linkv1.RunnerFrame).GetStreamData)
 			before := time.Now()
-			l.send(t, &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Deadline: timestamppb.New(before.Add(24 * time.Hour))}}})
+			l.send(t, &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Patience: durationpb.New(24 * time.Hour)}}})
 			for {
 				if f := l.next(t); f == nil || f.GetDeleted() != nil {
 					break

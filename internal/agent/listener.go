@@ -85,7 +85,7 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	token, _ := strings.CutPrefix(q.Header.Get("Authorization"), "Bearer ")
-	reader, err := r.trust.Load().Verify(token, time.Now())
+	reader, err := r.trust.Load().Verify(token)
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, err.Error(), http.StatusUnauthorized)

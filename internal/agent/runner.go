@@ -14,7 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/gateway"
 	"github.com/musterhq/muster/internal/agent/home"
 	"github.com/musterhq/muster/internal/agent/logbook"
-	"github.com/musterhq/muster/internal/agent/logstoken"
+	"github.com/musterhq/muster/internal/logtoken"
 )
 
 // runner is what outlives the links. Unless said otherwise, its fields are
@@ -37,7 +37,7 @@ type runner struct {
 	// hold gates all work; safe for all.
 	hold *hold
 	// trust says which logs tokens are good; safe for all.
-	trust atomic.Pointer[logstoken.Trust]
+	trust atomic.Pointer[logtoken.Trust]
 	// readers has a value for everybody who reads; safe for all.
 	readers chan struct{}
 	// closing is closed when the process stops serving its logs.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"time"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/agent/credit"
@@ -79,7 +78,7 @@ func (s *streams) start(open *linkv1.StreamOpen) bool {
 
 // serve sends what was asked for and returns the frame that ends the stream.
 func (s *streams) serve(ctx context.Context, open *linkv1.StreamOpen, w io.Writer) *linkv1.RunnerFrame {
-	reader, err := s.r.trust.Load().Verify(open.GetToken(), time.Now())
+	reader, err := s.r.trust.Load().Verify(open.GetToken())
 	if err != nil {
 		f := closed(open.GetStreamId(), err)
 		f.GetStreamClose().TokenRefused = true

@@ -64,8 +64,12 @@ func because(ctx context.Context, err error) error {
 			return f
 		}
 	}
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
+	case fault.HasReason(err, fault.Conflict):
+		// On a link, aborted would say that another host took over.
+		return fault.New(fault.Unavailable, fault.Conflict, "Too many changes of this runner at once; reconnect.").WithCause(err)
 	}
 	return err
 }

@@ -4,7 +4,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/muster/link/v1"
@@ -88,7 +88,7 @@ func gateways(all []fleet.Gateway) []*gitpodv1.Gateway {
 }
 
 func deleteFrame(deadline time.Time) *linkv1.PlaneFrame {
-	return &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Deadline: timestamppb.New(deadline)}}}
+	return &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{Patience: durationpb.New(time.Until(deadline))}}}
 }
 
 func bounded(names []string) []string {

@@ -216,7 +216,7 @@ func TestNewsReachTheRunner(t *testing.T) {
 			t.Errorf("applied %v, reports %v", p.fleet.applied, p.fleet.reports)
 		}
 		p.Delete(runnerA, time.Now().Add(time.Minute))
-		if d := r.receive().GetDelete(); d.GetDeadline() == nil {
+		if d := r.receive().GetDelete(); d.GetPatience().AsDuration() <= 0 {
 			t.Error("the runner was not told of its deletion")
 		}
 		r.send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Deleted{Deleted: &linkv1.Deleted{}}})

@@ -65,34 +65,56 @@ func (k Key) Sign(issuer string, r id.Runner, person string) (string, error) {
 // without repeating the token.
 var ErrRefused = errors.New("the logs token is refused")
 
-// Verify checks a token for a runner and returns whom it was made for. keys are
-// the public keys in use, by "kid".
-func Verify(raw, issuer string, r id.Runner, keys map[string]ed25519.PublicKey) (person string, err error) {
+// maxSize bounds what is looked at, in bytes; a token has about 500.
+const maxSize = 8 << 10
+
+// Trust is whom a verifier believes. The zero Trust believes nobody.
+type Trust struct {
+	issuer string
+	runner id.Runner
+	keys   map[string]ed25519.PublicKey
+}
+
+// NewTrust believes tokens of the issuer for the runner that are signed by one
+// of the keys, which are named by "kid".
+func NewTrust(issuer string, r id.Runner, keys map[string]ed25519.PublicKey) *Trust {
+	return &Trust{issuer, r, keys}
+}
+
+// With believes the same issuer with other keys.
+func (t *Trust) With(keys map[string]ed25519.PublicKey) *Trust {
+	return NewTrust(t.issuer, t.runner, keys)
+}
+
+// Verify checks a token and returns whom it was made for.
+func (t *Trust) Verify(raw string) (person string, err error) {
+	if len(raw) > maxSize {
+		return "", fmt.Errorf("%w: it is not a JWT signed with EdDSA", ErrRefused)
+	}
 	tok, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil || len(tok.Headers) != 1 {
 		return "", fmt.Errorf("%w: it is not a JWT signed with EdDSA", ErrRefused)
 	}
-	key, ok := keys[tok.Headers[0].KeyID]
-	if !ok {
-		return "", fmt.Errorf("%w: its signing key is not in use", ErrRefused)
+	key, ok := t.keys[tok.Headers[0].KeyID]
+	if !ok || len(key) != ed25519.PublicKeySize {
+		return "", fmt.Errorf("%w: its signing key is not in use; make a new token", ErrRefused)
 	}
 	var c claims
 	if err := tok.Claims(key, &c); err != nil {
-		return "", fmt.Errorf("%w: its signature is wrong", ErrRefused)
+		return "", fmt.Errorf("%w: its signature is wrong; make a new token", ErrRefused)
 	}
-	switch err := c.ValidateWithLeeway(jwt.Expected{Issuer: issuer, AnyAudience: jwt.Audience{Audience(r)}, Time: time.Now()}, Leeway); {
-	case c.Expiry == nil:
-		return "", fmt.Errorf("%w: it has no end", ErrRefused)
-	case errors.Is(err, jwt.ErrExpired):
-		return "", fmt.Errorf("%w: it has expired; ask for a new one", ErrRefused)
+	if c.Expiry == nil || t.issuer == "" || c.Scope != Scope {
+		return "", fmt.Errorf("%w: it was not made for reading logs", ErrRefused)
+	}
+	now := time.Now()
+	switch err := c.ValidateWithLeeway(jwt.Expected{Issuer: t.issuer, AnyAudience: jwt.Audience{Audience(t.runner)}, Time: now}, Leeway); {
+	case err == nil:
+		return c.Subject, nil
 	case errors.Is(err, jwt.ErrInvalidAudience):
-		return "", fmt.Errorf("%w: it is for another runner", ErrRefused)
+		return "", fmt.Errorf("%w: it was made for another runner", ErrRefused)
 	case errors.Is(err, jwt.ErrInvalidIssuer):
-		return "", fmt.Errorf("%w: it was issued by another control plane", ErrRefused)
-	case err != nil:
-		return "", fmt.Errorf("%w: it is not valid at this time; compare the clocks", ErrRefused)
-	case c.Scope != Scope:
-		return "", fmt.Errorf("%w: it does not allow reading logs", ErrRefused)
+		return "", fmt.Errorf("%w: it was made by another control plane", ErrRefused)
+	default:
+		return "", fmt.Errorf("%w: it is not valid at %s, the time of this clock; make a new token, or set the clock", ErrRefused, now.UTC().Format(time.RFC3339))
 	}
-	return c.Subject, nil
 }

@@ -35,7 +35,7 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := logtoken.Verify(good, issuer, runner, keys); err != nil || who != person {
+	if who, err := logtoken.NewTrust(issuer, runner, keys).Verify(good); err != nil || who != person {
 		t.Fatalf("Verify = %q, %v", who, err)
 	}
 	forged, err := stranger.Sign(issuer, runner, person)
@@ -45,15 +45,22 @@ func TestVerify(t *testing.T) {
 	parts := strings.Split(good, ".")
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"k1"}`)) + "." + parts[1] + "."
 	for name, verify := range map[string]func() (string, error){
-		"signed by another key": func() (string, error) { return logtoken.Verify(forged, issuer, runner, keys) },
-		"unsigned":              func() (string, error) { return logtoken.Verify(none, issuer, runner, keys) },
-		"unknown key id":        func() (string, error) { return logtoken.Verify(good, issuer, runner, nil) },
-		"for another runner":    func() (string, error) { return logtoken.Verify(good, issuer, "other", keys) },
-		"of another issuer":     func() (string, error) { return logtoken.Verify(good, "https://x", runner, keys) },
-		"payload of another":    func() (string, error) { return logtoken.Verify(parts[0]+".e30."+parts[2], issuer, runner, keys) },
-		"cut off":               func() (string, error) { return logtoken.Verify(good[:len(good)-4], issuer, runner, keys) },
-		"empty":                 func() (string, error) { return logtoken.Verify("", issuer, runner, keys) },
-		"an API token":          func() (string, error) { return logtoken.Verify("muster_pat_x", issuer, runner, keys) },
+		"signed by another key": func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(forged) },
+		"unsigned":              func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(none) },
+		"unknown key id":        func() (string, error) { return logtoken.NewTrust(issuer, runner, nil).Verify(good) },
+		"for another runner":    func() (string, error) { return logtoken.NewTrust(issuer, "other", keys).Verify(good) },
+		"of another issuer":     func() (string, error) { return logtoken.NewTrust("https://x", runner, keys).Verify(good) },
+		"payload of another": func() (string, error) {
+			return logtoken.NewTrust(issuer, runner, keys).Verify(parts[0] + ".e30." + parts[2])
+		},
+		"cut off": func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(good[:len(good)-4]) },
+		"far too long": func() (string, error) {
+			return logtoken.NewTrust(issuer, runner, keys).Verify(strings.Repeat(good, 100))
+		},
+		"checked by nobody":       func() (string, error) { return new(logtoken.Trust).Verify(good) },
+		"signed by a rotated key": func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).With(nil).Verify(good) },
+		"empty":                   func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify("") },
+		"an API token":            func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify("muster_pat_x") },
 	} {
 		if who, err := verify(); !errors.Is(err, logtoken.ErrRefused) || who != "" {
 			t.Errorf("%s: Verify = %q, %v; want a refusal", name, who, err)
@@ -71,11 +78,11 @@ func TestLifetime(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(logtoken.Lifetime + logtoken.Leeway - time.Second)
-		if _, err := logtoken.Verify(tok, issuer, runner, keys); err != nil {
+		if _, err := logtoken.NewTrust(issuer, runner, keys).Verify(tok); err != nil {
 			t.Errorf("just before its end: %v", err)
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := logtoken.Verify(tok, issuer, runner, keys); err == nil {
+		if _, err := logtoken.NewTrust(issuer, runner, keys).Verify(tok); err == nil {
 			t.Error("an expired token is accepted")
 		}
 	})
@@ -95,7 +102,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("")
 	f.Add("a.b.c")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if who, err := logtoken.Verify(raw, issuer, runner, map[string]ed25519.PublicKey{"k1": pub}); err == nil && (who != person || raw != good) {
+		if who, err := logtoken.NewTrust(issuer, runner, map[string]ed25519.PublicKey{"k1": pub}).Verify(raw); err == nil && (who != person || raw != good) {
 			// The only other text that verifies is one that decodes to the same bytes.
 			if strings.Count(raw, ".") != 2 {
 				t.Fatalf("%q verifies", raw)

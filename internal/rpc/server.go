@@ -43,6 +43,9 @@ const (
 	// that is not read does not stop the others.
 	streamBuffer     = 64 << 10
 	connectionBuffer = 4<<20 - 1
+	// frameSize is the smallest there is. A Go client keeps a buffer of this
+	// size, up to 512 KiB, for every stream of requests that it has open.
+	frameSize = 16 << 10
 )
 
 // NewServer makes a Server.
@@ -62,6 +65,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              frameSize,
 			MaxReceiveBufferPerConnection: connectionBuffer,
 			MaxReceiveBufferPerStream:     streamBuffer,
 			SendPingTimeout:               pingAfter,

@@ -8,13 +8,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +168,35 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		if _, err := rpc.New(cfg); err == nil {
 			t.Errorf("New accepts %s", name)
+		}
+	}
+}
+
+// What the server announces decides what its clients spend: a Go client buffers
+// a frame for every stream that it has open.
+func TestHTTP2Settings(t *testing.T) {
+	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", strings.TrimPrefix(newWorld(t).start(t), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	head := make([]byte, 9)
+	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
+		t.Fatalf("frame %v, %v; want SETTINGS", head, err)
+	}
+	settings := make([]byte, int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(conn, settings); err != nil {
+		t.Fatal(err)
+	}
+	got := map[uint16]uint32{}
+	for s := settings; len(s) >= 6; s = s[6:] {
+		got[binary.BigEndian.Uint16(s)] = binary.BigEndian.Uint32(s[2:])
+	}
+	const maxConcurrentStreams, initialWindowSize, maxFrameSize = 3, 4, 5
+	for id, want := range map[uint16]uint32{maxConcurrentStreams: 2048, initialWindowSize: 64 << 10, maxFrameSize: 16 << 10} {
+		if got[id] != want {
+			t.Errorf("setting %d is %d, want %d", id, got[id], want)
 		}
 	}
 }

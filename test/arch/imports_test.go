@@ -109,8 +109,8 @@ var rooms = map[string]room{
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/seal"},
-		foreign: []string{connect, protobuf, jose, "golang.org/x/net/http/httpproxy"},
+		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/logtoken", "internal/seal"},
+		foreign: []string{connect, protobuf, "golang.org/x/net/http/httpproxy"},
 	},
 	"internal/cli": {
 		own:     []string{"gen", "internal/cli/out"},

@@ -155,7 +155,7 @@ func (p *Process) Await(t testing.TB, pattern string) string {
 
 // tail is the end of a long text.
 func tail(s string) string {
-	const most = 8 << 10
+	const most = 4 << 10
 	if len(s) <= most {
 		return s
 	}

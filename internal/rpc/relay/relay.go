@@ -157,7 +157,7 @@ func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, er
 		return "", fault.New(fault.Unauthenticated, fault.MissingToken,
 			"Reading a runner's logs needs a logs token, as \"Authorization: Bearer <token>\". CreateRunnerLogsToken makes one; \"muster runner logs\" does it for you.")
 	}
-	if _, err := logtoken.Verify(token, h.Issuer, runner, h.Keys); err != nil {
+	if _, err := logtoken.NewTrust(h.Issuer, runner, h.Keys).Verify(token); err != nil {
 		return "", fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
 	}
 	return token, nil

@@ -20,7 +20,6 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -1547,8 +1546,8 @@ func (x *Drain) GetReason() string {
 // Delete tells the runner that it was deleted.
 type Delete struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When the control plane stops waiting for Deleted.
-	Deadline      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// How long the control plane waits for Deleted.
+	Patience      *durationpb.Duration `protobuf:"bytes,1,opt,name=patience,proto3" json:"patience,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1583,9 +1582,9 @@ func (*Delete) Descriptor() ([]byte, []int) {
 	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *Delete) GetDeadline() *timestamppb.Timestamp {
+func (x *Delete) GetPatience() *durationpb.Duration {
 	if x != nil {
-		return x.Deadline
+		return x.Patience
 	}
 	return nil
 }
@@ -1750,7 +1749,7 @@ var File_muster_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x03\n" +
+	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe8\x03\n" +
 	"\vRunnerFrame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.muster.link.v1.HelloH\x00R\x05hello\x123\n" +
 	"\arenewal\x18\x02 \x01(\v2\x17.muster.link.v1.RenewalH\x00R\arenewal\x120\n" +
@@ -1854,9 +1853,9 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\tstream_id\x18\x01 \x01(\x04R\bstreamId\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\x1f\n" +
 	"\x05Drain\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"@\n" +
-	"\x06Delete\x126\n" +
-	"\bdeadline\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"B\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"?\n" +
+	"\x06Delete\x125\n" +
+	"\bpatience\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bpatience\"B\n" +
 	"\n" +
 	"Superseded\x12\x1b\n" +
 	"\thost_name\x18\x01 \x01(\tR\bhostName\x12\x17\n" +
@@ -1914,7 +1913,6 @@ var file_muster_link_v1_link_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
 	(*v1.Gateway)(nil),                   // 28: gitpod.v1.Gateway
 	(*v1.RunnerConfiguration)(nil),       // 29: gitpod.v1.RunnerConfiguration
-	(*timestamppb.Timestamp)(nil),        // 30: google.protobuf.Timestamp
 }
 var file_muster_link_v1_link_proto_depIdxs = []int32{
 	1,  // 0: muster.link.v1.RunnerFrame.hello:type_name -> muster.link.v1.Hello
@@ -1949,7 +1947,7 @@ var file_muster_link_v1_link_proto_depIdxs = []int32{
 	29, // 29: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
 	14, // 30: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
 	15, // 31: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
-	30, // 32: muster.link.v1.Delete.deadline:type_name -> google.protobuf.Timestamp
+	27, // 32: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
 	21, // 33: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
 	0,  // 34: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
 	9,  // 35: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame

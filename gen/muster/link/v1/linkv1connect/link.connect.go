@@ -54,6 +54,8 @@ type LinkServiceClient interface {
 	// version not spoken here, or malformed Hello), aborted (Hello.standby is
 	// set and another host holds the identity), unavailable (shutting down;
 	// retry with backoff).
+	//
+	// After Welcome, aborted means that a newer connection took the identity.
 	Connect(context.Context) *connect.BidiStreamForClient[v1.RunnerFrame, v1.PlaneFrame]
 }
 
@@ -96,6 +98,8 @@ type LinkServiceHandler interface {
 	// version not spoken here, or malformed Hello), aborted (Hello.standby is
 	// set and another host holds the identity), unavailable (shutting down;
 	// retry with backoff).
+	//
+	// After Welcome, aborted means that a newer connection took the identity.
 	Connect(context.Context, *connect.BidiStream[v1.RunnerFrame, v1.PlaneFrame]) error
 }
 
