@@ -166,13 +166,13 @@ func opening(boot string, key []byte) fleet.Opening {
 	return fleet.Opening{Replica: "replica-1", BootID: boot, HostName: "host-" + boot[len(boot)-1:], PublicKey: key, Report: fleet.Report{Version: "1"}}
 }
 
-func (f *fixture) open(r fleet.Runner, o fleet.Opening) fleet.Opened {
+func (f *fixture) open(r fleet.Runner, o fleet.Opening) (epoch int64) {
 	f.t.Helper()
-	opened, err := f.OpenSession(f.t.Context(), asRunner(r), o)
+	epoch, err := f.OpenSession(f.t.Context(), asRunner(r), o)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return opened
+	return epoch
 }
 
 func newKey(t *testing.T) (public []byte, private *[32]byte) {

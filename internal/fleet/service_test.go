@@ -288,7 +288,11 @@ func TestSecretsAreSealedAsSoonAsTheRunnerHasAKey(t *testing.T) {
 		n.MetricsPassword = "before"
 	})
 	pub, priv := newKey(t)
-	opened := f.open(r, opening(bootOne, pub))
+	f.open(r, opening(bootOne, pub))
+	desired, err := f.Desired(t.Context(), r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	purpose := func(what string) string { return fmt.Sprintf("runner/%s/%s", r.ID, what) }
 	opensTo := func(s seal.Secret, what, want string) {
 		t.Helper()
@@ -300,7 +304,7 @@ func TestSecretsAreSealedAsSoonAsTheRunnerHasAKey(t *testing.T) {
 			t.Errorf("the control plane can open %s", what)
 		}
 	}
-	opensTo(opened.Desired.Configuration.Metrics.Password, "metrics.password", "before")
+	opensTo(desired.Configuration.Metrics.Password, "metrics.password", "before")
 	if err := f.Update(t.Context(), f.admin, r.ID, fleet.Change{HoneycombAPIKey: ptr("after")}); err != nil {
 		t.Fatal(err)
 	}

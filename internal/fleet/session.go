@@ -27,35 +27,27 @@ type Opening struct {
 	Schema          []byte
 }
 
-// Opened is what a session starts with.
-type Opened struct {
-	Epoch        int64
-	Organization id.Organization
-	Desired      Desired
-	// Deleting is set when the runner's deletion was asked for.
-	Deleting bool
-	// DeleteBy is the end of its drain then.
+// Desired is what a runner is asked to be and to do.
+type Desired struct {
+	Organization  id.Organization
+	Revision      int64
+	Configuration Configuration
+	// DeleteBy is the end of the drain of a runner whose deletion was asked for;
+	// zero for any other.
 	DeleteBy time.Time
 }
 
-// Desired is the configuration to deliver to a runner.
-type Desired struct {
-	Revision      int64
-	Configuration Configuration
-}
-
-// OpenSession makes the caller, a runner, ACTIVE. It takes the next epoch: the
-// newest connection wins. A standby is refused while another host holds the
-// identity.
-func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (Opened, error) {
+// OpenSession makes the caller, a runner, ACTIVE, and returns the epoch of the
+// session, which is the next one: the newest connection wins. A standby is
+// refused while another host holds the identity.
+func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (epoch int64, err error) {
 	if err := checkReport(&o.Report); err != nil {
-		return Opened{}, err
+		return 0, err
 	}
 	if len(o.PublicKey) != seal.KeySize {
-		return Opened{}, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.public_key must have %d bytes, has %d.", seal.KeySize, len(o.PublicKey))
+		return 0, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.public_key must have %d bytes, has %d.", seal.KeySize, len(o.PublicKey))
 	}
-	var opened Opened
-	err := s.store.Write(ctx, func(tx Tx) error {
+	err = s.store.Write(ctx, func(tx Tx) error {
 		r, found, err := tx.Runner(ctx, id.Runner(c.ID))
 		if err != nil {
 			return err
@@ -74,7 +66,8 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		session := Session{
 			Runner: r.ID, Replica: o.Replica, BootID: o.BootID, HostName: o.HostName, OpenedAt: now, AppliedRevision: o.AppliedRevision,
 		}
-		epoch, ok, err := tx.OpenSession(ctx, session)
+		var ok bool
+		epoch, ok, err = tx.OpenSession(ctx, session)
 		if err != nil || !ok {
 			return lost(ok, err)
 		}
@@ -88,13 +81,9 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 			}
 			emit(tx, &r, event.StatusUpdated)
 		}
-		opened = Opened{
-			Epoch: epoch, Organization: r.Organization, Desired: Desired{r.ConfigurationRevision, r.Configuration},
-			Deleting: !r.DeletingAt.IsZero(), DeleteBy: r.DeletingAt.Add(DrainTimeout),
-		}
 		return nil
 	})
-	return opened, fault.Wrap(err, "opening the session")
+	return epoch, fault.Wrap(err, "opening the session")
 }
 
 // takeKey keeps the first public key of a runner. Another one later waits for
@@ -150,16 +139,20 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 	return nil
 }
 
-// Desired returns the configuration to deliver to a runner.
+// Desired returns what to deliver to a runner.
 func (s *Service) Desired(ctx context.Context, want id.Runner) (Desired, error) {
 	r, found, err := s.store.Runner(ctx, want)
 	if err != nil {
 		return Desired{}, fault.Wrap(err, "reading the configuration")
 	}
 	if !found {
-		return Desired{}, fault.Missing("runner", string(want))
+		return Desired{}, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted.")
 	}
-	return Desired{r.ConfigurationRevision, r.Configuration}, nil
+	d := Desired{Organization: r.Organization, Revision: r.ConfigurationRevision, Configuration: r.Configuration}
+	if !r.DeletingAt.IsZero() {
+		d.DeleteBy = r.DeletingAt.Add(DrainTimeout)
+	}
+	return d, nil
 }
 
 // errStale ends a transaction of a session that is not the newest any more.

@@ -37,59 +37,59 @@ func TestTheLifeOfARunner(t *testing.T) {
 
 	again := f.open(r, opening(bootOne, pub))
 	f.expect("reconnected", r, fleet.PhaseActive, "") // no flapping
-	if again.Epoch != one.Epoch+1 {
-		t.Errorf("epoch %d after %d", again.Epoch, one.Epoch)
+	if again != one+1 {
+		t.Errorf("epoch %d after %d", again, one)
 	}
 
 	at := f.get(r.ID).StatusAt
-	if err := f.SetReport(ctx, r.ID, again.Epoch, fleet.Report{Version: "1"}); err != nil {
+	if err := f.SetReport(ctx, r.ID, again, fleet.Report{Version: "1"}); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("the same report", r, fleet.PhaseActive, "")
 	if !f.get(r.ID).StatusAt.Equal(at) {
 		t.Error("the status time moved without a change")
 	}
-	if err := f.SetReport(ctx, r.ID, again.Epoch, fleet.Report{Version: "1", Degraded: true, Message: "the disk is full"}); err != nil {
+	if err := f.SetReport(ctx, r.ID, again, fleet.Report{Version: "1", Degraded: true, Message: "the disk is full"}); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("degraded", r, fleet.PhaseDegraded, "the disk is full", event.StatusUpdated)
-	if err := f.SetReport(ctx, r.ID, again.Epoch, fleet.Report{Version: "2"}); err != nil {
+	if err := f.SetReport(ctx, r.ID, again, fleet.Report{Version: "2"}); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("recovered", r, fleet.PhaseActive, "", event.StatusUpdated)
 
-	if err := f.Applied(ctx, r.ID, again.Epoch, 1, []string{"autoUpdate"}, "no disk"); err != nil {
+	if err := f.Applied(ctx, r.ID, again, 1, []string{"autoUpdate"}, "no disk"); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("not applied", r, fleet.PhaseDegraded, "no disk", event.StatusUpdated)
-	if err := f.Applied(ctx, r.ID, again.Epoch, 1, []string{"autoUpdate"}, ""); err != nil {
+	if err := f.Applied(ctx, r.ID, again, 1, []string{"autoUpdate"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("applied", r, fleet.PhaseActive, "", event.StatusUpdated)
 
-	if err := f.SetNotice(ctx, r.ID, again.Epoch, "two hosts"); err != nil {
+	if err := f.SetNotice(ctx, r.ID, again, "two hosts"); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("noticed", r, fleet.PhaseDegraded, "two hosts", event.StatusUpdated)
-	if err := f.SetNotice(ctx, r.ID, again.Epoch, ""); err != nil {
+	if err := f.SetNotice(ctx, r.ID, again, ""); err != nil {
 		t.Fatal(err)
 	}
 	f.takeEvents()
 
 	// What comes of an older session changes nothing.
-	if err := f.SetReport(ctx, r.ID, one.Epoch, fleet.Report{Version: "old"}); !fault.Is(err, fault.Aborted) {
+	if err := f.SetReport(ctx, r.ID, one, fleet.Report{Version: "old"}); !fault.Is(err, fault.Aborted) {
 		t.Errorf("an old session reports: %v", err)
 	}
-	if err := f.EndSession(ctx, r.ID, one.Epoch, "old"); err != nil {
+	if err := f.EndSession(ctx, r.ID, one, "old"); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("an old session ends", r, fleet.PhaseActive, "")
 
-	if err := f.EndSession(ctx, r.ID, again.Epoch, "No renewal came."); err != nil {
+	if err := f.EndSession(ctx, r.ID, again, "No renewal came."); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("silent", r, fleet.PhaseInactive, "No renewal came.", event.StatusUpdated)
-	if err := f.EndSession(ctx, r.ID, again.Epoch, "again"); err != nil {
+	if err := f.EndSession(ctx, r.ID, again, "again"); err != nil {
 		t.Fatal(err)
 	}
 	f.expect("ended twice", r, fleet.PhaseInactive, "No renewal came.")
@@ -110,13 +110,13 @@ func TestOnlyAConnectedRunnerHasLogs(t *testing.T) {
 	if f.LogURL(got) != "https://muster.example/runners/"+string(r.ID)+"/logs" || !strings.HasSuffix(f.SupportBundleURL(got), "/support-bundle") {
 		t.Errorf("log URL %q", f.LogURL(got))
 	}
-	if err := f.SetReport(t.Context(), r.ID, o.Epoch, fleet.Report{LogURL: "https://host.example/logs"}); err != nil {
+	if err := f.SetReport(t.Context(), r.ID, o, fleet.Report{LogURL: "https://host.example/logs"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.get(r.ID); f.LogURL(got) != "https://host.example/logs" {
 		t.Errorf("advertised log URL %q", f.LogURL(got))
 	}
-	if err := f.EndSession(t.Context(), r.ID, o.Epoch, "x"); err != nil {
+	if err := f.EndSession(t.Context(), r.ID, o, "x"); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.get(r.ID); f.LogURL(got) != "" {
@@ -181,7 +181,7 @@ func TestReportsAreBounded(t *testing.T) {
 		"gateway":          {Gateway: &fleet.GatewayInfo{Gateway: fleet.Gateway{Name: long}}},
 		"degraded, silent": {Degraded: true},
 	} {
-		if err := f.SetReport(t.Context(), r.ID, o.Epoch, rep); !fault.HasReason(err, fault.MalformedFrame) {
+		if err := f.SetReport(t.Context(), r.ID, o, rep); !fault.HasReason(err, fault.MalformedFrame) {
 			t.Errorf("%s: %v", name, err)
 		}
 		bad := opening(bootOne, pub)
@@ -252,7 +252,7 @@ func TestDelete(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone(active)
-	if err := f.EndSession(ctx, active.ID, o.Epoch, "late"); err != nil {
+	if err := f.EndSession(ctx, active.ID, o, "late"); err != nil {
 		t.Errorf("ending the session of a removed runner: %v", err)
 	}
 
@@ -261,7 +261,7 @@ func TestDelete(t *testing.T) {
 	if err := f.Delete(ctx, f.admin, ending.ID, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.EndSession(ctx, ending.ID, o.Epoch, "Goodbye."); err != nil {
+	if err := f.EndSession(ctx, ending.ID, o, "Goodbye."); err != nil {
 		t.Fatal(err)
 	}
 	gone(ending)

@@ -47,6 +47,7 @@ type conn struct {
 
 	mu       sync.Mutex
 	queue    []*planeFrame
+	begun    bool // Welcome is sent, and the queue may follow
 	flushing bool
 	relays   map[uint64]*Stream
 	lastID   uint64
@@ -65,7 +66,20 @@ func (c *conn) push(f *planeFrame) {
 		return
 	}
 	c.queue = append(c.queue, f)
-	if !c.flushing {
+	c.startFlush()
+}
+
+// begin lets the queue go out, after Welcome.
+func (c *conn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = true
+	c.startFlush()
+}
+
+// startFlush starts to write the queue. The mutex is held.
+func (c *conn) startFlush() {
+	if c.begun && !c.flushing && len(c.queue) > 0 {
 		c.flushing = true
 		go c.flush()
 	}

@@ -103,7 +103,9 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 	}
 	opening.Replica = h.cfg.Replica.ID()
 	runner := id.Runner(caller.ID)
-	opened, err := h.cfg.Fleet.OpenSession(ctx, caller, opening)
+	opened := h.opens(runner)
+	defer opened()
+	epoch, err := h.cfg.Fleet.OpenSession(ctx, caller, opening)
 	if err != nil {
 		if fault.HasReason(err, fault.IdentityHeld) && hello.GetStandby() {
 			h.knock(ctx, runner, hello)
@@ -111,12 +113,9 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 		return nil, err
 	}
 	s := &session{
-		runner: runner, epoch: opened.Epoch, replica: opening.Replica, bootID: hello.GetBootId(), hostName: hello.GetHostName(), conn: c,
+		runner: runner, epoch: epoch, replica: opening.Replica, bootID: hello.GetBootId(), hostName: hello.GetHostName(), conn: c,
 	}
 	s.deadline.set(time.Now().Add(Lease))
-	if opened.Deleting {
-		s.deleteBy = opened.DeleteBy
-	}
 	older, ok := h.install(s)
 	if older != nil {
 		h.supersede(older, s, ok)
@@ -124,20 +123,28 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 	if !ok {
 		return nil, superseded(older)
 	}
+	// What changed since the session was opened was told to nobody; what changes
+	// from here on is queued behind Welcome.
+	desired, err := h.cfg.Fleet.Desired(ctx, runner)
+	if err != nil {
+		h.detach(s, c)
+		return nil, err
+	}
 	h.cfg.Log.Info("runner connected", "runner_id", runner, "epoch", s.epoch, "host", s.hostName)
 	welcome := &linkv1.Welcome{
 		Epoch: s.epoch, Lease: durationpb.New(Lease), RenewEvery: durationpb.New(RenewEvery),
-		RunnerId: string(runner), OrganizationId: string(opened.Organization),
-		Configuration: configuration(opened.Desired), Gateways: gateways(h.cfg.Gateways),
+		RunnerId: string(runner), OrganizationId: string(desired.Organization),
+		Configuration: configuration(desired), Gateways: gateways(h.cfg.Gateways),
 		VerificationKeys: &linkv1.VerificationKeys{Keys: h.cfg.Keys}, Issuer: h.cfg.Issuer,
 	}
 	if err := c.send(&planeFrame{Frame: &linkv1.PlaneFrame_Welcome{Welcome: welcome}}); err != nil {
 		h.detach(s, c)
 		return nil, err
 	}
-	if opened.Deleting {
-		c.push(deleteFrame(opened.DeleteBy))
+	if !desired.DeleteBy.IsZero() {
+		h.Delete(runner, desired.DeleteBy)
 	}
+	c.begin()
 	return s, nil
 }
 

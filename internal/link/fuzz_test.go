@@ -20,8 +20,8 @@ import (
 // calmFleet accepts everything.
 type calmFleet struct{}
 
-func (calmFleet) OpenSession(context.Context, access.Caller, fleet.Opening) (fleet.Opened, error) {
-	return fleet.Opened{Epoch: 1}, nil
+func (calmFleet) OpenSession(context.Context, access.Caller, fleet.Opening) (int64, error) {
+	return 1, nil
 }
 func (calmFleet) EndSession(context.Context, id.Runner, int64, string) error      { return nil }
 func (calmFleet) SetReport(context.Context, id.Runner, int64, fleet.Report) error { return nil }
@@ -91,7 +91,7 @@ func FuzzFrames(f *testing.F) {
 			caller := access.Caller{Subject: access.Subject{Principal: access.PrincipalRunner, ID: "0192aaaa-0000-7000-8000-00000000000a"}}
 			sess, err := h.open(ctx, caller, c)
 			if err == nil {
-				if _, oerr := h.OpenStream(sess.runner, "token", Logs(1, true)); oerr != nil {
+				if _, oerr := h.OpenStream(ctx, sess.runner, "token", Logs(1, true)); oerr != nil {
 					t.Fatalf("a connected runner is not there: %v", oerr)
 				}
 				err = h.receive(ctx, sess, c)

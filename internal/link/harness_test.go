@@ -45,23 +45,29 @@ type fakeFleet struct {
 	notices  []string
 	finished []id.Runner
 	deleting bool
+	revision int64
+	// opened runs when the session is in the database and nowhere else.
+	opened   func()
 	endFails int
 }
 
 func newFakeFleet() *fakeFleet {
-	return &fakeFleet{epochs: map[id.Runner]int64{}, live: map[id.Runner]string{}}
+	return &fakeFleet{epochs: map[id.Runner]int64{}, live: map[id.Runner]string{}, revision: 7}
 }
 
-func (f *fakeFleet) OpenSession(_ context.Context, c access.Caller, o fleet.Opening) (fleet.Opened, error) {
+func (f *fakeFleet) OpenSession(_ context.Context, c access.Caller, o fleet.Opening) (int64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := id.Runner(c.ID)
 	if o.Standby && f.live[r] != "" && f.live[r] != o.BootID {
-		return fleet.Opened{}, fault.New(fault.Aborted, fault.IdentityHeld, "held")
+		return 0, fault.New(fault.Aborted, fault.IdentityHeld, "held")
 	}
 	f.epochs[r]++
 	f.live[r] = o.BootID
-	return fleet.Opened{Epoch: f.epochs[r], Organization: "o", Desired: fleet.Desired{Revision: 7}, Deleting: f.deleting, DeleteBy: time.Now().Add(time.Minute)}, nil
+	if f.opened != nil {
+		f.opened()
+	}
+	return f.epochs[r], nil
 }
 
 func (f *fakeFleet) EndSession(_ context.Context, r id.Runner, epoch int64, reason string) error {
@@ -100,7 +106,13 @@ func (f *fakeFleet) SetNotice(_ context.Context, _ id.Runner, _ int64, notice st
 }
 
 func (f *fakeFleet) Desired(context.Context, id.Runner) (fleet.Desired, error) {
-	return fleet.Desired{Revision: 8, Configuration: fleet.Configuration{LogLevel: 1}}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := fleet.Desired{Organization: "o", Revision: f.revision, Configuration: fleet.Configuration{LogLevel: 1}}
+	if f.deleting {
+		d.DeleteBy = time.Now().Add(time.Minute)
+	}
+	return d, nil
 }
 
 func (f *fakeFleet) FinishDelete(_ context.Context, r id.Runner) error {

@@ -41,7 +41,7 @@ const (
 
 // Fleet is what the hub asks of the fleet.
 type Fleet interface {
-	OpenSession(ctx context.Context, c access.Caller, o fleet.Opening) (fleet.Opened, error)
+	OpenSession(ctx context.Context, c access.Caller, o fleet.Opening) (epoch int64, err error)
 	EndSession(ctx context.Context, r id.Runner, epoch int64, reason string) error
 	SetReport(ctx context.Context, r id.Runner, epoch int64, rep fleet.Report) error
 	Applied(ctx context.Context, r id.Runner, epoch, revision int64, unsupported []string, failure string) error
@@ -76,8 +76,11 @@ type Hub struct {
 	mu       sync.Mutex
 	sessions map[id.Runner]*session
 	draining bool
-	// gone is closed, and made anew, when a stream ends.
-	gone chan struct{}
+	// opening counts the streams of a runner that are between its session in the
+	// database and its session here.
+	opening map[id.Runner]int
+	// changed is closed, and made anew, when a stream has come or gone.
+	changed chan struct{}
 	// wasHeld and lastSweep belong to the sweeper.
 	wasHeld   bool
 	lastSweep time.Time
@@ -85,7 +88,7 @@ type Hub struct {
 
 // New makes a hub. Run must run for leases to end.
 func New(cfg Config) *Hub {
-	return &Hub{cfg: cfg, sessions: map[id.Runner]*session{}, gone: make(chan struct{}), wasHeld: true}
+	return &Hub{cfg: cfg, sessions: map[id.Runner]*session{}, opening: map[id.Runner]int{}, changed: make(chan struct{}), wasHeld: true}
 }
 
 // SetFleet completes the configuration.
@@ -151,8 +154,50 @@ func (h *Hub) detach(s *session, c *conn) {
 	if s.conn == c {
 		s.conn = nil
 	}
-	close(h.gone)
-	h.gone = make(chan struct{})
+	h.announce()
+}
+
+// announce wakes those who wait for streams to come or go. The mutex is held.
+func (h *Hub) announce() {
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// opens notes that a stream of a runner is about to come.
+func (h *Hub) opens(r id.Runner) (opened func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.opening[r]++
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.opening[r]--; h.opening[r] == 0 {
+			delete(h.opening, r)
+		}
+		h.announce()
+	}
+}
+
+// awaitConn returns the stream of a runner. One that is about to come is waited
+// for: its runner shows as ACTIVE already.
+func (h *Hub) awaitConn(ctx context.Context, r id.Runner) *conn {
+	for {
+		h.mu.Lock()
+		s, coming, changed := h.sessions[r], h.opening[r] > 0, h.changed
+		var c *conn
+		if s != nil {
+			c = s.conn
+		}
+		h.mu.Unlock()
+		if c != nil || !coming {
+			return c
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
 }
 
 // remove forgets a session if it still is the newest.
@@ -261,7 +306,7 @@ func (h *Hub) WaitEmpty(ctx context.Context) {
 				connected++
 			}
 		}
-		gone := h.gone
+		changed := h.changed
 		h.mu.Unlock()
 		if connected == 0 {
 			return
@@ -269,7 +314,7 @@ func (h *Hub) WaitEmpty(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-gone:
+		case <-changed:
 		}
 	}
 }

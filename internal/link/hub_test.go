@@ -205,6 +205,7 @@ func TestNewsReachTheRunner(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
 		r, _ := p.join(t, runnerA, hello(bootOne))
 		p.join(t, runnerB, hello(bootTwo))
+		p.fleet.revision = 8
 		p.ConfigurationChanged(runnerA)
 		if c := r.receive().GetConfiguration(); c.GetRevision() != 8 || c.GetSpec().GetLogLevel() != 1 {
 			t.Errorf("Configuration = %v", c)
@@ -224,6 +225,43 @@ func TestNewsReachTheRunner(t *testing.T) {
 		if len(p.fleet.finished) != 1 || p.fleet.finished[0] != runnerA {
 			t.Errorf("finished: %v", p.fleet.finished)
 		}
+	})
+}
+
+// What happens while a session is opened, between its row and its place in the
+// hub, reaches the runner, and not before Welcome.
+func TestNothingIsLostWhileALinkOpens(t *testing.T) {
+	test(t, func(t *testing.T, p *plane) {
+		streams := make(chan *link.Stream, 1)
+		p.fleet.opened = func() {
+			p.fleet.revision = 8
+			p.fleet.deleting = true
+			p.ConfigurationChanged(runnerA)
+			p.Delete(runnerA, time.Now().Add(time.Minute))
+			go func() {
+				s, err := p.OpenStream(t.Context(), runnerA, "token", link.Logs(1, false))
+				if err != nil {
+					t.Error(err)
+				}
+				streams <- s
+			}()
+		}
+		r, w := p.join(t, runnerA, hello(bootOne))
+		if w.GetConfiguration().GetRevision() != 8 {
+			t.Errorf("Welcome brings revision %d", w.GetConfiguration().GetRevision())
+		}
+		var deleted, opened bool
+		for !deleted || !opened {
+			switch f := r.receive(); {
+			case f.GetDelete() != nil:
+				deleted = true
+			case f.GetStreamOpen() != nil:
+				opened = true
+			default:
+				t.Fatalf("in place of Delete and StreamOpen came %v", f)
+			}
+		}
+		(<-streams).Close()
 	})
 }
 

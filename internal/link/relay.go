@@ -49,8 +49,8 @@ type Stream struct {
 
 // OpenStream asks a connected runner for a stream on behalf of the holder of
 // token, which the runner verifies. The stream must be closed.
-func (h *Hub) OpenStream(r id.Runner, token string, source Source) (*Stream, error) {
-	c := h.connOf(r)
+func (h *Hub) OpenStream(ctx context.Context, r id.Runner, token string, source Source) (*Stream, error) {
+	c := h.awaitConn(ctx, r)
 	if c == nil {
 		return nil, fault.New(fault.Unavailable, fault.RunnerOffline, "The runner is not connected right now, so it cannot be asked. \"muster runner get\" says since when.").
 			WithRetryAfter(5 * time.Second)

@@ -32,7 +32,7 @@ func closing(c *linkv1.StreamClose) *linkv1.RunnerFrame {
 func TestAStreamIsReadWithCredit(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
 		r, _ := p.join(t, runnerA, hello(bootOne))
-		s, err := p.OpenStream(runnerA, "token", link.Logs(10, true))
+		s, err := p.OpenStream(t.Context(), runnerA, "token", link.Logs(10, true))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestAStreamThatEndsSaysWhy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(t *testing.T, p *plane) {
 				r, _ := p.join(t, runnerA, hello(bootOne))
-				s, err := p.OpenStream(runnerA, "token", link.SupportBundle())
+				s, err := p.OpenStream(t.Context(), runnerA, "token", link.SupportBundle())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -119,7 +119,7 @@ func TestAStreamThatEndsSaysWhy(t *testing.T) {
 
 func TestStreamsAreBounded(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
-		if _, err := p.OpenStream(runnerA, "", link.Logs(0, false)); !fault.Is(err, fault.Unavailable) || fault.From(err).RetryAfter == 0 {
+		if _, err := p.OpenStream(t.Context(), runnerA, "", link.Logs(0, false)); !fault.Is(err, fault.Unavailable) || fault.From(err).RetryAfter == 0 {
 			t.Errorf("a stream of a runner that is offline: %v", err)
 		}
 		r, _ := p.join(t, runnerA, hello(bootOne))
@@ -132,7 +132,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		}()
 		var streams []*link.Stream
 		for {
-			s, err := p.OpenStream(runnerA, "", link.Logs(0, false))
+			s, err := p.OpenStream(t.Context(), runnerA, "", link.Logs(0, false))
 			if err != nil {
 				if !fault.Is(err, fault.ResourceExhausted) {
 					t.Errorf("one stream too many: %v", err)
@@ -147,7 +147,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		for _, s := range streams {
 			s.Close()
 		}
-		s, err := p.OpenStream(runnerA, "", link.Logs(0, false))
+		s, err := p.OpenStream(t.Context(), runnerA, "", link.Logs(0, false))
 		if err != nil {
 			t.Errorf("after they were closed: %v", err)
 		}

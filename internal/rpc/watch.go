@@ -25,31 +25,31 @@ func (h *Handler) watchLines(c *call, r *http.Request) {
 			lines.Close()
 		}
 	}()
+	send := func(event *gitpodv1.WatchEventsResponse) error {
+		if lines == nil {
+			lines = jsonl.Open(c, jsonl.Options{KeepAlive: h.cfg.KeepAlive, WriteTimeout: h.cfg.WriteTimeout, Broken: cancel})
+		}
+		if event == nil {
+			return nil
+		}
+		line, err := codec.JSON{}.Marshal(event)
+		if err != nil {
+			return err
+		}
+		return lines.Send(line)
+	}
 	req, err := h.watchRequest(r)
 	if err == nil {
 		c.receive()
-		err = h.cfg.Watch(ctx, req, func(event *gitpodv1.WatchEventsResponse) error {
-			if lines == nil {
-				lines = jsonl.Open(c, jsonl.Options{KeepAlive: h.cfg.KeepAlive, WriteTimeout: h.cfg.WriteTimeout, Broken: cancel})
-			}
-			if event == nil {
-				return nil
-			}
-			line, err := codec.JSON{}.Marshal(event)
-			if err != nil {
-				return err
-			}
-			return lines.Send(line)
-		})
+		err = h.cfg.Watch(ctx, req, send)
 	}
 	switch {
+	case err == nil && lines == nil:
+		_ = send(nil)
 	case err != nil && lines == nil:
 		h.refuse(c, r, err)
 	case err != nil:
 		_ = c.fail(ctx, err)
-	case lines == nil:
-		// Drained before the subscription stood.
-		lines = jsonl.Open(c, jsonl.Options{KeepAlive: h.cfg.KeepAlive, WriteTimeout: h.cfg.WriteTimeout, Broken: cancel})
 	}
 }
 

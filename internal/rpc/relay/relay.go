@@ -99,7 +99,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Sour
 		refuse(w, r, err)
 		return
 	}
-	stream, err := h.Hub.OpenStream(runner, token, source)
+	stream, err := h.Hub.OpenStream(r.Context(), runner, token, source)
 	if err != nil {
 		refuse(w, r, err)
 		return
