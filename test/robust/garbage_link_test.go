@@ -49,36 +49,37 @@ func TestGarbageOnTheLink(t *testing.T) {
 		code string
 	}{
 		"nothing":                        {nil, ok},
-		"noise":                          {noise, "invalid_argument"},
+		"noise":                          {noise, "resource_exhausted"},
 		"an envelope that is cut":        {[]byte{0, 0, 0}, "invalid_argument"},
 		"a message that is cut":          {good[:len(good)-3], "invalid_argument"},
 		"a huge envelope":                {[]byte{0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3}, "resource_exhausted"},
 		"unknown flags":                  {append([]byte{0xf0}, good[1:]...), "invalid_argument"},
 		"compressed without saying":      {append([]byte{1}, good[1:]...), "invalid_argument"},
-		"the end of a stream":            {envelope(2, []byte("{}")), "invalid_argument"},
+		"the end of a stream":            {envelope(2, []byte("{}")), ok},
 		"a message of noise":             {envelope(0, noise[:500]), "invalid_argument"},
 		"an empty message":               {envelope(0, nil), "failed_precondition"},
 		"a renewal first":                {frame(t, renewal(1)), "failed_precondition"},
 		"a future protocol":              {hello(func(h *linkv1.Hello) { h.ProtocolVersion = 99 }), "failed_precondition"},
 		"a boot id of noise":             {hello(func(h *linkv1.Hello) { h.BootId = "../x" }), "failed_precondition"},
 		"a host name without end":        {hello(func(h *linkv1.Hello) { h.HostName = strings.Repeat("x", 10_000) }), "failed_precondition"},
+		"NUL in the host name":           {hello(func(h *linkv1.Hello) { h.HostName = "a\x00b" }), "invalid_argument"},
 		"a short key":                    {hello(func(h *linkv1.Hello) { h.PublicKey = []byte("short") }), "failed_precondition"},
 		"a phase that is none":           {hello(func(h *linkv1.Hello) { h.Report.Phase = 99 }), "failed_precondition"},
 		"a phase that is not its to say": {hello(func(h *linkv1.Hello) { h.Report.Phase = gitpodv1.RunnerPhase_RUNNER_PHASE_DELETING }), "failed_precondition"},
 		"hello twice":                    {append(bytes.Clone(good), good...), "failed_precondition"},
-		"hello and then noise":           {append(bytes.Clone(good), noise...), "invalid_argument"},
+		"hello and then noise":           {append(bytes.Clone(good), noise...), "resource_exhausted"},
 		"a report without end":           {report(&linkv1.Report{Message: strings.Repeat("x", 100_000)}), "failed_precondition"},
 		"many facts":                     {report(&linkv1.Report{AdditionalInfo: make([]*gitpodv1.FieldValue, 1000)}), "failed_precondition"},
-		"NUL in a report":                {report(&linkv1.Report{Phase: gitpodv1.RunnerPhase_RUNNER_PHASE_ACTIVE, Version: "a\x00b"}), "*"},
+		"NUL in a report":                {report(&linkv1.Report{Phase: gitpodv1.RunnerPhase_RUNNER_PHASE_ACTIVE, Version: "a\x00b"}), ok},
 		"degraded without a reason":      {report(&linkv1.Report{Phase: gitpodv1.RunnerPhase_RUNNER_PHASE_DEGRADED}), "failed_precondition"},
-		"renewals of noise":              {append(bytes.Clone(good), slicesOf(t, renewal(0), renewal(^uint64(0)), renewal(5))...), ok},
-		"bytes of no stream": {append(bytes.Clone(good), slicesOf(t,
+		"renewals of noise":              {append(bytes.Clone(good), frames(t, renewal(0), renewal(^uint64(0)), renewal(5))...), ok},
+		"bytes of no stream": {append(bytes.Clone(good), frames(t,
 			&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_StreamData{StreamData: &linkv1.StreamData{StreamId: 77, Data: noise[:1000]}}},
 			&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_StreamClose{StreamClose: &linkv1.StreamClose{StreamId: 77, Error: "x"}}},
 			&linkv1.RunnerFrame{},
 		)...), ok},
-		"a deletion that nobody asked for": {append(bytes.Clone(good), slicesOf(t, &linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Deleted{}})...), ok},
-		"an acknowledgement of nothing": {append(bytes.Clone(good), slicesOf(t,
+		"a deletion that nobody asked for": {append(bytes.Clone(good), frames(t, &linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Deleted{}})...), ok},
+		"an acknowledgement of nothing": {append(bytes.Clone(good), frames(t,
 			&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_ConfigurationAck{ConfigurationAck: &linkv1.ConfigurationAck{
 				Revision: -1 << 62, Error: strings.Repeat("x", 100_000), Unsupported: []string{strings.Repeat("y", 100_000)},
 			}}})...), ok},
@@ -102,7 +103,7 @@ func TestGarbageOnTheLink(t *testing.T) {
 					t.Error(flaw)
 				}
 			}
-			if e.Code != tt.code && tt.code != "*" {
+			if e.Code != tt.code {
 				t.Errorf("it ended with %q (%s), want %q", e.Code, e.Message, tt.code)
 			}
 			if _, err := s.Admin().Runner(t, id); err != nil {
@@ -152,10 +153,10 @@ func frame(t *testing.T, f *linkv1.RunnerFrame) []byte {
 	return envelope(0, raw)
 }
 
-func slicesOf(t *testing.T, frames ...*linkv1.RunnerFrame) []byte {
+func frames(t *testing.T, sent ...*linkv1.RunnerFrame) []byte {
 	t.Helper()
 	var all []byte
-	for _, f := range frames {
+	for _, f := range sent {
 		all = append(all, frame(t, f)...)
 	}
 	return all
@@ -168,10 +169,11 @@ func sendLink(t *testing.T, s *muster.Server, token string, body io.Reader) (sta
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/muster.link.v1.LinkService/Connect", io.NopCloser(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/muster.link.v1.LinkService/Connect", body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.ContentLength = -1
 	req.Header.Set("Content-Type", "application/connect+proto")
 	req.Header.Set("Authorization", "Bearer "+token)
 	res, err := (&http.Client{Transport: transport, Timeout: 30 * time.Second}).Do(req)

@@ -858,7 +858,7 @@ type ListPersonalAccessTokensRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which page to return.
 	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Which tokens to return; absent means all.
+	// Which tokens to return; absent means the caller's own.
 	Filter        *ListPersonalAccessTokensRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -24,6 +24,8 @@ type engine interface {
 	start(ctx context.Context) error
 	// reader answers look-ups outside of transactions.
 	reader() query.DBTX
+	// runners is the cache of look-ups; nil where others may write too.
+	runners() *runnerCache
 	// write runs fn in a transaction and commits it. A function that loses a
 	// compare-and-swap runs again, up to attempts times. The events of fn are
 	// published after the commit, in the order of the commits, before write

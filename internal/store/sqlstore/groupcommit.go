@@ -8,6 +8,7 @@ import (
 
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
 )
 
 // maxBatch is how many calls share a commit, at most.
@@ -23,6 +24,7 @@ const maxBatch = 128
 type groupCommitter struct {
 	dialect dialect
 	publish func([]event.Event)
+	cache   *runnerCache
 	conn    *sql.Conn
 	db      *statements
 	calls   chan *groupCall
@@ -44,9 +46,9 @@ type groupCall struct {
 var errAbandoned = errors.New("sqlstore: the function of a transaction panicked")
 
 // newGroupCommitter starts to serve on a connection.
-func newGroupCommitter(conn *sql.Conn, d dialect, publish func([]event.Event)) *groupCommitter {
+func newGroupCommitter(conn *sql.Conn, d dialect, cache *runnerCache, publish func([]event.Event)) *groupCommitter {
 	g := &groupCommitter{
-		dialect: d, publish: publish, conn: conn, db: newStatements(conn),
+		dialect: d, cache: cache, publish: publish, conn: conn, db: newStatements(conn),
 		calls: make(chan *groupCall), stopped: make(chan struct{}),
 	}
 	go g.serve()
@@ -121,6 +123,7 @@ func (g *groupCommitter) gather(first *groupCall) []*groupCall {
 func (g *groupCommitter) commit(batch []*groupCall) {
 	failures := make([]error, len(batch))
 	var events []event.Event
+	var changed []id.Runner
 	err := g.exec("BEGIN IMMEDIATE")
 	for i, c := range batch {
 		if err != nil {
@@ -130,6 +133,7 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 		tx, failures[i], err = g.call(c)
 		if err == nil && failures[i] == nil {
 			events = append(events, tx.events...)
+			changed = append(changed, tx.changed...)
 		}
 	}
 	if err == nil {
@@ -138,7 +142,9 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 	if err != nil {
 		_ = g.exec("ROLLBACK") // there may be nothing left to roll back
 		err = explained(g.dialect, err, "committing")
-	} else if len(events) > 0 {
+	}
+	g.cache.forget(changed) // also when it is not known what became of them
+	if err == nil && len(events) > 0 {
 		g.publish(events)
 	}
 	for i, c := range batch {

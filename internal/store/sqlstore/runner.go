@@ -58,6 +58,7 @@ func (tx *Tx) InsertRunner(ctx context.Context, r fleet.Runner) error {
 
 // UpdateRunner stores what people set when the revision is still r.Revision.
 func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
+	tx.changed = append(tx.changed, r.ID)
 	configuration, _, err := documents(r)
 	if err != nil {
 		return false, tx.explained(err, "changing a runner")
@@ -79,12 +80,14 @@ func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
 
 // DeleteRunner removes the runner, its session and its tokens.
 func (tx *Tx) DeleteRunner(ctx context.Context, r id.Runner) (bool, error) {
+	tx.changed = append(tx.changed, r)
 	n, err := tx.q.DeleteRunner(ctx, string(r))
 	return n > 0, tx.explained(err, "deleting a runner")
 }
 
 // UpdateStatus stores what the runner reports, if the epoch is still that one.
 func (tx *Tx) UpdateStatus(ctx context.Context, r id.Runner, epoch int64, rep fleet.Report, schema []byte, at time.Time) (bool, error) {
+	tx.changed = append(tx.changed, r)
 	_, report, err := documents(fleet.Runner{Report: rep})
 	if err != nil {
 		return false, tx.explained(err, "storing a runner's report")

@@ -25,6 +25,7 @@ func (r reads) LiveSessionsOf(ctx context.Context, replica string, limit int) ([
 // The epoch is counted in the runner's row, so of two that connect at once one
 // gets the higher.
 func (tx *Tx) OpenSession(ctx context.Context, s fleet.Session) (int64, bool, error) {
+	tx.changed = append(tx.changed, s.Runner)
 	epoch, err := tx.q.NextEpoch(ctx, string(s.Runner))
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
@@ -55,6 +56,7 @@ func (tx *Tx) OpenSession(ctx context.Context, s fleet.Session) (int64, bool, er
 
 // EndSession ends the session of that epoch if it lives.
 func (tx *Tx) EndSession(ctx context.Context, r id.Runner, epoch int64, at time.Time, reason string) (bool, error) {
+	tx.changed = append(tx.changed, r)
 	n, err := tx.q.EndSession(ctx, query.EndSessionParams{
 		RunnerID: string(r), Epoch: epoch, EndedAt: micros(at), EndReason: reason,
 	})
@@ -64,6 +66,7 @@ func (tx *Tx) EndSession(ctx context.Context, r id.Runner, epoch int64, at time.
 // UpdateSession stores notice, applied revision, unsupported settings and apply
 // error, if the epoch is still s.Epoch and the session lives.
 func (tx *Tx) UpdateSession(ctx context.Context, s fleet.Session) (bool, error) {
+	tx.changed = append(tx.changed, s.Runner)
 	unsupported, err := json.Marshal(s.Unsupported)
 	if err != nil {
 		return false, tx.explained(err, "changing a session")

@@ -34,6 +34,7 @@ type sqliteEngine struct {
 	readDB  *sql.DB
 	readers *statements
 	commits *groupCommitter // nil until start
+	cache   *runnerCache
 }
 
 func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
@@ -49,7 +50,7 @@ func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{sqliteDialect: d, lock: lock, publish: publish}
+	e := &sqliteEngine{sqliteDialect: d, lock: lock, publish: publish, cache: newRunnerCache()}
 	if err := e.openFiles(filepath.Join(dir, databaseFile)); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -102,7 +103,7 @@ func (e *sqliteEngine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.commits = newGroupCommitter(conn, e, e.publish)
+	e.commits = newGroupCommitter(conn, e, e.cache, e.publish)
 	return e.readDB.PingContext(ctx)
 }
 
@@ -170,3 +171,5 @@ func (d sqliteDialect) unwritable(cause error) error {
 	return unusable(cause, "The data directory %q cannot be used: %s. Make it writable for the user that muster runs as (uid %d), or name another with --data-dir.",
 		d.dir, reason, os.Getuid())
 }
+
+func (e *sqliteEngine) runners() *runnerCache { return e.cache }

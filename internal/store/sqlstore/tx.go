@@ -9,6 +9,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
@@ -21,6 +22,7 @@ import (
 type Tx struct {
 	reads
 	events  []event.Event
+	changed []id.Runner // with their sessions
 	failure error
 }
 
