@@ -13,7 +13,7 @@ import (
 	"github.com/musterhq/muster/internal/seal"
 )
 
-// The numbers of the enumerations below are those of the wire; a test holds
+// The numbers of the enumerations below are those of the wire; a test of the transport holds
 // them to it.
 type (
 	// Kind is where a runner runs.

@@ -1,0 +1,62 @@
+package gitpodv1
+
+import (
+	"testing"
+
+	"github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/identity"
+)
+
+// The enumerations of the domain have the numbers of the wire, so that they are
+// converted by a cast.
+func TestNumbersAreThoseOfTheWire(t *testing.T) {
+	for _, tt := range []struct{ domain, wire int32 }{
+		{int32(fleet.KindLocal), int32(gitpodv1.RunnerKind_RUNNER_KIND_LOCAL)},
+		{int32(fleet.KindRemote), int32(gitpodv1.RunnerKind_RUNNER_KIND_REMOTE)},
+		{int32(fleet.KindLocalConfiguration), int32(gitpodv1.RunnerKind_RUNNER_KIND_LOCAL_CONFIGURATION)},
+
+		{int32(fleet.ProviderAWSEC2), int32(gitpodv1.RunnerProvider_RUNNER_PROVIDER_AWS_EC2)},
+		{int32(fleet.ProviderLinuxHost), int32(gitpodv1.RunnerProvider_RUNNER_PROVIDER_LINUX_HOST)},
+		{int32(fleet.ProviderDesktopMac), int32(gitpodv1.RunnerProvider_RUNNER_PROVIDER_DESKTOP_MAC)},
+		{int32(fleet.ProviderManaged), int32(gitpodv1.RunnerProvider_RUNNER_PROVIDER_MANAGED)},
+		{int32(fleet.ProviderGCP), int32(gitpodv1.RunnerProvider_RUNNER_PROVIDER_GCP)},
+		{int32(fleet.ProviderDevAgent), int32(gitpodv1.RunnerProvider_RUNNER_PROVIDER_DEV_AGENT)},
+
+		{int32(fleet.PhaseUnspecified), int32(gitpodv1.RunnerPhase_RUNNER_PHASE_UNSPECIFIED)},
+		{int32(fleet.PhaseCreated), int32(gitpodv1.RunnerPhase_RUNNER_PHASE_CREATED)},
+		{int32(fleet.PhaseInactive), int32(gitpodv1.RunnerPhase_RUNNER_PHASE_INACTIVE)},
+		{int32(fleet.PhaseActive), int32(gitpodv1.RunnerPhase_RUNNER_PHASE_ACTIVE)},
+		{int32(fleet.PhaseDeleting), int32(gitpodv1.RunnerPhase_RUNNER_PHASE_DELETING)},
+		{int32(fleet.PhaseDegraded), int32(gitpodv1.RunnerPhase_RUNNER_PHASE_DEGRADED)},
+
+		{int32(access.PrincipalUser), int32(gitpodv1.Principal_PRINCIPAL_USER)},
+		{int32(access.PrincipalRunner), int32(gitpodv1.Principal_PRINCIPAL_RUNNER)},
+		{int32(access.PrincipalServiceAccount), int32(gitpodv1.Principal_PRINCIPAL_SERVICE_ACCOUNT)},
+		{int32(access.RoleAdmin), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN)},
+		{int32(access.RoleMember), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER)},
+
+		{int32(identity.StatusActive), int32(gitpodv1.UserStatus_USER_STATUS_ACTIVE)},
+		{int32(identity.StatusSuspended), int32(gitpodv1.UserStatus_USER_STATUS_SUSPENDED)},
+		{int32(identity.StatusLeft), int32(gitpodv1.UserStatus_USER_STATUS_LEFT)},
+
+		{int32(audit.KindChange), int32(gitpodv1.AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE)},
+		{int32(audit.KindCredentialAccess), int32(gitpodv1.AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS)},
+
+		{int32(event.Created), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_CREATE)},
+		{int32(event.Updated), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE)},
+		{int32(event.Deleted), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_DELETE)},
+		{int32(event.StatusUpdated), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE_STATUS)},
+		{int32(event.Runner), int32(gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER)},
+		{int32(event.Organization), int32(gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION)},
+		{int32(event.User), int32(gitpodv1.ResourceType_RESOURCE_TYPE_USER)},
+		{int32(event.PersonalAccessToken), int32(gitpodv1.ResourceType_RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN)},
+	} {
+		if tt.domain != tt.wire {
+			t.Errorf("%d is %d on the wire", tt.domain, tt.wire)
+		}
+	}
+}
