@@ -48,7 +48,7 @@ func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			return nil, err
 		}
 		if res, err = next(ctx, req); err != nil {
-			return nil, err
+			return nil, nameText(err, req.Any().(proto.Message))
 		}
 		if i.procedure.reply != nil {
 			fillPaging(res.Any().(proto.Message), i.procedure.reply)

@@ -30,6 +30,10 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 		h.refuse(c, r, err)
 		return
 	}
+	if !isTimeout(r.Header.Get(timeoutHeader)) {
+		h.refuse(c, r, fault.Invalid(timeoutHeader, "must be a whole number of milliseconds of at most 10 digits"))
+		return
+	}
 	if p.paging != nil && r.URL.RawQuery != "" && isJSON(r.Header) {
 		var err error
 		if c.page, err = parsePageQuery(r.URL.RawQuery); err != nil {
@@ -128,6 +132,19 @@ func (h *Handler) refuse(c *call, r *http.Request, err error) {
 	c.writeTimeout = h.cfg.WriteTimeout
 	// Write fails when the caller is gone, who then needs no answer.
 	_ = h.errors.Write(c, r, e)
+}
+
+// timeoutHeader is how a Connect client tells its deadline. connect would quote
+// its parser on a bad one.
+const timeoutHeader = "Connect-Timeout-Ms"
+
+func isTimeout(value string) bool {
+	for _, c := range []byte(value) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(value) <= 10
 }
 
 // isJSON tells whether a unary request is in JSON.

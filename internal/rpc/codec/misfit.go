@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ func misfit(data []byte, d protoreflect.MessageDescriptor) *fault.Error {
 
 // misfitMessage reads an object after its opening brace.
 func misfitMessage(dec *json.Decoder, d protoreflect.MessageDescriptor, path string) error {
+	taken := map[protoreflect.FullName]bool{} // fields, and groups of which one may be set
 	return eachEntry(dec, func(key string) error {
 		fd := d.Fields().ByJSONName(key)
 		if fd == nil {
@@ -47,8 +49,37 @@ func misfitMessage(dec *json.Decoder, d protoreflect.MessageDescriptor, path str
 		if fd == nil {
 			return skip(dec)
 		}
-		return misfitField(dec, fd, path+fd.TextName())
+		err := misfitField(dec, fd, path+fd.TextName())
+		switch {
+		case errors.Is(err, errNull):
+			return nil
+		case err != nil:
+			return err
+		case taken[fd.FullName()]:
+			return fault.Invalid(path+fd.TextName(), "is given twice")
+		}
+		taken[fd.FullName()] = true
+		group := fd.ContainingOneof()
+		if group == nil || group.IsSynthetic() {
+			return nil
+		}
+		if taken[group.FullName()] {
+			return fault.Invalid(path+fd.TextName(), "only one of %s may be set", strings.Join(fieldNames(group.Fields()), ", "))
+		}
+		taken[group.FullName()] = true
+		return nil
 	})
+}
+
+// errNull is the outcome of a field that is null, and so not set.
+var errNull = errors.New("codec: null")
+
+func fieldNames(fields protoreflect.FieldDescriptors) []string {
+	names := make([]string, fields.Len())
+	for i := range names {
+		names[i] = fields.Get(i).TextName()
+	}
+	return names
 }
 
 // eachEntry calls read for each key of an object, which reads its value, and
@@ -77,8 +108,11 @@ func misfitField(dec *json.Decoder, fd protoreflect.FieldDescriptor, path string
 		return misfitWellKnown(dec, fd.Message(), path)
 	}
 	token, err := dec.Token()
-	if err != nil || token == nil {
+	if err != nil {
 		return err
+	}
+	if token == nil {
+		return errNull
 	}
 	switch {
 	case fd.IsMap():
@@ -135,7 +169,7 @@ func misfitValue(dec *json.Decoder, token json.Token, fd protoreflect.FieldDescr
 			return fault.Invalid(path, "must be a string")
 		}
 	case protoreflect.BytesKind:
-		if _, ok := token.(string); !ok {
+		if text, ok := token.(string); !ok || !isBase64(text) {
 			return fault.Invalid(path, "must be a string in base64")
 		}
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
@@ -154,6 +188,19 @@ func misfitValue(dec *json.Decoder, token json.Token, fd protoreflect.FieldDescr
 	return nil
 }
 
+// isBase64 accepts what protojson does: both alphabets, padded or not.
+func isBase64(s string) bool {
+	encoding := base64.StdEncoding
+	if strings.ContainsAny(s, "-_") {
+		encoding = base64.URLEncoding
+	}
+	if len(s)%4 != 0 {
+		encoding = encoding.WithPadding(base64.NoPadding)
+	}
+	_, err := encoding.DecodeString(s)
+	return err == nil
+}
+
 func misfitEnum(token json.Token, d protoreflect.EnumDescriptor, path string) error {
 	switch v := token.(type) {
 	case json.Number:
@@ -162,10 +209,24 @@ func misfitEnum(token json.Token, d protoreflect.EnumDescriptor, path string) er
 		if d.Values().ByName(protoreflect.Name(v)) != nil {
 			return nil
 		}
-		return fault.Invalid(path, "%q is not one of %s", shorten(v), strings.Join(enumNames(d), ", "))
+		if !isName(v) {
+			// It may be anything, a token in the wrong place for example.
+			return fault.Invalid(path, "must be one of %s", strings.Join(enumNames(d), ", "))
+		}
+		return fault.Invalid(path, "%q is not one of %s", v, strings.Join(enumNames(d), ", "))
 	default:
 		return fault.Invalid(path, "must be one of %s", strings.Join(enumNames(d), ", "))
 	}
+}
+
+// isName tells whether a text has the form of an enum name.
+func isName(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return len(s) <= 64
 }
 
 // shorten keeps a sentence readable whatever was sent.
