@@ -60,7 +60,7 @@ func TestTenThousandRunners(t *testing.T) {
 	begun = time.Now()
 	sim := startSim(t, path, server.URL, tokens)
 	t.Logf("all of them connected in %s", time.Since(begun).Round(100*time.Millisecond))
-	expectPhase(t, api, gitpodv1.RunnerPhase_RUNNER_PHASE_ACTIVE)
+	muster.Until(t, muster.Patience, func() error { return settled(t, api) })
 
 	watcher := api.Watch(t)
 	peak := 0
@@ -73,7 +73,7 @@ func TestTenThousandRunners(t *testing.T) {
 			return nil
 		})
 	})
-	settled := memory(t, server.PID())
+	end := memory(t, server.PID())
 	expectPhase(t, api, gitpodv1.RunnerPhase_RUNNER_PHASE_ACTIVE)
 	said := sim.stop(t)
 	if !strings.HasSuffix(said, "links lost 0") {
@@ -82,7 +82,7 @@ func TestTenThousandRunners(t *testing.T) {
 	t.Logf("%d runners renewed for %s: %s", runners, span, said)
 	t.Logf("the control plane used %.1f %% of one core; with nothing to do %.1f %%", 100*used, 100*idleCores)
 	t.Logf("it used %d MiB at most and %d MiB in the end; with nothing to do %d MiB: %.1f times as much, %.1f KiB for a runner",
-		peak, settled, idleMemory, float64(peak)/float64(idleMemory), float64(peak-idleMemory)*1024/runners)
+		peak, end, idleMemory, float64(peak)/float64(idleMemory), float64(peak-idleMemory)*1024/runners)
 	if used > maxCPU || peak > maxMemory {
 		t.Errorf("it may use %.0f %% of one core and %d MiB", 100*maxCPU, maxMemory)
 	}
@@ -134,6 +134,18 @@ func makeRunners(t *testing.T, api *muster.API) []string {
 	default:
 	}
 	return tokens
+}
+
+// settled tells whether all runners have their configuration in force, after
+// which their status changes no more.
+func settled(t *testing.T, api *muster.API) error {
+	t.Helper()
+	for _, r := range api.AllRunners(t) {
+		if facts := fmt.Sprint(r.GetStatus().GetAdditionalInfo()); !strings.Contains(facts, "revision 1 applied") {
+			return fmt.Errorf("runner %s has not applied its configuration: %s", r.GetRunnerId(), facts)
+		}
+	}
+	return nil
 }
 
 // expectPhase checks that all runners are in one phase.
