@@ -72,6 +72,9 @@ type Caller struct {
 	ReadOnly bool
 	// Expires is when the token ends; zero for never.
 	Expires time.Time
+	// Checked tells which revocations the check of the token has seen; see
+	// identity.Service.Hold.
+	Checked uint64
 }
 
 // Anonymous tells whether nobody authenticated.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/logtoken"
 )
 
 // The paths below the advertised URL.
@@ -104,7 +105,7 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 		r.serveLogs(out, q, reader)
 		return
 	}
-	r.log.Info("a support bundle is made", "for", reader)
+	r.log.Info("a support bundle is made", "for", reader.Person)
 	w.Header().Set("Content-Type", "application/gzip")
 	w.Header().Set("Content-Disposition", `attachment; filename="support-bundle.tar.gz"`)
 	if err := r.writeBundle(q.Context(), out); err != nil {
@@ -112,7 +113,7 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-func (r *runner) serveLogs(out *direct, q *http.Request, reader string) {
+func (r *runner) serveLogs(out *direct, q *http.Request, reader logtoken.Reader) {
 	tail, follow := 0, false
 	if s := q.URL.Query().Get("tail"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 31)
@@ -131,9 +132,11 @@ func (r *runner) serveLogs(out *direct, q *http.Request, reader string) {
 	}
 	until := nothingMore()
 	if follow {
-		until = r.closing
+		var stop func()
+		until, stop = followUntil(r.closing, reader.Until)
+		defer stop()
 	}
-	r.log.Info("the logs are read", "by", reader)
+	r.log.Info("the logs are read", "by", reader.Person)
 	out.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_ = out.control.Flush() // the reader of a quiet log learns that it works
 	if err := r.writeLogs(q.Context(), out, tail, until); err != nil {

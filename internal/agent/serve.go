@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -109,4 +111,24 @@ func withoutSecrets(s string) string {
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return strings.TrimSuffix(u.String(), "?")
+}
+
+// followUntil ends a follower with its token, or when finishing is closed. stop
+// must be called.
+func followUntil(finishing <-chan struct{}, t time.Time) (ended <-chan struct{}, stop func()) {
+	over := make(chan struct{})
+	end := sync.OnceFunc(func() { close(over) })
+	timer := time.AfterFunc(time.Until(t), end)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-finishing:
+			end()
+		case <-done:
+		}
+	}()
+	return over, func() {
+		timer.Stop()
+		close(done)
+	}
 }

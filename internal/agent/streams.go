@@ -88,12 +88,14 @@ func (s *streams) serve(ctx context.Context, open *linkv1.StreamOpen, w io.Write
 	case *linkv1.StreamOpen_Logs:
 		until := nothingMore()
 		if source.Logs.GetFollow() {
-			until = s.finishing
+			var stop func()
+			until, stop = followUntil(s.finishing, reader.Until)
+			defer stop()
 		}
-		s.log.Info("the logs are read", "by", reader)
+		s.log.Info("the logs are read", "by", reader.Person)
 		err = s.r.writeLogs(ctx, w, int(source.Logs.GetTailLines()), until)
 	case *linkv1.StreamOpen_SupportBundle:
-		s.log.Info("a support bundle is made", "for", reader)
+		s.log.Info("a support bundle is made", "for", reader.Person)
 		err = s.r.writeBundle(ctx, w)
 	default:
 		err = errors.New("this version of the runner does not know what was asked for; update the runner")

@@ -22,7 +22,7 @@ const DrainTimeout = 60 * time.Second
 // in any case.
 func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, force bool) error {
 	var r Runner
-	var gone bool
+	var gone, asked bool
 	err := s.store.Write(ctx, func(tx Tx) error {
 		var found bool
 		var err error
@@ -36,13 +36,14 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 		if r.Kind == KindLocalConfiguration {
 			return fault.New(fault.FailedPrecondition, fault.ReasonImmutable, "The local configuration runner is made by the system and cannot be deleted.")
 		}
-		gone = force || !r.Session.Live()
+		gone, asked = force || !r.Session.Live(), false
 		if gone {
 			return remove(ctx, tx, &r, c.Subject)
 		}
 		if !r.DeletingAt.IsZero() {
 			return nil
 		}
+		asked = true
 		r.DeletingAt = time.Now()
 		r.UpdatedAt = r.DeletingAt
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
@@ -59,6 +60,9 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 	}
 	if gone {
 		s.afterRemoval(r.ID)
+		return nil
+	}
+	if !asked {
 		return nil
 	}
 	deadline := r.DeletingAt.Add(DrainTimeout)

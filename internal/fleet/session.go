@@ -44,10 +44,16 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 	if err := checkReport(&o.Report); err != nil {
 		return 0, err
 	}
+	if len(o.Schema) > maxSchema {
+		return 0, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.schema has %d bytes, and may have %d.", len(o.Schema), maxSchema)
+	}
 	if len(o.PublicKey) != seal.KeySize {
 		return 0, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.public_key must have %d bytes, has %d.", seal.KeySize, len(o.PublicKey))
 	}
 	err = s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, id.Runner(c.ID)); err != nil {
+			return err
+		}
 		r, found, err := tx.Runner(ctx, id.Runner(c.ID))
 		if err != nil {
 			return err
@@ -164,6 +170,9 @@ func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, r
 	var deleted bool
 	err := s.store.Write(ctx, func(tx Tx) error {
 		deleted = false
+		if err := tx.LockRunner(ctx, want); err != nil {
+			return err
+		}
 		now := time.Now()
 		if ok, err := tx.EndSession(ctx, want, epoch, now, reason); err != nil || !ok {
 			return err
@@ -245,6 +254,9 @@ func (s *Service) editSession(ctx context.Context, want id.Runner, epoch int64, 
 // inSession runs fn on a runner whose newest session still is that epoch.
 func (s *Service) inSession(ctx context.Context, want id.Runner, epoch int64, doing string, fn func(Tx, *Runner) error) error {
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, want); err != nil {
+			return err
+		}
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil {
 			return err

@@ -16,6 +16,7 @@ const (
 	maxURL            = 2048
 	maxAdditionalInfo = 32
 	maxCapabilities   = 64
+	maxSchema         = 64 << 10
 )
 
 // checkReport refuses a report that is out of bounds. The runner is not trusted.

@@ -59,6 +59,10 @@ type Tx interface {
 	event.Tx
 	Runner(ctx context.Context, r id.Runner) (Runner, bool, error)
 	InsertRunner(ctx context.Context, r Runner) error
+	// LockRunner makes the rest of the transaction wait for, and be waited for by,
+	// every other transaction that locks the same runner. What is read before it
+	// is written as a whole needs it.
+	LockRunner(ctx context.Context, r id.Runner) error
 	// UpdateRunner stores what people set (name, desired phase, configuration and
 	// its revision, public and pending key, deletion, updated_at) when the
 	// revision is still r.Revision, and stores r.Revision+1; false means that

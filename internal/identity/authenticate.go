@@ -27,10 +27,11 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	}
 	key := [32]byte(token.Hash(bearer))
 	now := time.Now()
+	before := s.cache.generation()
 	if c, ok := s.cache.get(key, now); ok {
+		c.Checked = before
 		return admit(c, now)
 	}
-	before := s.cache.generation()
 	cred, found, err := s.store.Credential(ctx, key[:])
 	if err != nil {
 		return access.Caller{}, fault.Wrap(err, "checking the token")
@@ -47,7 +48,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	}
 	c := access.Caller{
 		Subject: cred.Subject, Organization: cred.Organization, Role: cred.Role,
-		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt,
+		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt, Checked: before,
 	}
 	s.cache.put(key, c, now, before)
 	s.used(cred.Record, now)
@@ -79,6 +80,10 @@ func expired(c access.Caller, now time.Time) error {
 func (s *Service) Hold(ctx context.Context, c access.Caller) (held context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	remove := s.holds.add(c, cancel)
+	if s.cache.generation() != c.Checked {
+		// Something was revoked between the check and now, perhaps this token.
+		cancel(fault.New(fault.Unavailable, fault.Conflict, "Tokens were revoked while this stream was opened. Open it again.").WithRetryAfter(time.Second))
+	}
 	stopTimer := func() bool { return true }
 	if !c.Expires.IsZero() {
 		stopTimer = time.AfterFunc(time.Until(c.Expires), func() { cancel(expired(c, c.Expires)) }).Stop

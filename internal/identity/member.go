@@ -86,10 +86,10 @@ func (s *Service) AddMember(ctx context.Context, c access.Caller, name, email st
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, c.Organization, c.Subject, "personal_access_token.create", audit.KindCredentialAccess, event.Created, event.PersonalAccessToken, string(rec.ID)); err != nil {
+		if err := record(ctx, tx, c.Organization, c.Subject, owner, "personal_access_token.create", audit.KindCredentialAccess, event.Created, event.PersonalAccessToken, string(rec.ID)); err != nil {
 			return err
 		}
-		return record(ctx, tx, c.Organization, c.Subject, "member.add", audit.KindChange, event.Created, event.User, string(u.ID))
+		return record(ctx, tx, c.Organization, c.Subject, owner, "member.add", audit.KindChange, event.Created, event.User, string(u.ID))
 	})
 	if err != nil {
 		return User{}, "", fault.Wrap(err, "adding the member")
@@ -147,7 +147,7 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 				return err
 			}
 		}
-		return record(ctx, tx, c.Organization, c.Subject, action, audit.KindChange, event.Updated, event.User, string(u))
+		return record(ctx, tx, c.Organization, c.Subject, subject, action, audit.KindChange, event.Updated, event.User, string(u))
 	})
 	if err != nil {
 		return fault.Wrap(err, "changing the member")

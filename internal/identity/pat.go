@@ -43,7 +43,7 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		return record(ctx, tx, c.Organization, c.Subject, "personal_access_token.create", audit.KindCredentialAccess, event.Created, event.PersonalAccessToken, string(rec.ID))
+		return record(ctx, tx, c.Organization, c.Subject, rec.Subject, "personal_access_token.create", audit.KindCredentialAccess, event.Created, event.PersonalAccessToken, string(rec.ID))
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the token")
@@ -115,7 +115,7 @@ func (s *Service) DeletePersonalToken(ctx context.Context, c access.Caller, t id
 		if err := tx.DeleteToken(ctx, t); err != nil {
 			return err
 		}
-		return record(ctx, tx, c.Organization, c.Subject, "personal_access_token.delete", audit.KindChange, event.Deleted, event.PersonalAccessToken, string(t))
+		return record(ctx, tx, c.Organization, c.Subject, rec.Subject, "personal_access_token.delete", audit.KindChange, event.Deleted, event.PersonalAccessToken, string(t))
 	})
 	if err != nil {
 		return fault.Wrap(err, "deleting the token")

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
@@ -34,9 +35,10 @@ func New(store Store, log *slog.Logger) *Service {
 }
 
 // record writes what every change leaves behind: the audit entry and the event.
-func record(ctx context.Context, tx Tx, o id.Organization, actor access.Subject, action string, kind audit.Kind, op event.Operation, t event.ResourceType, subject string) error {
+// The owner is who may see the event besides admins.
+func record(ctx context.Context, tx Tx, o id.Organization, actor, owner access.Subject, action string, kind audit.Kind, op event.Operation, t event.ResourceType, subject string) error {
 	if op != 0 {
-		tx.Emit(event.Event{Organization: o, Operation: op, Type: t, ID: subject, Creator: actor})
+		tx.Emit(event.Event{Organization: o, Operation: op, Type: t, ID: subject, Creator: owner})
 	}
 	return tx.InsertAuditEntry(ctx, audit.Entry{
 		ID: id.New(), Organization: o, Actor: actor, SubjectID: subject, SubjectType: int32(t),
@@ -70,6 +72,10 @@ func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, e
 	if chosen != "" && len(chosen) < MinBootstrapToken {
 		return "", fault.New(fault.InvalidArgument, fault.InvalidField,
 			"MUSTER_BOOTSTRAP_TOKEN must have at least %d characters, has %d. \"openssl rand -hex 32\" makes a good one.", MinBootstrapToken, len(chosen))
+	}
+	if kind, ok := token.Recognize(chosen); !ok || kind != "" && kind != token.Personal || strings.ContainsAny(chosen, " \t\r\n") && strings.TrimSpace(chosen) != chosen {
+		return "", fault.New(fault.InvalidArgument, fault.InvalidField,
+			"MUSTER_BOOTSTRAP_TOKEN cannot be used as a token: it begins like one of Muster's own and is none, or it begins or ends with a space. \"openssl rand -hex 32\" makes a good one.")
 	}
 	_, exists, err := s.store.AnyOrganization(ctx)
 	if err != nil {
@@ -106,7 +112,7 @@ func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, e
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		return record(ctx, tx, org.ID, access.System, "organization.create", audit.KindChange, event.Created, event.Organization, string(org.ID))
+		return record(ctx, tx, org.ID, access.System, access.System, "organization.create", audit.KindChange, event.Created, event.Organization, string(org.ID))
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the first organization")

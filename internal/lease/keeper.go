@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/musterhq/muster/internal/clock"
 	"github.com/musterhq/muster/internal/id"
 )
 
@@ -41,16 +42,21 @@ type Config struct {
 type Keeper struct {
 	cfg Config
 
+	// proving is held during a beat and what follows from it.
+	proving sync.Mutex
+
 	mu    sync.Mutex
 	id    string
 	proof time.Time // of the last beat that counted; zero while the lease is lost
-
 	// elders were there when this replica came.
 	elders map[string]bool
 
 	// Only Run uses what follows.
-	seen  map[string]sighting
-	heirs map[string]time.Time // dead replica -> when its sessions end
+	looked time.Time   // when the other replicas were last looked at
+	buried chan string // gets a dead replica when its sessions have ended
+	busy   bool        // one is being buried
+	seen   map[string]sighting
+	heirs  map[string]time.Time // dead replica -> when its sessions end
 }
 
 type sighting struct {
@@ -68,7 +74,7 @@ var ErrLost = errors.New("lease: this control plane could not renew its lease in
 
 // New makes a keeper; Register must be called before anything else.
 func New(cfg Config) *Keeper {
-	return &Keeper{cfg: cfg, elders: map[string]bool{}, seen: map[string]sighting{}, heirs: map[string]time.Time{}}
+	return &Keeper{cfg: cfg, buried: make(chan string, 1), seen: map[string]sighting{}, heirs: map[string]time.Time{}}
 }
 
 // Register writes the row of this replica, under a fresh id.
@@ -79,8 +85,9 @@ func (k *Keeper) Register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	elders := map[string]bool{}
 	for _, r := range rows {
-		k.elders[r.ID] = true
+		elders[r.ID] = true
 	}
 	err = k.cfg.Store.InsertReplica(ctx, Replica{ID: fresh, HostName: k.cfg.HostName, StartedAt: begun})
 	if err != nil {
@@ -88,7 +95,7 @@ func (k *Keeper) Register(ctx context.Context) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.id, k.proof = fresh, begun
+	k.id, k.proof, k.elders = fresh, begun, elders
 	return nil
 }
 
@@ -110,6 +117,8 @@ func (k *Keeper) Held() bool {
 // Prove beats now. An error means that the lease is not proven; the links are
 // closed by then if it is lost.
 func (k *Keeper) Prove(ctx context.Context) error {
+	k.proving.Lock()
+	defer k.proving.Unlock()
 	begun := time.Now()
 	alive, err := k.cfg.Store.Beat(ctx, k.ID())
 	switch {
@@ -147,6 +156,8 @@ func (k *Keeper) lose(why string) {
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(BeatEvery)
 	defer tick.Stop()
+	var burials sync.WaitGroup
+	defer burials.Wait()
 	for {
 		// A beat that hangs must not outlive the lease unnoticed.
 		beat, cancel := context.WithTimeout(ctx, BeatEvery)
@@ -156,26 +167,41 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.cfg.Log.Warn("the lease of this control plane could not be renewed; trying again", "error", err)
 		}
 		if err == nil {
-			if err := k.observe(ctx); err != nil && ctx.Err() == nil {
+			look, cancel := context.WithTimeout(ctx, BeatEvery)
+			err := k.observe(look)
+			cancel()
+			if err == nil {
+				k.buryNext(ctx, &burials)
+			} else if ctx.Err() == nil {
 				k.cfg.Log.Warn("the other control planes could not be looked at; trying again", "error", err)
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case dead := <-k.buried:
+			k.busy = false
+			delete(k.heirs, dead)
+			delete(k.seen, dead)
 		case <-tick.C:
 		}
 	}
 }
 
-// observe takes over replicas whose counter stands still, and ends the sessions
-// of those taken over a grace ago.
+// observe takes over replicas whose counter stands still.
 func (k *Keeper) observe(ctx context.Context) error {
 	rows, err := k.cfg.Store.Replicas(ctx)
 	if err != nil {
 		return err
 	}
 	self, now := k.ID(), time.Now()
+	if clock.Gap(k.looked, now) > 3*BeatEvery {
+		// Nobody could come back while this process or the database was away.
+		for dead := range k.heirs {
+			k.heirs[dead] = now.Add(k.cfg.Grace)
+		}
+	}
+	k.looked = now
 	present := map[string]bool{}
 	for _, r := range rows {
 		present[r.ID] = true
@@ -184,13 +210,7 @@ func (k *Keeper) observe(ctx context.Context) error {
 		if r.ID == self {
 			continue
 		}
-		if at, mine := k.heirs[r.ID]; mine && r.TakenOverBy == self {
-			if now.Before(at) {
-				continue
-			}
-			if err := k.bury(ctx, r.ID); err != nil {
-				return err
-			}
+		if _, mine := k.heirs[r.ID]; mine && r.TakenOverBy == self {
 			continue
 		}
 		last, known := k.seen[r.ID]
@@ -232,7 +252,31 @@ func (k *Keeper) givesWay(other string, moves int) bool {
 	if k.cfg.Peer == nil || moves == 0 {
 		return false
 	}
-	return k.elders[other] || moves >= tieMoves && other < k.ID()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.elders[other] || moves >= tieMoves && other < k.id
+}
+
+// buryNext ends the sessions of a replica that was taken over a grace ago. That
+// may take longer than a lease, so it must not keep the beat waiting.
+func (k *Keeper) buryNext(ctx context.Context, burials *sync.WaitGroup) {
+	if k.busy {
+		return
+	}
+	for dead, at := range k.heirs {
+		if time.Now().Before(at) {
+			continue
+		}
+		k.busy = true
+		burials.Go(func() {
+			if err := k.bury(ctx, dead); err != nil && ctx.Err() == nil {
+				k.cfg.Log.Warn("the sessions of a control plane that stopped could not be ended; trying again", "replica", dead, "error", err)
+				dead = "" // the next tick tries again
+			}
+			k.buried <- dead
+		})
+		return
+	}
 }
 
 func (k *Keeper) bury(ctx context.Context, dead string) error {
@@ -243,8 +287,6 @@ func (k *Keeper) bury(ctx context.Context, dead string) error {
 	if err := k.cfg.Store.DeleteReplica(ctx, dead); err != nil {
 		return err
 	}
-	delete(k.heirs, dead)
-	delete(k.seen, dead)
 	k.cfg.Log.Info("the take-over is complete", "replica", dead, "runners_lost", ended)
 	return nil
 }

@@ -238,8 +238,11 @@ func (h *Hub) renew(s *session, c *conn, sequence uint64) error {
 	if !h.cfg.Replica.Held() {
 		return fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane lost its own lease; reconnect.")
 	}
-	if s.replaced.Load() {
+	switch {
+	case s.replaced.Load():
 		return errStale
+	case s.replica != h.cfg.Replica.ID():
+		return fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane lost the lease that this link was opened under; reconnect.")
 	}
 	s.deadline.set(time.Now().Add(Lease))
 	return c.send(&planeFrame{Frame: &linkv1.PlaneFrame_Renewed{Renewed: &linkv1.Renewed{Sequence: sequence}}})

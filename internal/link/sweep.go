@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/musterhq/muster/internal/clock"
 )
 
 // deadline is when a lease runs out, on the monotonic clock.
@@ -35,7 +37,7 @@ func (h *Hub) Run(ctx context.Context) {
 // every runner a whole lease of grace.
 func (h *Hub) sweep(ctx context.Context) {
 	now := time.Now()
-	slept := gap(h.lastSweep, now) > lateSweep
+	slept := clock.Gap(h.lastSweep, now) > lateSweep
 	h.lastSweep = now
 	if slept {
 		h.cfg.Log.Warn("this process was stopped for a while; every runner gets a lease of grace")
@@ -55,13 +57,8 @@ func (h *Hub) sweep(ctx context.Context) {
 	h.wasHeld = true
 	h.endExpired(ctx, now)
 	h.withdrawNotices(ctx, now)
-}
-
-// gap is the time between two readings by whichever clock moved further: the
-// monotonic clock stands still while a machine is suspended, the wall clock
-// does not.
-func gap(a, b time.Time) time.Duration {
-	return max(b.Sub(a), b.Round(0).Sub(a.Round(0)))
+	// Waiting for the database is no sleep.
+	h.lastSweep = time.Now()
 }
 
 func (h *Hub) grace(until time.Time) {

@@ -61,20 +61,3 @@ func TestSweepAfterASleep(t *testing.T) {
 		}
 	})
 }
-
-// Leases live on the monotonic clock. The wall clock only tells a suspension,
-// during which the monotonic one stands still.
-func TestGap(t *testing.T) {
-	now := time.Now()
-	if got := gap(now, now.Add(time.Second)); got != time.Second {
-		t.Errorf("gap = %v", got)
-	}
-	suspended := now.Round(0).Add(-time.Hour) // an hour ago by the wall clock alone
-	if got := gap(suspended, now); got < time.Hour {
-		t.Errorf("after a suspension: gap = %v", got)
-	}
-	setBack := now.Round(0).Add(time.Hour)
-	if got := gap(setBack, now); got > 0 {
-		t.Errorf("after the wall clock was set back: gap = %v", got)
-	}
-}

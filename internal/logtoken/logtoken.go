@@ -86,35 +86,43 @@ func (t *Trust) With(keys map[string]ed25519.PublicKey) *Trust {
 	return NewTrust(t.issuer, t.runner, keys)
 }
 
-// Verify checks a token and returns whom it was made for.
-func (t *Trust) Verify(raw string) (person string, err error) {
+// Reader is who holds a good token.
+type Reader struct {
+	// Person is whom the token was made for.
+	Person string
+	// Until is when the token ends, and with it what is read under it.
+	Until time.Time
+}
+
+// Verify checks a token and returns its holder.
+func (t *Trust) Verify(raw string) (Reader, error) {
 	if len(raw) > maxSize {
-		return "", fmt.Errorf("%w: it is not a JWT signed with EdDSA", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: it is not a JWT signed with EdDSA", ErrRefused)
 	}
 	tok, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil || len(tok.Headers) != 1 {
-		return "", fmt.Errorf("%w: it is not a JWT signed with EdDSA", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: it is not a JWT signed with EdDSA", ErrRefused)
 	}
 	key, ok := t.keys[tok.Headers[0].KeyID]
 	if !ok || len(key) != ed25519.PublicKeySize {
-		return "", fmt.Errorf("%w: its signing key is not in use; make a new token", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: its signing key is not in use; make a new token", ErrRefused)
 	}
 	var c claims
 	if err := tok.Claims(key, &c); err != nil {
-		return "", fmt.Errorf("%w: its signature is wrong; make a new token", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: its signature is wrong; make a new token", ErrRefused)
 	}
 	if c.Expiry == nil || t.issuer == "" || c.Scope != Scope {
-		return "", fmt.Errorf("%w: it was not made for reading logs", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: it was not made for reading logs", ErrRefused)
 	}
 	now := time.Now()
 	switch err := c.ValidateWithLeeway(jwt.Expected{Issuer: t.issuer, AnyAudience: jwt.Audience{Audience(t.runner)}, Time: now}, Leeway); {
 	case err == nil:
-		return c.Subject, nil
+		return Reader{Person: c.Subject, Until: c.Expiry.Time().Add(Leeway)}, nil
 	case errors.Is(err, jwt.ErrInvalidAudience):
-		return "", fmt.Errorf("%w: it was made for another runner", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: it was made for another runner", ErrRefused)
 	case errors.Is(err, jwt.ErrInvalidIssuer):
-		return "", fmt.Errorf("%w: it was made by another control plane", ErrRefused)
+		return Reader{}, fmt.Errorf("%w: it was made by another control plane", ErrRefused)
 	default:
-		return "", fmt.Errorf("%w: it is not valid at %s, the time of this clock; make a new token, or set the clock", ErrRefused, now.UTC().Format(time.RFC3339))
+		return Reader{}, fmt.Errorf("%w: it is not valid at %s, the time of this clock; make a new token, or set the clock", ErrRefused, now.UTC().Format(time.RFC3339))
 	}
 }

@@ -35,8 +35,8 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := logtoken.NewTrust(issuer, runner, keys).Verify(good); err != nil || who != person {
-		t.Fatalf("Verify = %q, %v", who, err)
+	if who, err := logtoken.NewTrust(issuer, runner, keys).Verify(good); err != nil || who.Person != person || time.Until(who.Until) > logtoken.Lifetime+logtoken.Leeway {
+		t.Fatalf("Verify = %v, %v", who, err)
 	}
 	forged, err := stranger.Sign(issuer, runner, person)
 	if err != nil {
@@ -44,26 +44,28 @@ func TestVerify(t *testing.T) {
 	}
 	parts := strings.Split(good, ".")
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"k1"}`)) + "." + parts[1] + "."
-	for name, verify := range map[string]func() (string, error){
-		"signed by another key": func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(forged) },
-		"unsigned":              func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(none) },
-		"unknown key id":        func() (string, error) { return logtoken.NewTrust(issuer, runner, nil).Verify(good) },
-		"for another runner":    func() (string, error) { return logtoken.NewTrust(issuer, "other", keys).Verify(good) },
-		"of another issuer":     func() (string, error) { return logtoken.NewTrust("https://x", runner, keys).Verify(good) },
-		"payload of another": func() (string, error) {
+	for name, verify := range map[string]func() (logtoken.Reader, error){
+		"signed by another key": func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(forged) },
+		"unsigned":              func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(none) },
+		"unknown key id":        func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, runner, nil).Verify(good) },
+		"for another runner":    func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, "other", keys).Verify(good) },
+		"of another issuer":     func() (logtoken.Reader, error) { return logtoken.NewTrust("https://x", runner, keys).Verify(good) },
+		"payload of another": func() (logtoken.Reader, error) {
 			return logtoken.NewTrust(issuer, runner, keys).Verify(parts[0] + ".e30." + parts[2])
 		},
-		"cut off": func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify(good[:len(good)-4]) },
-		"far too long": func() (string, error) {
+		"cut off": func() (logtoken.Reader, error) {
+			return logtoken.NewTrust(issuer, runner, keys).Verify(good[:len(good)-4])
+		},
+		"far too long": func() (logtoken.Reader, error) {
 			return logtoken.NewTrust(issuer, runner, keys).Verify(strings.Repeat(good, 100))
 		},
-		"checked by nobody":       func() (string, error) { return new(logtoken.Trust).Verify(good) },
-		"signed by a rotated key": func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).With(nil).Verify(good) },
-		"empty":                   func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify("") },
-		"an API token":            func() (string, error) { return logtoken.NewTrust(issuer, runner, keys).Verify("muster_pat_x") },
+		"checked by nobody":       func() (logtoken.Reader, error) { return new(logtoken.Trust).Verify(good) },
+		"signed by a rotated key": func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, runner, keys).With(nil).Verify(good) },
+		"empty":                   func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, runner, keys).Verify("") },
+		"an API token":            func() (logtoken.Reader, error) { return logtoken.NewTrust(issuer, runner, keys).Verify("muster_pat_x") },
 	} {
-		if who, err := verify(); !errors.Is(err, logtoken.ErrRefused) || who != "" {
-			t.Errorf("%s: Verify = %q, %v; want a refusal", name, who, err)
+		if who, err := verify(); !errors.Is(err, logtoken.ErrRefused) || who != (logtoken.Reader{}) {
+			t.Errorf("%s: Verify = %v, %v; want a refusal", name, who, err)
 		} else if strings.Contains(err.Error(), parts[2]) {
 			t.Errorf("%s: the error repeats the token", name)
 		}
@@ -102,7 +104,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("")
 	f.Add("a.b.c")
 	f.Fuzz(func(t *testing.T, raw string) {
-		if who, err := logtoken.NewTrust(issuer, runner, map[string]ed25519.PublicKey{"k1": pub}).Verify(raw); err == nil && (who != person || raw != good) {
+		if who, err := logtoken.NewTrust(issuer, runner, map[string]ed25519.PublicKey{"k1": pub}).Verify(raw); err == nil && (who.Person != person || raw != good) {
 			// The only other text that verifies is one that decodes to the same bytes.
 			if strings.Count(raw, ".") != 2 {
 				t.Fatalf("%q verifies", raw)

@@ -27,6 +27,7 @@ const (
 var rooms = map[string]room{
 	// The ground: nothing but the standard library and each other.
 	"internal/fault": {},
+	"internal/clock": {},
 	"internal/id":    {},
 	"internal/page":  {own: []string{"internal/fault"}},
 
@@ -45,7 +46,7 @@ var rooms = map[string]room{
 	"internal/identity": {own: []string{
 		"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/token",
 	}},
-	"internal/lease": {own: []string{"internal/fault", "internal/id"}},
+	"internal/lease": {own: []string{"internal/clock", "internal/fault", "internal/id"}},
 
 	// The database implements what the domain asks for.
 	"internal/store/migrations":     {},
@@ -68,7 +69,7 @@ var rooms = map[string]room{
 
 	// The edges: what speaks the wire.
 	"internal/link": {
-		own:     []string{"gen", "internal/access", "internal/fault", "internal/fleet", "internal/id"},
+		own:     []string{"gen", "internal/access", "internal/clock", "internal/fault", "internal/fleet", "internal/id"},
 		foreign: []string{connect, protobuf},
 	},
 	"internal/rpc/codec":  {own: []string{"internal/fault"}, foreign: []string{protobuf}},

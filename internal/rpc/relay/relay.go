@@ -94,11 +94,14 @@ const writeTimeout = 30 * time.Second
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Source, contentType, disposition string) {
 	runner := id.Runner(id.Canonical(r.PathValue("runner")))
-	token, err := h.authorize(r, runner)
+	token, until, err := h.authorize(r, runner)
 	if err != nil {
 		refuse(w, r, err)
 		return
 	}
+	// What is read under a token ends with it, in good order.
+	reading, cancelReading := context.WithDeadlineCause(r.Context(), until, io.EOF)
+	defer cancelReading()
 	stream, err := h.Hub.OpenStream(r.Context(), runner, token, source)
 	if err != nil {
 		refuse(w, r, err)
@@ -122,7 +125,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Sour
 		head.Set("Content-Disposition", disposition)
 	}
 	w.WriteHeader(http.StatusOK)
-	if err := copyStream(r.Context(), w, stream); err != nil {
+	if err := copyStream(reading, w, stream); err != nil {
 		// The status is sent. A reader learns of the early end by the connection's.
 		panic(http.ErrAbortHandler)
 	}
@@ -151,16 +154,17 @@ func copyStream(ctx context.Context, w http.ResponseWriter, stream *link.Stream)
 	}
 }
 
-func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, err error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || token == "" {
-		return "", fault.New(fault.Unauthenticated, fault.MissingToken,
+func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, until time.Time, err error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", time.Time{}, fault.New(fault.Unauthenticated, fault.MissingToken,
 			"Reading a runner's logs needs a logs token, as \"Authorization: Bearer <token>\". CreateRunnerLogsToken makes one; \"muster runner logs\" does it for you.")
 	}
-	if _, err := logtoken.NewTrust(h.Issuer, runner, h.Keys).Verify(token); err != nil {
-		return "", fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
+	reader, err := logtoken.NewTrust(h.Issuer, runner, h.Keys).Verify(token)
+	if err != nil {
+		return "", time.Time{}, fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
 	}
-	return token, nil
+	return token, reader.Until, nil
 }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

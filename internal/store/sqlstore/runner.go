@@ -56,6 +56,12 @@ func (tx *Tx) InsertRunner(ctx context.Context, r fleet.Runner) error {
 	}), "adding a runner")
 }
 
+// LockRunner makes transactions that lock the same runner run one after the
+// other.
+func (tx *Tx) LockRunner(ctx context.Context, r id.Runner) error {
+	return tx.explained(tx.q.LockRunner(ctx, string(r)), "locking a runner")
+}
+
 // UpdateRunner stores what people set when the revision is still r.Revision.
 func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
 	tx.changed = append(tx.changed, r.ID)

@@ -9,6 +9,11 @@ INSERT INTO runners (
     @created_at, @updated_at, @deleting_at, @revision
 );
 
+-- LockRunner changes nothing. The row that it writes stays locked until the
+-- transaction ends.
+-- name: LockRunner :exec
+UPDATE runners SET name = name WHERE id = @id;
+
 -- name: GetRunner :one
 SELECT * FROM runner_rows WHERE id = @id;
 

@@ -598,6 +598,17 @@ func (q *Queries) ListRunnersOfProvider(ctx context.Context, arg ListRunnersOfPr
 	return items, nil
 }
 
+const lockRunner = `-- name: LockRunner :exec
+UPDATE runners SET name = name WHERE id = $1
+`
+
+// LockRunner changes nothing. The row that it writes stays locked until the
+// transaction ends.
+func (q *Queries) LockRunner(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, lockRunner, id)
+	return err
+}
+
 const updateRunner = `-- name: UpdateRunner :execrows
 UPDATE runners SET
     name = $1, desired_phase = $2, configuration = $3,
