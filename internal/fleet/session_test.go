@@ -190,6 +190,11 @@ func TestReportsAreBounded(t *testing.T) {
 			t.Errorf("%s in Hello: %v", name, err)
 		}
 	}
+	big := opening(bootOne, pub)
+	big.Schema = make([]byte, 64<<10+1)
+	if _, err := f.OpenSession(t.Context(), asRunner(r), big); !fault.HasReason(err, fault.MalformedFrame) {
+		t.Errorf("a large schema: %v", err)
+	}
 	for _, key := range [][]byte{nil, make([]byte, 31), make([]byte, 33)} {
 		if _, err := f.OpenSession(t.Context(), asRunner(r), opening(bootOne, key)); !fault.HasReason(err, fault.MalformedFrame) {
 			t.Errorf("a key of %d bytes: %v", len(key), err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -340,6 +341,30 @@ func TestTheLastAdminStays(t *testing.T) {
 	wg.Wait()
 	if kept.Load() != 1 {
 		t.Errorf("%d admins were kept", kept.Load())
+	}
+}
+
+// A stream that is opened while its token is revoked does not escape.
+func TestAStreamThatOpensDuringARevocationEnds(t *testing.T) {
+	s, admin := setup(t)
+	u, ann, _ := add(t, s, admin, "ann", access.RoleMember)
+	if err := s.SuspendMember(t.Context(), admin, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	held, release := s.Hold(t.Context(), ann) // checked before, held after
+	defer release()
+	if !fault.Is(context.Cause(held), fault.Unavailable) {
+		t.Errorf("the stream goes on: %v", context.Cause(held))
+	}
+}
+
+// A first token that would never authenticate is refused while it can be changed.
+func TestBootstrapRefusesTokensThatCannotWork(t *testing.T) {
+	never, _ := token.New(token.Runner)
+	for _, chosen := range []string{"muster_pat_" + strings.Repeat("x", 49), never, " " + strings.Repeat("x", 40), strings.Repeat("x", 40) + "\n"} {
+		if _, err := open(t, t.TempDir()).Bootstrap(t.Context(), chosen); !fault.Is(err, fault.InvalidArgument) {
+			t.Errorf("%q: %v", chosen, err)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type table struct {
 	blind     bool // Replicas returns none
 	down      bool
 	beats     int
+	burial    time.Duration // how long it takes to end the sessions of a replica
 }
 
 func newTable() *table { return &table{rows: map[string]lease.Replica{}, live: map[string]bool{}} }
@@ -118,6 +119,7 @@ func start(t *testing.T, store *table) *replica {
 	r.Keeper = lease.New(lease.Config{
 		Store: store, HostName: "h", Grace: grace,
 		EndSessions: func(_ context.Context, dead string) (int, error) {
+			time.Sleep(store.burial)
 			return 1, store.do(func() { store.live[dead] = false; r.ended = append(r.ended, dead) })
 		},
 		Lost: func(error) { r.lost++ },
@@ -298,5 +300,55 @@ func TestOfTwoHeirsOneInherits(t *testing.T) {
 			t.Errorf("the survivor ended %v", other.ended)
 		}
 		other.stop()
+	})
+}
+
+// Ending the sessions of a dead replica may take longer than a lease; the beat
+// goes on meanwhile.
+func TestABurialDoesNotKeepTheBeatWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		store.exclusive = true
+		store.rows["dead"] = lease.Replica{ID: "dead"}
+		store.live["dead"] = true
+		store.burial = time.Minute
+		r := start(t, store)
+		for range 20 {
+			time.Sleep(lease.BeatEvery)
+			synctest.Wait()
+			if !r.Held() || r.lost != 0 {
+				t.Fatal("the lease was lost during a burial")
+			}
+		}
+		if store.hasLive("dead") || len(r.ended) != 1 || len(store.rows) != 1 {
+			t.Errorf("live %v, ended %v, rows %v", store.live, r.ended, store.rows)
+		}
+		r.stop()
+	})
+}
+
+// While the database is away no runner can come back, so the grace begins anew.
+func TestGraceBeginsAnewAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		store.exclusive = true
+		store.rows["dead"] = lease.Replica{ID: "dead"}
+		store.live["dead"] = true
+		r := start(t, store)
+		time.Sleep(2 * time.Second)
+		store.setDown(true)
+		time.Sleep(time.Minute)
+		store.setDown(false)
+		time.Sleep(grace - lease.BeatEvery)
+		synctest.Wait()
+		if !store.hasLive("dead") {
+			t.Error("sessions ended although nobody could come back")
+		}
+		time.Sleep(4 * lease.BeatEvery)
+		synctest.Wait()
+		if store.hasLive("dead") {
+			t.Error("sessions of the dead replica go on")
+		}
+		r.stop()
 	})
 }

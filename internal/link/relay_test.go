@@ -175,6 +175,58 @@ func TestARunnerThatDoesNotReadIsCut(t *testing.T) {
 	})
 }
 
+// What is followed under a token ends with the token.
+func TestAFollowerEndsWithItsToken(t *testing.T) {
+	test(t, func(t *testing.T, p *plane) {
+		pub, priv, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &relay.Handler{Hub: p.Hub, Issuer: "i", Keys: map[string]ed25519.PublicKey{"k": pub}}
+		tok, err := (logtoken.Key{ID: "k", Private: priv}).Sign("i", runnerA, "person")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := p.join(t, runnerA, hello(bootOne))
+		go func() {
+			for {
+				f, err := r.stream.Receive()
+				if err != nil {
+					return
+				}
+				if o := f.GetStreamOpen(); o != nil {
+					r.send(data(o.GetStreamId(), []byte("line\n")))
+				}
+			}
+		}()
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			for seq := uint64(1); ; seq++ {
+				select {
+				case <-done:
+					return
+				case <-time.After(link.RenewEvery):
+				}
+				if r.stream.Send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Renewal{Renewal: &linkv1.Renewal{Sequence: seq}}}) != nil {
+					return
+				}
+			}
+		}()
+		mux := http.NewServeMux()
+		for pattern, route := range h.Routes() {
+			mux.Handle(pattern, route)
+		}
+		req := httptest.NewRequest(http.MethodGet, "/runners/"+runnerA+"/logs?follow=true", nil)
+		req.Header.Set("Authorization", "bearer "+tok)
+		w, begun := httptest.NewRecorder(), time.Now()
+		mux.ServeHTTP(w, req)
+		if took := time.Since(begun); w.Code != 200 || w.Body.String() != "line\n" || took > logtoken.Lifetime+logtoken.Leeway || took < logtoken.Lifetime {
+			t.Errorf("status %d, %q after %s", w.Code, w.Body, took)
+		}
+	})
+}
+
 func TestLogsOverHTTP(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
 		const issuer = "https://muster.example"
