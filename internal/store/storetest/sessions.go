@@ -29,6 +29,34 @@ func sessionTests() map[string]func(*testing.T, *world) {
 				}
 			}
 		},
+		"Transactions that lock a runner lose nothing of each other": func(t *testing.T, w *world) {
+			r := w.runner(1)
+			w.addRunners(t, r)
+			s := w.openSession(t, r, "replica")
+			const writers = 40
+			atOnce(writers, func(int) {
+				err := w.store.Fleet().Write(t.Context(), func(tx fleet.Tx) error {
+					if err := tx.LockRunner(t.Context(), r.ID); err != nil {
+						return err
+					}
+					got, _, err := tx.Runner(t.Context(), r.ID)
+					if err != nil {
+						return err
+					}
+					got.Session.AppliedRevision++ // read, changed, and written as a whole
+					_, err = tx.UpdateSession(t.Context(), *got.Session)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			got, ok, err := w.store.Fleet().Runner(t.Context(), r.ID)
+			if n := found(t, got, ok, err).Session.AppliedRevision; n != s.AppliedRevision+writers {
+				t.Errorf("%d changes are there, of %d", n-s.AppliedRevision, writers)
+			}
+			w.writeFleet(t, func(tx fleet.Tx) error { return tx.LockRunner(t.Context(), id.Runner(id.New())) })
+		},
 		"A runner that is gone gets no session": func(t *testing.T, w *world) {
 			w.writeFleet(t, func(tx fleet.Tx) error {
 				if epoch, ok, err := tx.OpenSession(t.Context(), fleet.Session{Runner: id.Runner(id.New())}); err != nil || ok {
