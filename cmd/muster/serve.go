@@ -59,16 +59,21 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
 		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways,
 		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), Version: env.Version, Logger: log,
-		Started: func(s app.Started) { announce(env.Stdout, s) },
+		Started: func(s app.Started) {
+			if err := announce(env.Stdout, s); err != nil {
+				log.Error("what this start has to say could not be written to standard output; if it was the first one, the admin's token is lost: stop, remove the data directory, which holds nothing else yet, and start again", "error", err)
+			}
+		},
 	}))
 }
 
 // announce tells people that the control plane answers, and the first admin's
 // token when it was made just now. The token goes nowhere else.
-func announce(w io.Writer, s app.Started) {
-	fmt.Fprintf(w, "Muster is ready at %s\n", s.URL)
-	if s.Token == "" {
-		return
+func announce(w io.Writer, s app.Started) error {
+	text := fmt.Sprintf("Muster is ready at %s\n", s.URL)
+	if s.Token != "" {
+		text += fmt.Sprintf("\nThis is the first start. The admin's personal access token, shown this once:\n\n  %s\n\nLog in with it: muster login --server %s\n", s.Token, s.URL)
 	}
-	fmt.Fprintf(w, "\nThis is the first start. The admin's personal access token, shown this once:\n\n  %s\n\nLog in with it: muster login --server %s\n", s.Token, s.URL)
+	_, err := io.WriteString(w, text)
+	return err
 }
