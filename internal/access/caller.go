@@ -3,7 +3,7 @@
 // There is one table (table.go): every procedure of the API has a row with the
 // permission that it needs. A caller holds permissions by what it is and by
 // its role; some permissions hold for its own objects only, which the nouns
-// narrow down with Caller.May and the visibility of their queries.
+// narrow down by the visibility of their queries.
 package access
 
 import (

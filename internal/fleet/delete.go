@@ -49,11 +49,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
 			return lost(ok, err)
 		}
-		emit(tx, &r, event.StatusUpdated)
-		return tx.InsertAuditEntry(ctx, audit.Entry{
-			ID: id.New(), Organization: r.Organization, Actor: c.Subject, SubjectID: string(r.ID), SubjectType: int32(event.Runner),
-			Action: "runner.delete", Kind: audit.KindChange, RequestID: audit.RequestID(ctx), CreatedAt: r.DeletingAt,
-		})
+		return record(ctx, tx, &r, c.Subject, "runner.delete", audit.KindChange, event.StatusUpdated)
 	})
 	if err != nil {
 		return fault.Wrap(err, "deleting the runner")

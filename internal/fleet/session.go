@@ -161,8 +161,8 @@ func (s *Service) Desired(ctx context.Context, want id.Runner) (Desired, error) 
 	return d, nil
 }
 
-// errStale ends a transaction of a session that is not the newest any more.
-var errStale = fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection of this runner has taken over.")
+// ErrStale is what a session gets that is not the newest any more.
+var ErrStale = fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection of this runner has taken over.")
 
 // EndSession ends a session: the runner is INACTIVE, or removed if its deletion
 // was asked for. Nothing happens when a newer session has taken over.
@@ -262,7 +262,7 @@ func (s *Service) inSession(ctx context.Context, want id.Runner, epoch int64, do
 			return err
 		}
 		if !found || !r.Session.Live() || r.Session.Epoch != epoch {
-			return errStale
+			return ErrStale
 		}
 		return fn(tx, &r)
 	})

@@ -230,8 +230,6 @@ func (h *Hub) handle(ctx context.Context, s *session, c *conn, f *linkv1.RunnerF
 	}
 }
 
-var errStale = fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection of this runner has taken over.")
-
 // renew extends the lease. It writes nothing to the database. A session that
 // another one has replaced is not confirmed.
 func (h *Hub) renew(s *session, c *conn, sequence uint64) error {
@@ -240,7 +238,7 @@ func (h *Hub) renew(s *session, c *conn, sequence uint64) error {
 	}
 	switch {
 	case s.replaced.Load():
-		return errStale
+		return fleet.ErrStale
 	case s.replica != h.cfg.Replica.ID():
 		return fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane lost the lease that this link was opened under; reconnect.")
 	}

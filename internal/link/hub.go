@@ -125,9 +125,7 @@ type session struct {
 	contender string
 	knocked   time.Time
 	noticed   bool
-	// deleteBy is set while the runner is asked to finish.
-	deleteBy time.Time
-	ending   bool
+	ending    bool
 }
 
 // install makes s the session of its runner, unless a newer one is there, and

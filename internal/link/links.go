@@ -33,11 +33,8 @@ func (h *Hub) ConfigurationChanged(r id.Runner) {
 func (h *Hub) Delete(r id.Runner, deadline time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.sessions[r]; s != nil {
-		s.deleteBy = deadline
-		if s.conn != nil {
-			s.conn.push(deleteFrame(deadline))
-		}
+	if s := h.sessions[r]; s != nil && s.conn != nil {
+		s.conn.push(deleteFrame(deadline))
 	}
 }
 
@@ -91,15 +88,9 @@ func (h *Hub) Drain(reason string) {
 func (h *Hub) WaitEmpty(ctx context.Context) {
 	for {
 		h.mu.Lock()
-		connected := 0
-		for _, s := range h.sessions {
-			if s.conn != nil {
-				connected++
-			}
-		}
-		changed := h.changed
+		changed := h.changed // before the count, so that no change is missed
 		h.mu.Unlock()
-		if connected == 0 {
+		if len(h.conns()) == 0 {
 			return
 		}
 		select {

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/musterhq/muster/internal/fault"
@@ -72,11 +71,11 @@ func cursorOf(q page.Query, start timeCursor) (timeCursor, error) {
 	if q.After == nil {
 		return start, nil
 	}
-	at, err := strconv.ParseInt(q.After.Key, 16, 64)
+	at, err := page.KeyTime(q.After.Key)
 	if err != nil {
 		return timeCursor{}, badCursor(err)
 	}
-	return timeCursor{at: at, id: q.After.ID}, nil
+	return timeCursor{at: at.UnixMicro(), id: q.After.ID}, nil
 }
 
 func badCursor(cause error) error {
