@@ -1,16 +1,12 @@
-// Package access decides who may do what.
-//
-// There is one table (table.go): every procedure of the API has a row with the
-// permission that it needs. A caller holds permissions by what it is and by
-// its role; some permissions hold for its own objects only, which the nouns
-// narrow down by the visibility of their queries.
 package access
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // Principal is the kind of a subject. The numbers are those of the wire's
@@ -39,6 +35,34 @@ func (p Principal) String() string {
 	}
 }
 
+// Type is the type of resource that such a subject is.
+func (p Principal) Type() resource.Type {
+	switch p {
+	case PrincipalUser:
+		return resource.User
+	case PrincipalRunner:
+		return resource.Runner
+	case PrincipalServiceAccount:
+		return resource.ServiceAccount
+	default:
+		return resource.Unspecified
+	}
+}
+
+// identity is the role that such a subject has on itself.
+func (p Principal) identity() resource.Role {
+	switch p {
+	case PrincipalUser:
+		return resource.RoleUserIdentity
+	case PrincipalRunner:
+		return resource.RoleRunnerIdentity
+	case PrincipalServiceAccount:
+		return resource.RoleServiceAccountIdentity
+	default:
+		return resource.RoleUnspecified
+	}
+}
+
 // Subject is somebody who acts or owns.
 type Subject struct {
 	Principal Principal
@@ -49,23 +73,44 @@ type Subject struct {
 // System is the actor of what the control plane does by itself.
 var System = Subject{}
 
-// Role is a person's role in their organization. The numbers are those of the
-// wire's OrganizationRole.
-type Role int32
+// Grant is a role that a group gives to its members. A grant without a group is
+// the subject's own, such as the role that a member has in the organization.
+type Grant struct {
+	Group id.Group
+	Role  resource.Role
+}
 
-// The roles of people.
-const (
-	RoleNone   Role = 0
-	RoleAdmin  Role = 1
-	RoleMember Role = 2
-)
+// Standing is what a subject is in its organization: the facts that all its
+// permissions follow from.
+type Standing struct {
+	// Groups are those that the subject is in, sorted.
+	Groups []id.Group
+	// Grants are the roles on the organization as a whole: the subject's own, and
+	// those of its groups.
+	Grants []Grant
+}
+
+// OfRole is the standing of a subject that has one role on the organization, of
+// its own, and is in no group.
+func OfRole(r resource.Role) Standing { return Standing{Grants: []Grant{{Role: r}}} }
+
+// Has tells whether the subject has a role on the organization, from anywhere.
+func (s Standing) Has(r resource.Role) bool {
+	return slices.ContainsFunc(s.Grants, func(g Grant) bool { return g.Role == r })
+}
+
+// In tells whether the subject is in a group.
+func (s Standing) In(g id.Group) bool {
+	_, ok := slices.BinarySearch(s.Groups, g)
+	return ok
+}
 
 // Caller is the authenticated sender of a request. The zero Caller is anonymous.
 type Caller struct {
 	Subject
 	Organization id.Organization
-	// Role is set for users.
-	Role Role
+	Standing
+
 	// Token is the bearer token that the caller came with.
 	Token id.Token
 	// ReadOnly limits the caller to procedures that change nothing.

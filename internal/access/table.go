@@ -6,34 +6,7 @@ import (
 	"strings"
 
 	"github.com/musterhq/muster/internal/fault"
-)
-
-// Permission is what a procedure asks of its caller.
-type Permission string
-
-// The permissions. Those marked "own" hold for the caller's own objects; the
-// nouns narrow them down.
-const (
-	// Public needs no token at all.
-	Public Permission = "public"
-	// Authenticated needs any valid token.
-	Authenticated Permission = "authenticated"
-	OrgRead       Permission = "organization.read"
-	MemberRead    Permission = "member.read"
-	MemberWrite   Permission = "member.write"
-	TokenOwn      Permission = "pat.own"
-	TokenOwnWrite Permission = "pat.own.write"
-	RunnerRead    Permission = "runner.read" // own, for members
-	RunnerCreate  Permission = "runner.create"
-	RunnerWrite   Permission = "runner.write"
-	RunnerToken   Permission = "runner.token"
-	RunnerLogs    Permission = "runner.logs"
-	GatewayRead   Permission = "gateway.read"
-	EventWatch    Permission = "event.watch"
-	// RunnerLink is a runner's own link.
-	RunnerLink Permission = "runner.link"
-	// Unbuilt marks a procedure that answers unimplemented to everybody with a token.
-	Unbuilt Permission = "unbuilt"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // Class says what a procedure leaves in the audit log.
@@ -72,9 +45,9 @@ func Authorize(c Caller, r Rule) error {
 			"This call needs a token. Send it as \"Authorization: Bearer <token>\"; \"muster pat create\" makes one.")
 	case r.Permission == Authenticated, r.Permission == Unbuilt:
 		return nil
-	case !c.Holds(r.Permission):
+	case !mayAnywhere(c, r.Permission):
 		return fault.New(fault.PermissionDenied, fault.NotAllowed,
-			"This call needs the permission %q, which a %s does not have. An organization admin has it.", r.Permission, c.title())
+			"This call needs the permission %q, which no role of this %s gives. An organization admin has it, or can give it.", r.Permission, c.Principal)
 	case c.ReadOnly && r.Class != Reads:
 		return fault.New(fault.PermissionDenied, fault.ReadOnlyToken,
 			"This token is read-only and the call changes something or hands out a credential. Use a token that is not read-only.")
@@ -82,53 +55,47 @@ func Authorize(c Caller, r Rule) error {
 	return nil
 }
 
-// Holds tells whether what the caller is gives it the permission, for at least
-// some objects.
-func (c Caller) Holds(p Permission) bool {
-	switch c.Principal {
-	case PrincipalUser:
-		if c.Role == RoleAdmin {
-			return p != RunnerLink
+// mayAnywhere tells whether there can be an object for which the caller has the
+// permission. Whether this one is such an object is for the noun to check.
+func mayAnywhere(c Caller, p Permission) bool {
+	if c.Principal == PrincipalRunner {
+		return slices.Contains(runnerMay, p) || Allows(resource.RoleRunnerIdentity, p)
+	}
+	if Allows(c.Principal.identity(), p) || onObjects[p] {
+		return true
+	}
+	return slices.ContainsFunc(c.Grants, func(g Grant) bool { return Allows(g.Role, p) })
+}
+
+// onObjects has the permissions that a user or a service account can have
+// through a role on a single resource.
+var onObjects = func() map[Permission]bool {
+	set := map[Permission]bool{}
+	for r, ps := range may {
+		if r.Assignable() && r.On() != resource.Organization {
+			for _, p := range ps {
+				set[p] = true
+			}
 		}
-		return c.Role == RoleMember && memberHolds[p]
-	case PrincipalRunner:
-		return runnerHolds[p]
-	default:
-		return false
 	}
-}
-
-func (c Caller) title() string {
-	if c.Principal == PrincipalUser && c.Role == RoleMember {
-		return "member"
-	}
-	return c.Principal.String()
-}
-
-var memberHolds = map[Permission]bool{
-	OrgRead: true, MemberRead: true, TokenOwn: true, TokenOwnWrite: true,
-	RunnerRead: true, RunnerLogs: true, GatewayRead: true, EventWatch: true,
-}
-
-var runnerHolds = map[Permission]bool{
-	OrgRead: true, RunnerRead: true, GatewayRead: true, RunnerLink: true,
-}
+	return set
+}()
 
 // table has a row for every procedure; a test compares it with the services
 // that the binary serves.
 var table = map[string]Rule{
 	"gitpod.v1.IdentityService/ExchangeToken":            {Public, Credentials},
 	"gitpod.v1.IdentityService/GetAuthenticatedIdentity": {Authenticated, Reads},
-	"gitpod.v1.IdentityService/GetIDToken":               {Unbuilt, Credentials},
+	"gitpod.v1.IdentityService/GetIDToken":               {IDTokenCreate, Credentials},
 
 	"gitpod.v1.UserService/GetAuthenticatedUser":      {MemberRead, Reads},
 	"gitpod.v1.UserService/GetUser":                   {MemberRead, Reads},
-	"gitpod.v1.UserService/SetSuspended":              {Unbuilt, Changes},
-	"gitpod.v1.UserService/DeleteUser":                {Unbuilt, Changes},
-	"gitpod.v1.UserService/CreatePersonalAccessToken": {TokenOwnWrite, Credentials},
-	"gitpod.v1.UserService/GetPersonalAccessToken":    {TokenOwn, Reads},
-	"gitpod.v1.UserService/ListPersonalAccessTokens":  {TokenOwn, Reads},
-	"gitpod.v1.UserService/DeletePersonalAccessToken": {TokenOwnWrite, Changes},
+	"gitpod.v1.UserService/SetSuspended":              {MemberWrite, Changes},
+	"gitpod.v1.UserService/DeleteUser":                {MemberWrite, Changes},
+	"gitpod.v1.UserService/CreatePersonalAccessToken": {PATCreate, Credentials},
+	"gitpod.v1.UserService/GetPersonalAccessToken":    {PATRead, Reads},
+	"gitpod.v1.UserService/ListPersonalAccessTokens":  {PATRead, Reads},
+	"gitpod.v1.UserService/DeletePersonalAccessToken": {PATDelete, Changes},
 	"gitpod.v1.UserService/SetPreference":             {Unbuilt, Changes},
 	"gitpod.v1.UserService/GetPreference":             {Unbuilt, Reads},
 	"gitpod.v1.UserService/ListPreferences":           {Unbuilt, Reads},
@@ -137,16 +104,16 @@ var table = map[string]Rule{
 	"gitpod.v1.UserService/SetDotfilesConfiguration":  {Unbuilt, Changes},
 
 	"gitpod.v1.OrganizationService/CreateOrganization": {Unbuilt, Changes},
-	"gitpod.v1.OrganizationService/GetOrganization":    {OrgRead, Reads},
-	"gitpod.v1.OrganizationService/UpdateOrganization": {Unbuilt, Changes},
+	"gitpod.v1.OrganizationService/GetOrganization":    {OrganizationRead, Reads},
+	"gitpod.v1.OrganizationService/UpdateOrganization": {OrganizationUpdate, Changes},
 	"gitpod.v1.OrganizationService/ListMembers":        {MemberRead, Reads},
-	"gitpod.v1.OrganizationService/SetRole":            {Unbuilt, Changes},
+	"gitpod.v1.OrganizationService/SetRole":            {MemberWrite, Changes},
 
 	"gitpod.v1.RunnerService/CreateRunner":               {RunnerCreate, Changes},
 	"gitpod.v1.RunnerService/GetRunner":                  {RunnerRead, Reads},
 	"gitpod.v1.RunnerService/ListRunners":                {RunnerRead, Reads},
-	"gitpod.v1.RunnerService/UpdateRunner":               {RunnerWrite, Changes},
-	"gitpod.v1.RunnerService/DeleteRunner":               {RunnerWrite, Changes},
+	"gitpod.v1.RunnerService/UpdateRunner":               {RunnerUpdate, Changes},
+	"gitpod.v1.RunnerService/DeleteRunner":               {RunnerDelete, Changes},
 	"gitpod.v1.RunnerService/CreateRunnerToken":          {RunnerToken, Credentials},
 	"gitpod.v1.RunnerService/CreateRunnerLogsToken":      {RunnerLogs, Credentials},
 	"gitpod.v1.RunnerService/ParseContextURL":            {Unbuilt, Reads},
@@ -154,73 +121,93 @@ var table = map[string]Rule{
 	"gitpod.v1.RunnerService/ListSCMOrganizations":       {Unbuilt, Reads},
 	"gitpod.v1.RunnerService/CheckAuthenticationForHost": {Unbuilt, Reads},
 	"gitpod.v1.RunnerService/CheckRepositoryAccess":      {Unbuilt, Reads},
-	"gitpod.v1.RunnerService/ListRunnerPolicies":         {Unbuilt, Reads},
-	"gitpod.v1.RunnerService/CreateRunnerPolicy":         {Unbuilt, Changes},
-	"gitpod.v1.RunnerService/UpdateRunnerPolicy":         {Unbuilt, Changes},
-	"gitpod.v1.RunnerService/DeleteRunnerPolicy":         {Unbuilt, Changes},
+	"gitpod.v1.RunnerService/ListRunnerPolicies":         {RunnerRead, Reads},
+	"gitpod.v1.RunnerService/CreateRunnerPolicy":         {RunnerShare, Changes},
+	"gitpod.v1.RunnerService/UpdateRunnerPolicy":         {RunnerShare, Changes},
+	"gitpod.v1.RunnerService/DeleteRunnerPolicy":         {RunnerShare, Changes},
 
 	"gitpod.v1.GatewayService/ListGateways": {GatewayRead, Reads},
 
 	"gitpod.v1.EventService/WatchEvents":   {EventWatch, Reads},
-	"gitpod.v1.EventService/ListAuditLogs": {Unbuilt, Reads},
-	"gitpod.v1.EventService/GetAuditLog":   {Unbuilt, Reads},
+	"gitpod.v1.EventService/ListAuditLogs": {AuditRead, Reads},
+	"gitpod.v1.EventService/GetAuditLog":   {AuditRead, Reads},
 
-	"gitpod.v1.EnvironmentService/ListEnvironmentClasses": {Unbuilt, Reads},
+	"gitpod.v1.EnvironmentService/ListEnvironmentClasses": {ConfigurationRead, Reads},
 
-	"gitpod.v1.RunnerConfigurationService/CreateHostAuthenticationToken": {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/GetHostAuthenticationToken":    {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/ListHostAuthenticationTokens":  {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/UpdateHostAuthenticationToken": {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/DeleteHostAuthenticationToken": {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/GetRunnerConfigurationSchema":  {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/CreateSCMIntegration":          {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/GetSCMIntegration":             {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/ListSCMIntegrations":           {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/UpdateSCMIntegration":          {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/DeleteSCMIntegration":          {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/CreateEnvironmentClass":        {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/GetEnvironmentClass":           {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/ListEnvironmentClasses":        {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/UpdateEnvironmentClass":        {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/ValidateRunnerConfiguration":   {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/CreateLLMIntegration":          {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/GetLLMIntegration":             {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/ListLLMIntegrations":           {Unbuilt, Reads},
-	"gitpod.v1.RunnerConfigurationService/UpdateLLMIntegration":          {Unbuilt, Changes},
-	"gitpod.v1.RunnerConfigurationService/DeleteLLMIntegration":          {Unbuilt, Changes},
+	"gitpod.v1.RunnerConfigurationService/CreateHostAuthenticationToken": {RunnerUse, Changes},
+	"gitpod.v1.RunnerConfigurationService/GetHostAuthenticationToken":    {HostTokenRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/ListHostAuthenticationTokens":  {HostTokenRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/UpdateHostAuthenticationToken": {HostTokenUpdate, Changes},
+	"gitpod.v1.RunnerConfigurationService/DeleteHostAuthenticationToken": {HostTokenDelete, Changes},
+	"gitpod.v1.RunnerConfigurationService/GetRunnerConfigurationSchema":  {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/CreateSCMIntegration":          {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/GetSCMIntegration":             {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/ListSCMIntegrations":           {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/UpdateSCMIntegration":          {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/DeleteSCMIntegration":          {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/CreateEnvironmentClass":        {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/GetEnvironmentClass":           {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/ListEnvironmentClasses":        {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/UpdateEnvironmentClass":        {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/ValidateRunnerConfiguration":   {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/CreateLLMIntegration":          {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/GetLLMIntegration":             {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/ListLLMIntegrations":           {ConfigurationRead, Reads},
+	"gitpod.v1.RunnerConfigurationService/UpdateLLMIntegration":          {ConfigurationWrite, Changes},
+	"gitpod.v1.RunnerConfigurationService/DeleteLLMIntegration":          {ConfigurationWrite, Changes},
 
-	"gitpod.v1.GroupService/CreateGroup":                  {Unbuilt, Changes},
-	"gitpod.v1.GroupService/GetGroup":                     {Unbuilt, Reads},
-	"gitpod.v1.GroupService/ListGroups":                   {Unbuilt, Reads},
-	"gitpod.v1.GroupService/UpdateGroup":                  {Unbuilt, Changes},
-	"gitpod.v1.GroupService/DeleteGroup":                  {Unbuilt, Changes},
-	"gitpod.v1.GroupService/CreateMembership":             {Unbuilt, Changes},
-	"gitpod.v1.GroupService/DeleteMembership":             {Unbuilt, Changes},
-	"gitpod.v1.GroupService/GetMembership":                {Unbuilt, Reads},
-	"gitpod.v1.GroupService/ListMemberships":              {Unbuilt, Reads},
-	"gitpod.v1.GroupService/CreateRoleAssignment":         {Unbuilt, Changes},
-	"gitpod.v1.GroupService/ListRoleAssignments":          {Unbuilt, Reads},
-	"gitpod.v1.GroupService/DeleteRoleAssignment":         {Unbuilt, Changes},
-	"gitpod.v1.GroupService/ShareResourceWithPrincipal":   {Unbuilt, Changes},
-	"gitpod.v1.GroupService/UnshareResourceWithPrincipal": {Unbuilt, Changes},
+	"gitpod.v1.GroupService/CreateGroup":      {GroupCreate, Changes},
+	"gitpod.v1.GroupService/GetGroup":         {GroupRead, Reads},
+	"gitpod.v1.GroupService/ListGroups":       {GroupRead, Reads},
+	"gitpod.v1.GroupService/UpdateGroup":      {GroupUpdate, Changes},
+	"gitpod.v1.GroupService/DeleteGroup":      {GroupDelete, Changes},
+	"gitpod.v1.GroupService/CreateMembership": {GroupMembers, Changes},
+	"gitpod.v1.GroupService/DeleteMembership": {GroupMembers, Changes},
+	"gitpod.v1.GroupService/GetMembership":    {GroupRead, Reads},
+	"gitpod.v1.GroupService/ListMemberships":  {GroupRead, Reads},
+	// Which permission a role assignment needs depends on its resource:
+	// runner.share, group.share or organization.share. The noun checks it.
+	"gitpod.v1.GroupService/CreateRoleAssignment":         {GroupRead, Changes},
+	"gitpod.v1.GroupService/ListRoleAssignments":          {GroupRead, Reads},
+	"gitpod.v1.GroupService/DeleteRoleAssignment":         {GroupRead, Changes},
+	"gitpod.v1.GroupService/ShareResourceWithPrincipal":   {GroupRead, Changes},
+	"gitpod.v1.GroupService/UnshareResourceWithPrincipal": {GroupRead, Changes},
 
-	"gitpod.v1.ServiceAccountService/CreateServiceAccount":            {Unbuilt, Changes},
-	"gitpod.v1.ServiceAccountService/ListServiceAccounts":             {Unbuilt, Reads},
-	"gitpod.v1.ServiceAccountService/GetServiceAccount":               {Unbuilt, Reads},
-	"gitpod.v1.ServiceAccountService/UpdateServiceAccount":            {Unbuilt, Changes},
-	"gitpod.v1.ServiceAccountService/DeleteServiceAccount":            {Unbuilt, Changes},
-	"gitpod.v1.ServiceAccountService/CreateServiceAccountAccessToken": {Unbuilt, Credentials},
-	"gitpod.v1.ServiceAccountService/CreateServiceAccountToken":       {Unbuilt, Credentials},
-	"gitpod.v1.ServiceAccountService/ListServiceAccountTokens":        {Unbuilt, Reads},
-	"gitpod.v1.ServiceAccountService/GetServiceAccountToken":          {Unbuilt, Reads},
-	"gitpod.v1.ServiceAccountService/DeleteServiceAccountToken":       {Unbuilt, Changes},
+	"gitpod.v1.ServiceAccountService/CreateServiceAccount":            {ServiceAccountWrite, Changes},
+	"gitpod.v1.ServiceAccountService/ListServiceAccounts":             {ServiceAccountRead, Reads},
+	"gitpod.v1.ServiceAccountService/GetServiceAccount":               {ServiceAccountRead, Reads},
+	"gitpod.v1.ServiceAccountService/UpdateServiceAccount":            {ServiceAccountWrite, Changes},
+	"gitpod.v1.ServiceAccountService/DeleteServiceAccount":            {ServiceAccountWrite, Changes},
+	"gitpod.v1.ServiceAccountService/CreateServiceAccountAccessToken": {ServiceAccountImpersonate, Credentials},
+	"gitpod.v1.ServiceAccountService/CreateServiceAccountToken":       {ServiceAccountTokenCreate, Credentials},
+	"gitpod.v1.ServiceAccountService/ListServiceAccountTokens":        {ServiceAccountTokenRead, Reads},
+	"gitpod.v1.ServiceAccountService/GetServiceAccountToken":          {ServiceAccountTokenRead, Reads},
+	"gitpod.v1.ServiceAccountService/DeleteServiceAccountToken":       {ServiceAccountTokenDelete, Changes},
 
-	"muster.admin.v1.MemberService/AddMember":           {MemberWrite, Credentials},
-	"muster.admin.v1.MemberService/SuspendMember":       {MemberWrite, Changes},
-	"muster.admin.v1.MemberService/ResumeMember":        {MemberWrite, Changes},
-	"muster.admin.v1.MemberService/RemoveMember":        {MemberWrite, Changes},
-	"muster.admin.v1.RunnerKeyService/GetRunnerKeys":    {RunnerWrite, Reads},
-	"muster.admin.v1.RunnerKeyService/ApproveRunnerKey": {RunnerWrite, Changes},
+	"muster.admin.v1.MemberService/AddMember":     {MemberWrite, Credentials},
+	"muster.admin.v1.MemberService/SuspendMember": {MemberWrite, Changes},
+	"muster.admin.v1.MemberService/ResumeMember":  {MemberWrite, Changes},
+	"muster.admin.v1.MemberService/RemoveMember":  {MemberWrite, Changes},
+
+	"muster.admin.v1.RunnerKeyService/GetRunnerKeys":      {RunnerKeys, Reads},
+	"muster.admin.v1.RunnerKeyService/ApproveRunnerKey":   {RunnerKeys, Changes},
+	"muster.admin.v1.RunnerKeyService/CheckRunnerSecrets": {RunnerKeys, Credentials},
+
+	"muster.admin.v1.RunnerTokenService/ListRunnerTokens":  {RunnerToken, Reads},
+	"muster.admin.v1.RunnerTokenService/ExpireRunnerToken": {RunnerToken, Changes},
+	"muster.admin.v1.RunnerTokenService/RotateRunnerToken": {RunnerToken, Credentials},
+
+	"muster.admin.v1.InstallationService/CreateOrganization": {InstallationManage, Credentials},
+	"muster.admin.v1.InstallationService/ListOrganizations":  {InstallationManage, Reads},
+	"muster.admin.v1.InstallationService/RotateKeys":         {InstallationManage, Changes},
+
+	"muster.admin.v1.AccessService/ExplainAccess": {AccessExplain, Reads},
+
+	"muster.admin.v1.AuditService/ExportAuditLog": {AuditRead, Reads},
+
+	"muster.admin.v1.RetentionService/GetRetentionPolicy":     {OrganizationRead, Reads},
+	"muster.admin.v1.RetentionService/SetRetentionPolicy":     {OrganizationUpdate, Changes},
+	"muster.admin.v1.RetentionService/PreviewRetentionPolicy": {OrganizationUpdate, Reads},
 
 	"muster.link.v1.LinkService/Connect": {RunnerLink, Reads},
 }

@@ -37,17 +37,9 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := me.Msg.GetSubject().GetId()
-	called := map[string]bool{}
-	var want []string
-	step := func(procedure, actions string, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("%s: %v", procedure, err)
-		}
-		called[procedure] = true
-		want = append(want, strings.Fields(actions)...)
-	}
-	want = append(want, "organization.create")
+	a := &audited{T: t, url: url, admin: admin, organization: me.Msg.GetOrganizationId(), called: map[string]bool{}}
+	step := a.step
+	a.want = append(a.want, "organization.create")
 
 	made, err := runners.CreateRunner(ctx, connect.NewRequest(&gitpodv1.CreateRunnerRequest{Name: "audited", Provider: gitpodv1.RunnerProvider_RUNNER_PROVIDER_LINUX_HOST}))
 	step("gitpod.v1.RunnerService/CreateRunner", "runner.create", err)
@@ -92,20 +84,47 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition {
 		t.Errorf("approving a key that does not wait: %v", err)
 	}
-	called["muster.admin.v1.RunnerKeyService/ApproveRunnerKey"] = true // its entry: see the fleet's own tests
+	a.called["muster.admin.v1.RunnerKeyService/ApproveRunnerKey"] = true // its entry: see the fleet's own tests
 	_, err = runners.DeleteRunner(ctx, connect.NewRequest(&gitpodv1.DeleteRunnerRequest{RunnerId: runner}))
 	step("gitpod.v1.RunnerService/DeleteRunner", "runner.delete", err)
 
+	for _, part := range auditedParts {
+		part(a)
+	}
+
 	for _, p := range access.Procedures() {
 		rule, _ := access.RuleOf(p)
-		if rule.Class != access.Reads && rule.Permission != access.Unbuilt && !called[p] {
+		if rule.Class != access.Reads && rule.Permission != access.Unbuilt && !a.called[p] {
 			t.Errorf("%s changes something and is not called here", p)
 		}
 	}
 	stop()
-	if d := cmp.Diff(want, auditActions(t, dir, admin)); d != "" {
+	if d := cmp.Diff(a.want, auditActions(t, dir, admin)); d != "" {
 		t.Errorf("audit log (-want +got):\n%s", d)
 	}
+}
+
+// auditedParts call the procedures of one subject each; they are in files of
+// their own, audit_SUBJECT_test.go.
+var auditedParts = []func(*audited){}
+
+// audited is a control plane whose audit log is compared with what was called.
+type audited struct {
+	*testing.T
+	url, admin, organization string
+	called                   map[string]bool
+	want                     []string
+}
+
+// step notes that a procedure was called, and which entries it must leave, in
+// order and separated by spaces.
+func (a *audited) step(procedure, actions string, err error) {
+	a.Helper()
+	if err != nil {
+		a.Fatalf("%s: %v", procedure, err)
+	}
+	a.called[procedure] = true
+	a.want = append(a.want, strings.Fields(actions)...)
 }
 
 // auditActions reads the actions of the audit log, in order, and checks that

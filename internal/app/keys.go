@@ -23,7 +23,7 @@ type signingKeys struct {
 // loadSigningKeys reads the signing keys, and makes the first one. The private
 // keys are stored wrapped under the secret key.
 func loadSigningKeys(ctx context.Context, store *sqlstore.Store, key *seal.Key) (signingKeys, error) {
-	rows, err := store.SigningKeys(ctx)
+	rows, err := store.SigningKeys(ctx, "logs")
 	if err != nil {
 		return signingKeys{}, err
 	}
@@ -32,7 +32,7 @@ func loadSigningKeys(ctx context.Context, store *sqlstore.Store, key *seal.Key) 
 			return signingKeys{}, err
 		}
 		// Read again: another replica may have been faster.
-		if rows, err = store.SigningKeys(ctx); err != nil {
+		if rows, err = store.SigningKeys(ctx, "logs"); err != nil {
 			return signingKeys{}, err
 		}
 	}
@@ -58,7 +58,7 @@ func makeSigningKey(ctx context.Context, store *sqlstore.Store, key *seal.Key) e
 	}
 	kid := id.New()
 	return store.InsertSigningKey(ctx, sqlstore.SigningKey{
-		ID: kid, Wrapped: key.Wrap(signingPurpose(kid), private), Public: public, CreatedAt: time.Now(),
+		ID: kid, Wrapped: key.Wrap(signingPurpose(kid), private), Public: public, CreatedAt: time.Now(), Purpose: "logs",
 	})
 }
 

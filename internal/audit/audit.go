@@ -10,6 +10,7 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // Kind is what an entry is about. The numbers are those of the wire's
@@ -27,9 +28,9 @@ type Entry struct {
 	ID           string
 	Organization id.Organization
 	Actor        access.Subject
-	// Subject is what was changed: its id and its type, numbered as the wire's ResourceType.
+	// SubjectID and SubjectType are what was changed.
 	SubjectID   string
-	SubjectType int32
+	SubjectType resource.Type
 	// Action is the verb, such as "runner.create".
 	Action    string
 	Kind      Kind

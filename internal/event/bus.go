@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // Bus hands events to the watchers of this process.
@@ -48,7 +50,7 @@ type Subscription struct {
 }
 
 type key struct {
-	typ ResourceType
+	typ resource.Type
 	id  string
 	op  Operation
 }
@@ -70,15 +72,15 @@ func (b *Bus) Subscribe(want func(Event) bool) (s *Subscription, cancel func()) 
 func (s *Subscription) add(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := key{e.Type, e.ID, e.Operation}
+	k := key{e.Object.Type, e.Object.ID, e.Operation}
 	if _, ok := s.waiting[k]; ok || s.overflow {
 		return
 	}
 	if e.Operation == Deleted {
 		kept := s.queue[:0]
 		for _, q := range s.queue {
-			if q.Type == e.Type && q.ID == e.ID {
-				delete(s.waiting, key{q.Type, q.ID, q.Operation})
+			if q.Object.Type == e.Object.Type && q.Object.ID == e.Object.ID {
+				delete(s.waiting, key{q.Object.Type, q.Object.ID, q.Operation})
 				continue
 			}
 			kept = append(kept, q)
@@ -109,7 +111,7 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 		if len(s.queue) > 0 {
 			e := s.queue[0]
 			s.queue = s.queue[1:]
-			delete(s.waiting, key{e.Type, e.ID, e.Operation})
+			delete(s.waiting, key{e.Object.Type, e.Object.ID, e.Operation})
 			s.mu.Unlock()
 			return e, nil
 		}

@@ -7,13 +7,15 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 func all(event.Event) bool { return true }
 
 func ev(op event.Operation, id string) event.Event {
-	return event.Event{Operation: op, Type: event.Runner, ID: id}
+	return event.Event{Operation: op, Object: access.Object{Type: resource.Runner, ID: id}}
 }
 
 func drain(t *testing.T, s *event.Subscription) []string {
@@ -29,7 +31,7 @@ func drain(t *testing.T, s *event.Subscription) []string {
 			}
 			return got
 		}
-		got = append(got, fmt.Sprint(e.Operation, e.ID))
+		got = append(got, fmt.Sprint(e.Operation, e.Object.ID))
 	}
 }
 
@@ -54,7 +56,7 @@ func TestASlowWatcherIsToldAndOthersAreNotHeldUp(t *testing.T) {
 	b := event.NewBus()
 	slow, cancelSlow := b.Subscribe(all)
 	defer cancelSlow()
-	picky, cancelPicky := b.Subscribe(func(e event.Event) bool { return e.ID == "0" })
+	picky, cancelPicky := b.Subscribe(func(e event.Event) bool { return e.Object.ID == "0" })
 	defer cancelPicky()
 	for i := range event.Buffer + 1 {
 		b.Publish([]event.Event{ev(event.Created, fmt.Sprint(i))})
@@ -95,10 +97,10 @@ func TestConcurrentPublishAndNextLoseNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last[e.ID] {
-			t.Fatalf("%s came twice", e.ID)
+		if last[e.Object.ID] {
+			t.Fatalf("%s came twice", e.Object.ID)
 		}
-		last[e.ID] = true
+		last[e.Object.ID] = true
 	}
 	wg.Wait()
 }

@@ -5,10 +5,7 @@
 // between the two may lose the event; watchers list again when they reconnect.
 package event
 
-import (
-	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/id"
-)
+import "github.com/musterhq/muster/internal/access"
 
 // Operation is what happened. The numbers are those of the wire's
 // ResourceOperation.
@@ -22,26 +19,13 @@ const (
 	StatusUpdated Operation = 4
 )
 
-// ResourceType is what it happened to. The numbers are those of the wire's
-// ResourceType.
-type ResourceType int32
-
-// The resource types that this control plane knows.
-const (
-	Runner              ResourceType = 2
-	Organization        ResourceType = 7
-	User                ResourceType = 8
-	PersonalAccessToken ResourceType = 13
-)
-
 // Event says that something changed; it does not say how.
 type Event struct {
-	Organization id.Organization
-	Operation    Operation
-	Type         ResourceType
-	ID           string
-	// Creator is who made the object, for creator filters and for deciding who
-	// may see the event even when the object is gone.
+	Operation Operation
+	// Object is what it happened to, with the facts that decide who may know of
+	// it: they are taken before the object goes.
+	Object access.Object
+	// Creator is who made the object, for creator filters.
 	Creator access.Subject
 }
 

@@ -30,6 +30,10 @@ const (
 	RunnerGone          Reason = "runner-gone"
 	RunnerRefused       Reason = "runner-refused"
 	KeyMismatch         Reason = "runner-key-mismatch"
+	NoPublicKey         Reason = "runner-has-no-key"
+	AccessChanged       Reason = "access-changed"
+	SystemManaged       Reason = "system-managed"
+	AuditBroken         Reason = "audit-log-broken"
 	IdentityHeld        Reason = "identity-held-elsewhere"
 	ProtocolVersion     Reason = "link-protocol-version"
 	MalformedFrame      Reason = "link-malformed-frame"
@@ -45,7 +49,7 @@ func Reasons() []Reason {
 		ReasonInternal, ReasonCanceled, ReasonDeadline, ReasonUnimplemented, ReasonNotFound, InvalidField,
 		InvalidPageToken, BodyTooLarge, MissingToken, MalformedToken, UnknownToken, ExpiredToken,
 		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LastAdmin,
-		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, KeyMismatch, IdentityHeld, ProtocolVersion,
+		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, KeyMismatch, NoPublicKey, AccessChanged, SystemManaged, AuditBroken, IdentityHeld, ProtocolVersion,
 		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, DataDirectory,
 	}
 }

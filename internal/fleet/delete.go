@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -30,7 +30,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 		if err != nil {
 			return err
 		}
-		if err := s.visible(c, &r, found, want); err != nil {
+		if err := Check(c, access.RunnerDelete, &r, found, want); err != nil {
 			return err
 		}
 		if r.Kind == KindLocalConfiguration {
@@ -49,7 +49,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
 			return lost(ok, err)
 		}
-		return record(ctx, tx, &r, c.Subject, "runner.delete", audit.KindChange, event.StatusUpdated)
+		return record(ctx, tx, &r, c.Subject, "runner.delete", event.StatusUpdated)
 	})
 	if err != nil {
 		return fault.Wrap(err, "deleting the runner")
@@ -67,8 +67,23 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 	return nil
 }
 
-// remove deletes the row, its session and its tokens.
+// remove deletes the runner with all that belongs to it, and tells of each.
 func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
+	// Whoever adds something to a runner locks it first, so nothing is missed.
+	if err := tx.LockRunner(ctx, r.ID); err != nil {
+		return err
+	}
+	belongings, err := tx.Belongings(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	for _, b := range belongings {
+		o := r.Object().Of(b.Type, b.ID)
+		o.Owner = b.Owner
+		if err := change.Write(ctx, tx, change.Record{Actor: actor, Action: b.Type.String() + ".delete", Object: o, Event: event.Deleted}); err != nil {
+			return err
+		}
+	}
 	ok, err := tx.DeleteRunner(ctx, r.ID)
 	if err != nil {
 		return err
@@ -80,7 +95,7 @@ func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
 	if !r.DeletingAt.IsZero() {
 		action = "runner.removed"
 	}
-	return record(ctx, tx, r, actor, action, audit.KindChange, event.Deleted)
+	return record(ctx, tx, r, actor, action, event.Deleted)
 }
 
 func (s *Service) afterRemoval(r id.Runner) {

@@ -13,6 +13,7 @@ import (
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 )
@@ -57,7 +58,7 @@ func (f *fixture) takeEvents() []event.Operation {
 	defer f.mu.Unlock()
 	var ops []event.Operation
 	for _, e := range f.events {
-		if e.Type == event.Runner {
+		if e.Object.Type == resource.Runner {
 			ops = append(ops, e.Operation)
 		}
 	}
@@ -94,8 +95,8 @@ func setup(t *testing.T) *fixture {
 		Store: store.Fleet(), Links: links{f}, Revoker: f, Key: f.key, Log: slog.New(slog.DiscardHandler), PublicURL: "https://muster.example",
 		Sign: func(r id.Runner, person string) (string, error) { return "signed:" + string(r) + ":" + person, nil },
 	})
-	f.admin = f.person(f.organization(), access.RoleAdmin)
-	f.member = f.person(f.admin.Organization, access.RoleMember)
+	f.admin = f.person(f.organization(), resource.RoleOrgAdmin)
+	f.member = f.person(f.admin.Organization, resource.RoleOrgMember)
 	f.takeEvents()
 	return f
 }
@@ -110,7 +111,7 @@ func (f *fixture) organization() id.Organization {
 	return o.ID
 }
 
-func (f *fixture) person(o id.Organization, role access.Role) access.Caller {
+func (f *fixture) person(o id.Organization, role resource.Role) access.Caller {
 	f.t.Helper()
 	u := identity.User{ID: id.User(id.New()), Organization: o, Name: "n", Role: role, Status: identity.StatusActive, CreatedAt: time.Now(), UpdatedAt: time.Now(), Revision: 1}
 	u.Email = string(u.ID) + "@example.com"
@@ -118,7 +119,7 @@ func (f *fixture) person(o id.Organization, role access.Role) access.Caller {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return access.Caller{Subject: access.Subject{Principal: access.PrincipalUser, ID: string(u.ID)}, Organization: o, Role: role}
+	return access.Caller{Subject: access.Subject{Principal: access.PrincipalUser, ID: string(u.ID)}, Organization: o, Standing: access.OfRole(role)}
 }
 
 func (f *fixture) create(change func(*fleet.NewRunner)) (fleet.Runner, string) {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -105,7 +105,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewRunner) (Run
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		return record(ctx, tx, &r, c.Subject, "runner.create", audit.KindChange, event.Created)
+		return record(ctx, tx, &r, c.Subject, "runner.create", event.Created)
 	})
 	if err != nil {
 		return Runner{}, "", fault.Wrap(err, "creating the runner")
@@ -135,43 +135,27 @@ func kindOf(k Kind, p Provider, manager string) (Kind, error) {
 	}
 }
 
-// record writes what every change leaves behind: the audit entry and the event.
-func record(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string, kind audit.Kind, op event.Operation) error {
-	if op != 0 {
-		emit(tx, r, op)
-	}
-	return tx.InsertAuditEntry(ctx, audit.Entry{
-		ID: id.New(), Organization: r.Organization, Actor: actor, SubjectID: string(r.ID), SubjectType: int32(event.Runner),
-		Action: action, Kind: kind, RequestID: audit.RequestID(ctx), CreatedAt: time.Now(),
-	})
+// record writes down what was done to a runner.
+func record(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string, op event.Operation) error {
+	return change.Write(ctx, tx, change.Record{Actor: actor, Action: action, Object: r.Object(), Creator: r.Creator, Event: op})
+}
+
+// recordCredential writes down that a credential of a runner was handed out.
+func recordCredential(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string) error {
+	return change.Write(ctx, tx, change.Record{Actor: actor, Action: action, Object: r.Object(), Creator: r.Creator, Credential: true})
 }
 
 func emit(tx Tx, r *Runner, op event.Operation) {
-	tx.Emit(event.Event{Organization: r.Organization, Operation: op, Type: event.Runner, ID: string(r.ID), Creator: r.Creator})
+	tx.Emit(event.Event{Operation: op, Object: r.Object(), Creator: r.Creator})
 }
 
-// VisibilityOf says which runners a caller may see.
-func VisibilityOf(c access.Caller) Visibility {
-	switch {
-	case c.Principal == access.PrincipalRunner:
-		return Visibility{Self: id.Runner(c.ID)}
-	case c.Holds(access.RunnerWrite):
-		return Visibility{All: true}
-	default:
-		return Visibility{Creator: c.ID}
-	}
-}
-
-// Sees tells whether a runner with that creator is in the visibility.
-func (v Visibility) Sees(r id.Runner, creator string) bool {
-	return v.All || v.Self != "" && v.Self == r || v.Creator != "" && v.Creator == creator
-}
-
-func (s *Service) visible(c access.Caller, r *Runner, found bool, want id.Runner) error {
-	if !found || r.Organization != c.Organization || !VisibilityOf(c).Sees(r.ID, r.Creator.ID) {
+// Check returns nil when a runner that was looked up is there and the caller may
+// do something to it, or to what belongs to it.
+func Check(c access.Caller, p access.Permission, r *Runner, found bool, want id.Runner) error {
+	if !found {
 		return fault.Missing("runner", string(want))
 	}
-	return nil
+	return access.Check(c, p, r.Object())
 }
 
 // Get returns a runner that the caller may see.
@@ -180,17 +164,17 @@ func (s *Service) Get(ctx context.Context, c access.Caller, want id.Runner) (Run
 	if err != nil {
 		return Runner{}, fault.Wrap(err, "reading the runner")
 	}
-	return r, s.visible(c, &r, found, want)
+	return r, Check(c, access.RunnerRead, &r, found, want)
 }
 
 // List returns the runners that the caller may see, oldest first.
 func (s *Service) List(ctx context.Context, c access.Caller, q Query, p page.Request) ([]Runner, string, error) {
-	q.Organization, q.Visibility = c.Organization, VisibilityOf(c)
+	q.Organization, q.Reach = c.Organization, access.ReachOf(c)
 	slices.Sort(q.Creators)
 	slices.Sort(q.Kinds)
 	slices.Sort(q.Providers)
 	var err error
-	binding := fmt.Sprintf("runners\x00%s\x00%v\x00%v\x00%v\x00%v", q.Organization, q.Visibility, q.Creators, q.Kinds, q.Providers)
+	binding := fmt.Sprintf("runners\x00%s\x00%v\x00%v\x00%v\x00%v", q.Organization, c.ID, q.Creators, q.Kinds, q.Providers)
 	if q.Page, err = page.Parse(p, binding); err != nil {
 		return nil, "", err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -84,7 +85,7 @@ func TestWhoSeesWhat(t *testing.T) {
 	f := setup(t)
 	mine, _ := f.create(nil)
 	other, _ := f.create(nil)
-	stranger := f.person(f.organization(), access.RoleAdmin)
+	stranger := f.person(f.organization(), resource.RoleOrgAdmin)
 	byMember, _, err := f.Create(t.Context(), f.member, fleet.NewRunner{Name: "of the member", Provider: fleet.ProviderLinuxHost})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +117,13 @@ func TestWhoSeesWhat(t *testing.T) {
 			_, getErr := f.Get(t.Context(), tt.caller, r)
 			_, logsErr := f.CreateLogsToken(t.Context(), tt.caller, r)
 			_, tokenErr := f.CreateToken(t.Context(), tt.caller, r)
-			for what, err := range map[string]error{"Get": getErr, "CreateLogsToken": logsErr, "CreateToken": tokenErr} {
+			if (want == 0) != (getErr == nil) || getErr != nil && !fault.Is(getErr, want) {
+				t.Errorf("%s: Get: %v", tt.name, getErr)
+			}
+			if want == 0 && tt.name != "an admin" {
+				want = fault.PermissionDenied // to see a runner is not to administer it
+			}
+			for what, err := range map[string]error{"CreateLogsToken": logsErr, "CreateToken": tokenErr} {
 				if (want == 0) != (err == nil) || err != nil && !fault.Is(err, want) {
 					t.Errorf("%s: %s: %v", tt.name, what, err)
 				}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -112,7 +111,7 @@ func (s *Service) takeKey(ctx context.Context, tx Tx, r *Runner, key []byte) err
 		return lost(ok, err)
 	}
 	r.Revision++
-	return record(ctx, tx, r, access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, "runner.key.present", audit.KindChange, 0)
+	return record(ctx, tx, r, access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, "runner.key.present", 0)
 }
 
 // ApproveKey makes the waiting key of a runner the one that secrets are sealed
@@ -123,7 +122,7 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 		if err != nil {
 			return err
 		}
-		if err := s.visible(c, &r, found, want); err != nil {
+		if err := Check(c, access.RunnerKeys, &r, found, want); err != nil {
 			return err
 		}
 		if len(r.PendingKey) == 0 || seal.Fingerprint(r.PendingKey) != fingerprint {
@@ -136,7 +135,7 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 			return lost(ok, err)
 		}
 		emit(tx, &r, event.StatusUpdated)
-		return record(ctx, tx, &r, c.Subject, "runner.key.approve", audit.KindChange, event.Updated)
+		return record(ctx, tx, &r, c.Subject, "runner.key.approve", event.Updated)
 	})
 	if err != nil {
 		return fault.Wrap(err, "approving the key")

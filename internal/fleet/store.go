@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/musterhq/muster/internal/audit"
-	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/token"
@@ -16,8 +16,8 @@ import (
 // any may.
 type Query struct {
 	Organization id.Organization
-	// Visibility limits the rows to what the caller may see.
-	Visibility Visibility
+	// Reach limits the rows to what the caller may see.
+	Reach access.Reach
 	// Creators holds at most 25 values.
 	Creators  []string
 	Kinds     []Kind
@@ -27,18 +27,10 @@ type Query struct {
 	Page page.Query
 }
 
-// Visibility says which runners a caller may see: all of its organization, or
-// those that it created, or the one that it is.
-type Visibility struct {
-	All     bool
-	Creator string
-	Self    id.Runner
-}
-
 // Store is what this package needs of a database. The boolean of a look-up is
 // false when there is no such row.
 type Store interface {
-	// Runner returns a runner with its newest session.
+	// Runner returns a runner with its newest session and the roles on it.
 	Runner(ctx context.Context, r id.Runner) (Runner, bool, error)
 	// Runners returns up to Page.Limit+1 rows, each with its newest session.
 	Runners(ctx context.Context, q Query) ([]Runner, error)
@@ -55,8 +47,7 @@ type Store interface {
 
 // Tx is what this package needs of a transaction.
 type Tx interface {
-	audit.Tx
-	event.Tx
+	change.Tx
 	Runner(ctx context.Context, r id.Runner) (Runner, bool, error)
 	InsertRunner(ctx context.Context, r Runner) error
 	// LockRunner makes the rest of the transaction wait for, and be waited for by,
@@ -68,8 +59,11 @@ type Tx interface {
 	// revision is still r.Revision, and stores r.Revision+1; false means that
 	// somebody else was faster.
 	UpdateRunner(ctx context.Context, r Runner) (bool, error)
-	// DeleteRunner removes the runner, its session and its tokens; false means
-	// that it was gone.
+	// Belongings returns what belongs to a runner and is deleted with it: classes,
+	// integrations, host tokens and role assignments. Type, ID and Owner are set.
+	Belongings(ctx context.Context, r id.Runner) ([]access.Object, error)
+	// DeleteRunner removes the runner and all that belongs to it, its session and
+	// its tokens included; false means that it was gone.
 	DeleteRunner(ctx context.Context, r id.Runner) (bool, error)
 	InsertToken(ctx context.Context, t token.Record) error
 	// UseExchangeToken marks a token as redeemed, if it is an exchange token that

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/token"
@@ -20,7 +19,7 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 		if err != nil {
 			return err
 		}
-		if err := s.visible(c, &r, found, want); err != nil {
+		if err := Check(c, access.RunnerToken, &r, found, want); err != nil {
 			return err
 		}
 		if !r.DeletingAt.IsZero() {
@@ -31,7 +30,7 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		return record(ctx, tx, &r, c.Subject, "runner.token.create", audit.KindCredentialAccess, 0)
+		return recordCredential(ctx, tx, &r, c.Subject, "runner.token.create")
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the exchange token")
@@ -42,8 +41,11 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 // CreateLogsToken makes a token with which the caller reads the logs of a
 // runner for a few minutes.
 func (s *Service) CreateLogsToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
-	r, err := s.Get(ctx, c, want)
+	r, found, err := s.store.Runner(ctx, want)
 	if err != nil {
+		return "", fault.Wrap(err, "reading the runner")
+	}
+	if err := Check(c, access.RunnerLogs, &r, found, want); err != nil {
 		return "", err
 	}
 	signed, err := s.sign(r.ID, c.ID)
@@ -51,7 +53,7 @@ func (s *Service) CreateLogsToken(ctx context.Context, c access.Caller, want id.
 		return "", fault.Wrap(err, "signing the logs token")
 	}
 	err = s.store.Write(ctx, func(tx Tx) error {
-		return record(ctx, tx, &r, c.Subject, "runner.logs_token.create", audit.KindCredentialAccess, 0)
+		return recordCredential(ctx, tx, &r, c.Subject, "runner.logs_token.create")
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the logs token")
@@ -98,12 +100,12 @@ func (s *Service) Redeem(ctx context.Context, exchange string) (string, error) {
 		}
 		err = tx.InsertToken(ctx, token.Record{
 			ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Runner, Hash: hash,
-			Subject: used.Subject, Creator: used.Creator, CreatedAt: now,
+			Subject: used.Subject, Creator: used.Creator, CreatedAt: now, ExpiresAt: used.GrantsUntil(now),
 		})
 		if err != nil {
 			return err
 		}
-		return record(ctx, tx, &r, used.Subject, "runner.token.exchange", audit.KindCredentialAccess, 0)
+		return recordCredential(ctx, tx, &r, used.Subject, "runner.token.exchange")
 	})
 	if fault.HasReason(err, fault.UnknownToken) {
 		return "", s.whyUnused(ctx, exchange, err)

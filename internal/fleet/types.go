@@ -10,6 +10,7 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/seal"
 )
 
@@ -106,6 +107,15 @@ type Runner struct {
 	Revision int64
 	// Session is the newest session; nil before the first.
 	Session *Session
+	// Grants are the roles that groups have on the runner.
+	Grants []access.Grant
+}
+
+// Object is the runner as permissions see it.
+func (r *Runner) Object() access.Object {
+	return access.Object{
+		Type: resource.Runner, ID: string(r.ID), Organization: r.Organization, Name: r.Name, Creator: r.Creator, Runner: r.ID, Grants: r.Grants,
+	}
 }
 
 // Configuration is what a runner is asked to be. Nothing in it is ever

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -47,7 +46,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.Runner, c
 		if err != nil {
 			return err
 		}
-		if err := s.visible(c, &r, found, want); err != nil {
+		if err := Check(c, access.RunnerUpdate, &r, found, want); err != nil {
 			return err
 		}
 		if !r.DeletingAt.IsZero() {
@@ -60,7 +59,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.Runner, c
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
 			return lost(ok, err)
 		}
-		return record(ctx, tx, &r, c.Subject, "runner.update", audit.KindChange, event.Updated)
+		return record(ctx, tx, &r, c.Subject, "runner.update", event.Updated)
 	})
 	if err != nil {
 		return fault.Wrap(err, "updating the runner")
@@ -133,8 +132,8 @@ func deleting(r *Runner) error {
 }
 
 // The purposes bind a secret to its runner and its place.
-func metricsPurpose(r id.Runner) string   { return "runner/" + string(r) + "/metrics.password" }
-func honeycombPurpose(r id.Runner) string { return "runner/" + string(r) + "/honeycomb_api_key" }
+func metricsPurpose(r id.Runner) string   { return seal.Name("runner", string(r), "metrics.password") }
+func honeycombPurpose(r id.Runner) string { return seal.Name("runner", string(r), "honeycomb_api_key") }
 
 func (s *Service) setMetricsPassword(r *Runner, plain string) error {
 	m := r.Configuration.Metrics
@@ -144,6 +143,21 @@ func (s *Service) setMetricsPassword(r *Runner, plain string) error {
 	secret, err := s.protect(r, metricsPurpose(r.ID), plain)
 	m.Password = secret
 	return err
+}
+
+// Seal makes a plain secret unreadable to all but the runner; name is that of
+// seal.Name. An empty one stays empty. What belongs to a runner waits for
+// nothing: without a public key it is refused, in words that clients look for.
+func (r *Runner) Seal(name, plain string) (seal.Secret, error) {
+	if plain == "" {
+		return nil, nil
+	}
+	if len(r.PublicKey) == 0 {
+		return nil, fault.New(fault.FailedPrecondition, fault.NoPublicKey,
+			"The secret cannot be stored: runner does not have a public key. It gets one when it connects for the first time: start it with \"muster join\", then try again.")
+	}
+	secret, err := seal.To(r.PublicKey, name, []byte(plain))
+	return secret, fault.Wrap(err, "sealing a secret to the runner's key")
 }
 
 // protect makes a plain secret unreadable: sealed to the runner's key, or, until

@@ -20,6 +20,12 @@ type Runner string
 // User names a person in one organization.
 type User string
 
+// Group names a set of users and service accounts.
+type Group string
+
+// ServiceAccount names an account of a program.
+type ServiceAccount string
+
 // Token names a bearer token; it is not the token itself and no secret.
 type Token string
 

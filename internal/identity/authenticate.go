@@ -8,6 +8,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -46,13 +47,64 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	default:
 		return access.Caller{}, refused(fault.UnknownToken, "The owner of this token has left the organization.")
 	}
+	if cred.Subject.Principal == access.PrincipalServiceAccount {
+		if err := accountEnded(cred, now); err != nil {
+			return access.Caller{}, err
+		}
+		if cred.ExpiresAt.IsZero() || cred.ValidUntil.Before(cred.ExpiresAt) {
+			cred.ExpiresAt = cred.ValidUntil
+		}
+	}
 	c := access.Caller{
-		Subject: cred.Subject, Organization: cred.Organization, Role: cred.Role,
+		Subject: cred.Subject, Organization: cred.Organization,
 		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt, Checked: before,
+	}
+	if c.Standing, err = s.standing(ctx, cred.Organization, cred.Subject, cred.Role); err != nil {
+		return access.Caller{}, err
 	}
 	s.cache.put(key, c, now, before)
 	s.used(cred.Record, now)
 	return admit(c, now)
+}
+
+// accountEnded refuses the token of a service account that is suspended or has
+// come to its end.
+func accountEnded(cred Credential, now time.Time) error {
+	switch {
+	case cred.Suspended:
+		return refused(fault.SuspendedPrincipal, "The service account of this token was deleted. Make another one with \"muster service-account create\".")
+	case !now.Before(cred.ValidUntil):
+		return refused(fault.ExpiredToken, "The service account of this token was valid until "+cred.ValidUntil.UTC().Format(time.RFC3339)+". Make another one with \"muster service-account create\".")
+	default:
+		return nil
+	}
+}
+
+// standing gathers what a subject is in its organization. role is the one that
+// a user has of its own.
+func (s *Service) standing(ctx context.Context, o id.Organization, subject access.Subject, role resource.Role) (access.Standing, error) {
+	if subject.Principal == access.PrincipalRunner {
+		return access.Standing{}, nil
+	}
+	if subject.Principal == access.PrincipalServiceAccount {
+		role = resource.RoleOrgMember
+	}
+	groups, err := s.store.GroupsOf(ctx, o, subject.ID)
+	if err != nil {
+		return access.Standing{}, fault.Wrap(err, "reading the groups of the caller")
+	}
+	st := access.Standing{Groups: groups.IDs, Grants: append([]access.Grant{{Role: role}}, groups.Grants...)}
+	if !st.Has(resource.RoleOrgAdmin) {
+		return st, nil
+	}
+	first, found, err := s.store.AnyOrganization(ctx)
+	if err != nil {
+		return access.Standing{}, fault.Wrap(err, "looking for the first organization")
+	}
+	if found && first.ID == o {
+		st.Grants = append(st.Grants, access.Grant{Role: resource.RoleOperator})
+	}
+	return st, nil
 }
 
 // admit lets a caller in whose token has not expired.
@@ -93,6 +145,16 @@ func (s *Service) Hold(ctx context.Context, c access.Caller) (held context.Conte
 		remove()
 		cancel(context.Canceled)
 	}
+}
+
+// Changed makes a change of what subjects may do take effect at once: their
+// cached checks are forgotten, and their streams are cut, which reconnect and
+// list again. It is called after the commit. Either a subject or a group is
+// named; a group stands for all its members.
+func (s *Service) Changed(subject access.Subject, g id.Group) {
+	match := func(c access.Caller) bool { return subject.ID != "" && c.Subject == subject || g != "" && c.In(g) }
+	s.cache.forget(match)
+	s.holds.cut(match, fault.New(fault.Unavailable, fault.AccessChanged, "What you may do was changed. Reconnect, and list again what you watch.").WithRetryAfter(time.Second))
 }
 
 // Revoked makes the end of tokens take effect at once: their cached checks are

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // User returns a person of the caller's organization.
@@ -61,7 +62,7 @@ func (s *Service) Members(ctx context.Context, c access.Caller, q UserQuery, r p
 
 // AddMember makes a person with a first personal access token, which is
 // returned once.
-func (s *Service) AddMember(ctx context.Context, c access.Caller, name, email string, role access.Role) (User, string, error) {
+func (s *Service) AddMember(ctx context.Context, c access.Caller, name, email string, role resource.Role) (User, string, error) {
 	now := time.Now().Truncate(time.Microsecond) // as it is stored and read back
 	u := User{
 		ID: id.User(id.New()), Organization: c.Organization, Name: name, Email: email,
@@ -86,10 +87,13 @@ func (s *Service) AddMember(ctx context.Context, c access.Caller, name, email st
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, c.Organization, c.Subject, owner, "personal_access_token.create", audit.KindCredentialAccess, event.Created, event.PersonalAccessToken, string(rec.ID)); err != nil {
+		err = change.Write(ctx, tx, change.Record{
+			Actor: c.Subject, Action: "personal_access_token.create", Object: patObject(rec), Creator: owner, Event: event.Created, Credential: true,
+		})
+		if err != nil {
 			return err
 		}
-		return record(ctx, tx, c.Organization, c.Subject, owner, "member.add", audit.KindChange, event.Created, event.User, string(u.ID))
+		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "member.add", Object: userObject(u), Creator: c.Subject, Event: event.Created})
 	})
 	if err != nil {
 		return User{}, "", fault.Wrap(err, "adding the member")
@@ -129,8 +133,8 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 		case user.Status == StatusLeft:
 			return fault.New(fault.FailedPrecondition, fault.ReasonImmutable, "%s has left the organization. Add them anew with \"muster member add\".", user.Name)
 		}
-		if user.Role == access.RoleAdmin && user.Status == StatusActive {
-			admins, err := tx.CountUsers(ctx, UserQuery{Organization: c.Organization, Roles: []access.Role{access.RoleAdmin}, Statuses: []Status{StatusActive}})
+		if user.Role == resource.RoleOrgAdmin && user.Status == StatusActive {
+			admins, err := tx.CountUsers(ctx, UserQuery{Organization: c.Organization, Roles: []resource.Role{resource.RoleOrgAdmin}, Statuses: []Status{StatusActive}})
 			if err != nil {
 				return err
 			}
@@ -147,7 +151,7 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 				return err
 			}
 		}
-		return record(ctx, tx, c.Organization, c.Subject, subject, action, audit.KindChange, event.Updated, event.User, string(u))
+		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: action, Object: userObject(user), Event: event.Updated})
 	})
 	if err != nil {
 		return fault.Wrap(err, "changing the member")

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -43,7 +43,9 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		return record(ctx, tx, c.Organization, c.Subject, rec.Subject, "personal_access_token.create", audit.KindCredentialAccess, event.Created, event.PersonalAccessToken, string(rec.ID))
+		return change.Write(ctx, tx, change.Record{
+			Actor: c.Subject, Action: "personal_access_token.create", Object: patObject(rec), Creator: rec.Creator, Event: event.Created, Credential: true,
+		})
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the token")
@@ -70,14 +72,15 @@ func (s *Service) PersonalToken(ctx context.Context, c access.Caller, t id.Token
 	if err != nil {
 		return token.Record{}, fault.Wrap(err, "reading the token")
 	}
-	if !ok || !seesTokensOf(c, rec.Subject.ID) {
+	if !ok {
 		return token.Record{}, fault.Missing("personal access token", string(t))
 	}
-	return rec, nil
+	return rec, access.Check(c, access.PATRead, patObject(rec))
 }
 
 func seesTokensOf(c access.Caller, user string) bool {
-	return c.Role == access.RoleAdmin || c.ID == user
+	owner := access.Subject{Principal: access.PrincipalUser, ID: user}
+	return access.May(c, access.PATRead, patObject(token.Record{Organization: c.Organization, Subject: owner}))
 }
 
 // PersonalTokens lists tokens, newest first. Without users it lists the
@@ -109,13 +112,18 @@ func (s *Service) DeletePersonalToken(ctx context.Context, c access.Caller, t id
 		if err != nil {
 			return err
 		}
-		if !ok || !seesTokensOf(c, rec.Subject.ID) {
+		if !ok {
 			return fault.Missing("personal access token", string(t))
+		}
+		if err := access.Check(c, access.PATDelete, patObject(rec)); err != nil {
+			return err
 		}
 		if err := tx.DeleteToken(ctx, t); err != nil {
 			return err
 		}
-		return record(ctx, tx, c.Organization, c.Subject, rec.Subject, "personal_access_token.delete", audit.KindChange, event.Deleted, event.PersonalAccessToken, string(t))
+		return change.Write(ctx, tx, change.Record{
+			Actor: c.Subject, Action: "personal_access_token.delete", Object: patObject(rec), Creator: rec.Creator, Event: event.Deleted,
+		})
 	})
 	if err != nil {
 		return fault.Wrap(err, "deleting the token")

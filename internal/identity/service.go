@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -34,16 +35,14 @@ func New(store Store, log *slog.Logger) *Service {
 	}
 }
 
-// record writes what every change leaves behind: the audit entry and the event.
-// The owner is who may see the event besides admins.
-func record(ctx context.Context, tx Tx, o id.Organization, actor, owner access.Subject, action string, kind audit.Kind, op event.Operation, t event.ResourceType, subject string) error {
-	if op != 0 {
-		tx.Emit(event.Event{Organization: o, Operation: op, Type: t, ID: subject, Creator: owner})
-	}
-	return tx.InsertAuditEntry(ctx, audit.Entry{
-		ID: id.New(), Organization: o, Actor: actor, SubjectID: subject, SubjectType: int32(t),
-		Action: action, Kind: kind, RequestID: audit.RequestID(ctx), CreatedAt: time.Now(),
-	})
+// userObject is a person as permissions see them.
+func userObject(u User) access.Object {
+	return access.Object{Type: resource.User, ID: string(u.ID), Organization: u.Organization, Name: u.Name}
+}
+
+// patObject is a personal access token as permissions see it.
+func patObject(r token.Record) access.Object {
+	return access.Object{Type: resource.PersonalAccessToken, ID: string(r.ID), Organization: r.Organization, Owner: r.Subject}
 }
 
 // Organization returns the caller's organization; any other is not found.
@@ -95,7 +94,7 @@ func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, e
 	org := Organization{ID: id.Organization(id.New()), Name: "Default organization", CreatedAt: now, UpdatedAt: now}
 	admin := User{
 		ID: id.User(id.New()), Organization: org.ID, Name: "Administrator", Email: "admin@localhost",
-		Role: access.RoleAdmin, Status: StatusActive, CreatedAt: now, UpdatedAt: now, Revision: 1,
+		Role: resource.RoleOrgAdmin, Status: StatusActive, CreatedAt: now, UpdatedAt: now, Revision: 1,
 	}
 	subject := access.Subject{Principal: access.PrincipalUser, ID: string(admin.ID)}
 	rec := token.Record{
@@ -112,7 +111,9 @@ func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, e
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
 		}
-		return record(ctx, tx, org.ID, access.System, access.System, "organization.create", audit.KindChange, event.Created, event.Organization, string(org.ID))
+		return change.Write(ctx, tx, change.Record{
+			Actor: access.System, Action: "organization.create", Object: access.OrganizationObject(org.ID), Event: event.Created,
+		})
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the first organization")

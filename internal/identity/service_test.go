@@ -17,6 +17,7 @@ import (
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -46,7 +47,7 @@ func open(t *testing.T, dir string) *identity.Service {
 	return identity.New(store.Identity(), slog.New(slog.DiscardHandler))
 }
 
-func add(t *testing.T, s *identity.Service, admin access.Caller, name string, role access.Role) (identity.User, access.Caller, string) {
+func add(t *testing.T, s *identity.Service, admin access.Caller, name string, role resource.Role) (identity.User, access.Caller, string) {
 	t.Helper()
 	u, secret, err := s.AddMember(t.Context(), admin, name, name+"@example.com", role)
 	if err != nil {
@@ -61,7 +62,7 @@ func add(t *testing.T, s *identity.Service, admin access.Caller, name string, ro
 
 func refused(t *testing.T, s *identity.Service, secret string, want fault.Reason) {
 	t.Helper()
-	if c, err := s.Authenticate(t.Context(), secret); !fault.HasReason(err, want) || !fault.Is(err, fault.Unauthenticated) || c != (access.Caller{}) {
+	if c, err := s.Authenticate(t.Context(), secret); !fault.HasReason(err, want) || !fault.Is(err, fault.Unauthenticated) || !c.Anonymous() {
 		t.Errorf("Authenticate = %+v, %v; want %s", c, err, want)
 	}
 }
@@ -76,7 +77,7 @@ func TestBootstrap(t *testing.T) {
 		t.Fatalf("Bootstrap = %q, %v", fresh, err)
 	}
 	c, err := s.Authenticate(t.Context(), chosen)
-	if err != nil || c.Role != access.RoleAdmin || c.Organization == "" || !c.Expires.IsZero() {
+	if err != nil || !c.Has(resource.RoleOrgAdmin) || c.Organization == "" || !c.Expires.IsZero() {
 		t.Errorf("the operator's token: %+v, %v", c, err)
 	}
 	// Later starts change nothing.
@@ -88,7 +89,7 @@ func TestBootstrap(t *testing.T) {
 
 func TestAuthenticateSaysWhatIsWrong(t *testing.T) {
 	s, admin := setup(t)
-	_, _, secret := add(t, s, admin, "ann", access.RoleMember)
+	_, _, secret := add(t, s, admin, "ann", resource.RoleOrgMember)
 	never, _ := token.New(token.Personal)
 	exchange, _ := token.New(token.Exchange)
 	refused(t, s, secret[:len(secret)-1]+"_", fault.MalformedToken)
@@ -100,7 +101,7 @@ func TestAuthenticateSaysWhatIsWrong(t *testing.T) {
 
 func TestARevokedTokenIsRefusedAtOnceAndItsStreamsAreCut(t *testing.T) {
 	s, admin := setup(t)
-	_, ann, secret := add(t, s, admin, "ann", access.RoleMember)
+	_, ann, secret := add(t, s, admin, "ann", resource.RoleOrgMember)
 	second, err := s.CreatePersonalToken(t.Context(), ann, identity.NewPersonalToken{User: id.User(ann.ID)})
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +136,7 @@ func TestARevokedTokenIsRefusedAtOnceAndItsStreamsAreCut(t *testing.T) {
 // into the cache.
 func TestRevocationRacesWithChecks(t *testing.T) {
 	s, admin := setup(t)
-	_, ann, _ := add(t, s, admin, "ann", access.RoleMember)
+	_, ann, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
 	for range 20 {
 		secret, err := s.CreatePersonalToken(t.Context(), ann, identity.NewPersonalToken{User: id.User(ann.ID)})
 		if err != nil {
@@ -205,8 +206,8 @@ func TestTokensExpire(t *testing.T) {
 
 func TestTokensOfOthers(t *testing.T) {
 	s, admin := setup(t)
-	annUser, ann, _ := add(t, s, admin, "ann", access.RoleMember)
-	_, bob, _ := add(t, s, admin, "bob", access.RoleMember)
+	annUser, ann, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
+	_, bob, _ := add(t, s, admin, "bob", resource.RoleOrgMember)
 	if _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: annUser.ID}); !fault.Is(err, fault.PermissionDenied) {
 		t.Errorf("a token for somebody else: %v", err)
 	}
@@ -233,9 +234,9 @@ func TestTokensOfOthers(t *testing.T) {
 func TestMembers(t *testing.T) {
 	s, admin := setup(t)
 	for _, name := range []string{"Carol", "bob", "Ann"} {
-		add(t, s, admin, name, access.RoleMember)
+		add(t, s, admin, name, resource.RoleOrgMember)
 	}
-	if _, _, err := s.AddMember(t.Context(), admin, "x", "ANN@example.com", access.RoleMember); !fault.Is(err, fault.AlreadyExists) {
+	if _, _, err := s.AddMember(t.Context(), admin, "x", "ANN@example.com", resource.RoleOrgMember); !fault.Is(err, fault.AlreadyExists) {
 		t.Errorf("the same address again: %v", err)
 	}
 	names := func(q identity.UserQuery) (out []string) {
@@ -268,7 +269,7 @@ func TestMembers(t *testing.T) {
 		{identity.UserQuery{Sort: identity.ByNameDescending}, "[Carol bob Ann Administrator]"},
 		{identity.UserQuery{Search: "AN"}, "[Ann]"},
 		{identity.UserQuery{Search: "%"}, "[]"},
-		{identity.UserQuery{Roles: []access.Role{access.RoleAdmin}}, "[Administrator]"},
+		{identity.UserQuery{Roles: []resource.Role{resource.RoleOrgAdmin}}, "[Administrator]"},
 		{identity.UserQuery{Statuses: []identity.Status{identity.StatusSuspended}}, "[]"},
 	} {
 		if got := fmt.Sprint(names(tt.q)); got != tt.want {
@@ -282,7 +283,7 @@ func TestMembers(t *testing.T) {
 
 func TestSuspendResumeRemove(t *testing.T) {
 	s, admin := setup(t)
-	u, ann, secret := add(t, s, admin, "ann", access.RoleMember)
+	u, ann, secret := add(t, s, admin, "ann", resource.RoleOrgMember)
 	held, release := s.Hold(t.Context(), ann)
 	defer release()
 	if err := s.SuspendMember(t.Context(), admin, u.ID); err != nil {
@@ -311,14 +312,14 @@ func TestSuspendResumeRemove(t *testing.T) {
 	if err := s.SuspendMember(t.Context(), admin, id.User(id.New())); !fault.Is(err, fault.NotFound) {
 		t.Errorf("suspending nobody: %v", err)
 	}
-	add(t, s, admin, "ann", access.RoleMember) // the address is free again
+	add(t, s, admin, "ann", resource.RoleOrgMember) // the address is free again
 }
 
 func TestTheLastAdminStays(t *testing.T) {
 	s, admin := setup(t)
 	admins := []id.User{id.User(admin.ID)}
 	for i := range 7 {
-		u, _, _ := add(t, s, admin, fmt.Sprint("admin", i), access.RoleAdmin)
+		u, _, _ := add(t, s, admin, fmt.Sprint("admin", i), resource.RoleOrgAdmin)
 		admins = append(admins, u.ID)
 	}
 	// All are removed at once: one must be left.
@@ -347,7 +348,7 @@ func TestTheLastAdminStays(t *testing.T) {
 // A stream that is opened while its token is revoked does not escape.
 func TestAStreamThatOpensDuringARevocationEnds(t *testing.T) {
 	s, admin := setup(t)
-	u, ann, _ := add(t, s, admin, "ann", access.RoleMember)
+	u, ann, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
 	if err := s.SuspendMember(t.Context(), admin, u.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +375,7 @@ func TestTheLastUseIsStored(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { s.Run(ctx); close(done) }()
-		_, ann, secret := add(t, s, admin, "ann", access.RoleMember)
+		_, ann, secret := add(t, s, admin, "ann", resource.RoleOrgMember)
 		lastUse := func() time.Time {
 			t.Helper()
 			synctest.Wait()

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
-	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -39,7 +39,7 @@ type User struct {
 	Name         string
 	// Email is unique, without regard to case, among those who have not left.
 	Email     string
-	Role      access.Role
+	Role      resource.Role
 	Status    Status
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -51,8 +51,19 @@ type User struct {
 type Credential struct {
 	token.Record
 	// Role and Status are those of the user; zero for other subjects.
-	Role   access.Role
+	Role   resource.Role
 	Status Status
+	// Suspended and ValidUntil are those of the service account; zero for others.
+	Suspended  bool
+	ValidUntil time.Time
+}
+
+// Groups are what a subject gets from the groups that it is in.
+type Groups struct {
+	// IDs are sorted.
+	IDs []id.Group
+	// Grants are the roles that they have on the organization.
+	Grants []access.Grant
 }
 
 // UserSort is the order of a member list.
@@ -73,7 +84,7 @@ type UserQuery struct {
 	// Search matches a part of name or email, without regard to case.
 	Search   string
 	Statuses []Status
-	Roles    []access.Role
+	Roles    []resource.Role
 	// IDs holds at most 25 values.
 	IDs  []string
 	Sort UserSort
@@ -96,6 +107,8 @@ type TokenQuery struct {
 // false when there is no such row.
 type Store interface {
 	Credential(ctx context.Context, hash []byte) (Credential, bool, error)
+	// GroupsOf returns the groups of a user or a service account.
+	GroupsOf(ctx context.Context, o id.Organization, subject string) (Groups, error)
 	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
 	// AnyOrganization returns the oldest organization.
 	AnyOrganization(ctx context.Context) (Organization, bool, error)
@@ -115,8 +128,7 @@ type Store interface {
 
 // Tx is what this package needs of a transaction.
 type Tx interface {
-	audit.Tx
-	event.Tx
+	change.Tx
 	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)
 	// UserByEmail finds a member that has not left, without regard to case.
 	UserByEmail(ctx context.Context, o id.Organization, email string) (User, bool, error)

@@ -9,6 +9,7 @@ import (
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/rpc"
 )
 
@@ -138,7 +139,7 @@ func TestCallerAndRequestIDReachTheService(t *testing.T) {
 	}
 	url := w.start(t)
 	a := post(url+getRunner, `{"runnerId":"`+runnerID+`"}`).with("X-Request-Id", "request-of-mine").do(t, h1(t))
-	if got.ID != userID || got.Role != access.RoleAdmin {
+	if got.ID != userID || !got.Has(resource.RoleOrgAdmin) {
 		t.Errorf("caller %+v", got)
 	}
 	if requestID != "request-of-mine" || a.header.Get("X-Request-Id") != "request-of-mine" {

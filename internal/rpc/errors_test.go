@@ -136,8 +136,8 @@ func TestUnbuiltProcedures(t *testing.T) {
 		"/gitpod.v1.AccountService/GetAccount",           // no such service
 		"/api/gitpod.v1.EnvironmentService/Create",       // nor here
 		"/gitpod.v1.RunnerService/NoSuchProcedure",       // no such procedure
-		"/gitpod.v1.GroupService/CreateGroup",            // a row without a service behind it
-		"/gitpod.v1.GroupService/CreateGroup?pageSize=x", // whatever else is wrong
+		"/gitpod.v1.UserService/SetPreference",            // a row without a service behind it
+		"/gitpod.v1.UserService/SetPreference?pageSize=x", // whatever else is wrong
 	} {
 		for contentType, body := range map[string]string{"application/json": `{"no`, "application/proto": "\xff"} {
 			a := post(url+path, body).with("Content-Type", contentType).do(t, h1(t))

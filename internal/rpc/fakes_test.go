@@ -21,6 +21,7 @@ import (
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/rpc"
 )
 
@@ -36,9 +37,9 @@ func authenticate(_ context.Context, bearer string) (access.Caller, error) {
 	c := access.Caller{Subject: access.Subject{Principal: access.PrincipalUser, ID: userID}, Organization: "org"}
 	switch bearer {
 	case adminToken:
-		c.Role = access.RoleAdmin
+		c.Standing = access.OfRole(resource.RoleOrgAdmin)
 	case "token-of-a-member":
-		c.Role = access.RoleMember
+		c.Standing = access.OfRole(resource.RoleOrgMember)
 	case "token-of-a-runner":
 		c.Subject = access.Subject{Principal: access.PrincipalRunner, ID: runnerID}
 	case "token-that-panics":

@@ -11,6 +11,11 @@ package seal
 // form. The zero Secret is none. It prints as "[sealed]".
 type Secret []byte
 
+// Name is what a secret of a runner is called, and the purpose that it is sealed
+// for: "scm_integration/ID/client_secret". The kinds are "runner",
+// "scm_integration", "host_authentication_token" and "llm_integration".
+func Name(kind, id, part string) string { return kind + "/" + id + "/" + part }
+
 // String keeps the bytes out of logs, although they are encrypted.
 func (s Secret) String() string {
 	if len(s) == 0 {

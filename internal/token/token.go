@@ -6,6 +6,8 @@
 //	muster_pat_0Tn4…  a person's API token
 //	muster_exchange_… redeemed once, within 24 hours, for a runner token
 //	muster_runner_…   a runner's own access token
+//	muster_sa_…       a service account's token, as long-lived as its account
+//	muster_saaccess_… acts as a service account for half an hour
 //
 // The prefix lets secret scanners find leaked tokens; the checksum (CRC-32 of
 // everything before it) tells a typo from an unknown token without a look-up.
@@ -30,15 +32,19 @@ type Kind string
 
 // The kinds of stored tokens.
 const (
-	Personal Kind = "pat"
-	Exchange Kind = "exchange"
-	Runner   Kind = "runner"
+	Personal             Kind = "pat"
+	Exchange             Kind = "exchange"
+	Runner               Kind = "runner"
+	ServiceAccount       Kind = "sa"
+	ServiceAccountAccess Kind = "saaccess"
 )
 
 // Lifetimes.
 const (
 	ExchangeLifetime = 24 * time.Hour
 	MaxPersonal      = 90 * 24 * time.Hour
+	// ServiceAccountAccessLifetime is that of a ServiceAccountAccess token.
+	ServiceAccountAccessLifetime = 30 * time.Minute
 )
 
 // Record is what is stored of a token.
@@ -60,6 +66,18 @@ type Record struct {
 	LastUsedAt time.Time
 	// UsedAt is when an exchange token was redeemed; zero before.
 	UsedAt time.Time
+	// GrantsFor is how long the token lives that an exchange token is redeemed
+	// for; 0 for until it is revoked.
+	GrantsFor time.Duration
+}
+
+// GrantsUntil is when the token ends that an exchange token is redeemed for at a
+// time; zero for never.
+func (r Record) GrantsUntil(now time.Time) time.Time {
+	if r.GrantsFor == 0 {
+		return time.Time{}
+	}
+	return now.Add(r.GrantsFor)
 }
 
 const prefix = "muster_"
@@ -100,7 +118,7 @@ func Recognize(secret string) (k Kind, ok bool) {
 		return Kind(kind), false
 	}
 	switch Kind(kind) {
-	case Personal, Exchange, Runner:
+	case Personal, Exchange, Runner, ServiceAccount, ServiceAccountAccess:
 	default:
 		return Kind(kind), false
 	}

@@ -7,10 +7,12 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/musterhq/muster/gen/muster/admin/v1"
+	"github.com/musterhq/muster/gen/muster/admin/v1/adminv1connect"
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/rpc/gitpodv1"
 	"github.com/musterhq/muster/internal/seal"
 )
@@ -21,7 +23,7 @@ type Members struct{ Identity *identity.Service }
 // AddMember makes a person with a first token.
 func (s *Members) AddMember(ctx context.Context, req *connect.Request[adminv1.AddMemberRequest]) (*connect.Response[adminv1.AddMemberResponse], error) {
 	m := req.Msg
-	u, secret, err := s.Identity.AddMember(ctx, access.CallerOf(ctx), m.GetName(), m.GetEmail(), access.Role(m.GetRole()))
+	u, secret, err := s.Identity.AddMember(ctx, access.CallerOf(ctx), m.GetName(), m.GetEmail(), resource.Role(m.GetRole()))
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +46,10 @@ func (s *Members) RemoveMember(ctx context.Context, req *connect.Request[adminv1
 }
 
 // RunnerKeys serves RunnerKeyService.
-type RunnerKeys struct{ Fleet *fleet.Service }
+type RunnerKeys struct {
+	adminv1connect.UnimplementedRunnerKeyServiceHandler
+	Fleet *fleet.Service
+}
 
 // GetRunnerKeys returns the public keys of a runner.
 func (s *RunnerKeys) GetRunnerKeys(ctx context.Context, req *connect.Request[adminv1.GetRunnerKeysRequest]) (*connect.Response[adminv1.GetRunnerKeysResponse], error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
-	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // Events serves EventService.
@@ -35,7 +35,7 @@ func (s *Events) Watch(ctx context.Context, req *gitpodv1.WatchEventsRequest, se
 	if err != nil {
 		return err
 	}
-	sub, unsubscribe := s.Bus.Subscribe(func(e event.Event) bool { return mayWatch(c, e) && filters.want(e) })
+	sub, unsubscribe := s.Bus.Subscribe(func(e event.Event) bool { return access.Sees(c, e.Object) && filters.want(e) })
 	defer unsubscribe()
 	if err := send(nil); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Events) Watch(ctx context.Context, req *gitpodv1.WatchEventsRequest, se
 			return err
 		}
 		err = send(&gitpodv1.WatchEventsResponse{
-			Operation: gitpodv1.ResourceOperation(e.Operation), ResourceType: gitpodv1.ResourceType(e.Type), ResourceId: e.ID,
+			Operation: gitpodv1.ResourceOperation(e.Operation), ResourceType: gitpodv1.ResourceType(e.Object.Type), ResourceId: e.Object.ID,
 		})
 		if err != nil {
 			return err
@@ -57,28 +57,10 @@ func (s *Events) Watch(ctx context.Context, req *gitpodv1.WatchEventsRequest, se
 	}
 }
 
-// mayWatch tells whether a caller may know of an event. It needs nothing but
-// the event, since the object may be gone.
-func mayWatch(c access.Caller, e event.Event) bool {
-	if e.Organization != c.Organization {
-		return false
-	}
-	switch e.Type {
-	case event.Runner:
-		return fleet.VisibilityOf(c).Sees(id.Runner(e.ID), e.Creator.ID)
-	case event.PersonalAccessToken:
-		return c.Role == access.RoleAdmin || e.Creator == c.Subject
-	case event.User, event.Organization:
-		return true
-	default:
-		return false
-	}
-}
-
 type filters []filter
 
 type filter struct {
-	typ      event.ResourceType
+	typ      resource.Type
 	ids      []string
 	creators []string
 }
@@ -95,7 +77,7 @@ func filtersOf(req *gitpodv1.WatchEventsRequest) (filters, error) {
 	}
 	var fs filters
 	for _, f := range req.GetResourceTypeFilters() {
-		fs = append(fs, filter{event.ResourceType(f.GetResourceType()), canonical(f.GetResourceIds()), canonical(f.GetCreatorIds())})
+		fs = append(fs, filter{resource.Type(f.GetResourceType()), canonical(f.GetResourceIds()), canonical(f.GetCreatorIds())})
 	}
 	return fs, nil
 }
@@ -107,8 +89,8 @@ func (fs filters) want(e event.Event) bool {
 		return true
 	}
 	return slices.ContainsFunc(fs, func(f filter) bool {
-		return f.typ == e.Type &&
-			(len(f.ids) == 0 || slices.Contains(f.ids, e.ID)) &&
+		return f.typ == e.Object.Type &&
+			(len(f.ids) == 0 || slices.Contains(f.ids, e.Object.ID)) &&
 			(len(f.creators) == 0 || e.Operation == event.Deleted || e.Creator.ID != "" && slices.Contains(f.creators, e.Creator.ID))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 const (
@@ -22,26 +23,26 @@ func person(id string) access.Subject {
 
 // Who may know of an event is decided by the event alone: the object may be gone.
 func TestWhoMayWatchWhat(t *testing.T) {
-	admin := access.Caller{Subject: person(bob), Organization: "o", Role: access.RoleAdmin}
-	member := access.Caller{Subject: person(ann), Organization: "o", Role: access.RoleMember}
-	foreign := access.Caller{Subject: person(ann), Organization: "other", Role: access.RoleAdmin}
+	admin := access.Caller{Subject: person(bob), Organization: "o", Standing: access.OfRole(resource.RoleOrgAdmin)}
+	member := access.Caller{Subject: person(ann), Organization: "o", Standing: access.OfRole(resource.RoleOrgMember)}
+	foreign := access.Caller{Subject: person(ann), Organization: "other", Standing: access.OfRole(resource.RoleOrgAdmin)}
 	for name, tt := range map[string]struct {
 		e                      event.Event
 		admin, member, foreign bool
 	}{
-		"her runner":         {event.Event{Type: event.Runner, ID: runnerA, Creator: person(ann)}, true, true, false},
-		"her deleted runner": {event.Event{Type: event.Runner, ID: runnerA, Creator: person(ann), Operation: event.Deleted}, true, true, false},
-		"another's runner":   {event.Event{Type: event.Runner, ID: runnerA, Creator: person(bob)}, true, false, false},
-		"nobody's runner":    {event.Event{Type: event.Runner, ID: runnerA}, true, false, false},
-		"her token":          {event.Event{Type: event.PersonalAccessToken, Creator: person(ann)}, true, true, false},
-		"another's token":    {event.Event{Type: event.PersonalAccessToken, Creator: person(bob)}, true, false, false},
-		"a member":           {event.Event{Type: event.User, ID: ann}, true, true, false},
-		"something new":      {event.Event{Type: 99, Creator: person(ann)}, false, false, false},
+		"her runner":         {event.Event{Object: access.Object{Type: resource.Runner, ID: runnerA, Creator: person(ann)}}, true, true, false},
+		"her deleted runner": {event.Event{Object: access.Object{Type: resource.Runner, ID: runnerA, Creator: person(ann)}, Operation: event.Deleted}, true, true, false},
+		"another's runner":   {event.Event{Object: access.Object{Type: resource.Runner, ID: runnerA, Creator: person(bob)}}, true, false, false},
+		"nobody's runner":    {event.Event{Object: access.Object{Type: resource.Runner, ID: runnerA}}, true, false, false},
+		"her token":          {event.Event{Object: access.Object{Type: resource.PersonalAccessToken, Owner: person(ann)}}, true, true, false},
+		"another's token":    {event.Event{Object: access.Object{Type: resource.PersonalAccessToken, Owner: person(bob)}}, true, false, false},
+		"a member":           {event.Event{Object: access.Object{Type: resource.User, ID: ann}}, true, true, false},
+		"something new":      {event.Event{Object: access.Object{Type: 99, Creator: person(ann)}}, false, false, false},
 	} {
-		tt.e.Organization = "o"
+		tt.e.Object.Organization = "o"
 		for who, want := range map[*access.Caller]bool{&admin: tt.admin, &member: tt.member, &foreign: tt.foreign} {
-			if got := mayWatch(*who, tt.e); got != want {
-				t.Errorf("%s, watched by %s in %q with role %d: %v", name, who.ID, who.Organization, who.Role, got)
+			if got := access.Sees(*who, tt.e.Object); got != want {
+				t.Errorf("%s, watched by %s in %q with %v: %v", name, who.ID, who.Organization, who.Grants, got)
 			}
 		}
 	}
@@ -57,7 +58,7 @@ func TestFilters(t *testing.T) {
 		return got
 	}
 	runners := gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER
-	a := event.Event{Type: event.Runner, ID: runnerA, Operation: event.Updated, Creator: person(ann)}
+	a := event.Event{Object: access.Object{Type: resource.Runner, ID: runnerA}, Operation: event.Updated, Creator: person(ann)}
 	deleted := a
 	deleted.Operation = event.Deleted
 	orphan := a

@@ -9,6 +9,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // The enumerations of the domain have the numbers of the wire, so that they are
@@ -36,8 +37,8 @@ func TestNumbersAreThoseOfTheWire(t *testing.T) {
 		{int32(access.PrincipalUser), int32(gitpodv1.Principal_PRINCIPAL_USER)},
 		{int32(access.PrincipalRunner), int32(gitpodv1.Principal_PRINCIPAL_RUNNER)},
 		{int32(access.PrincipalServiceAccount), int32(gitpodv1.Principal_PRINCIPAL_SERVICE_ACCOUNT)},
-		{int32(access.RoleAdmin), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN)},
-		{int32(access.RoleMember), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER)},
+		{int32(resource.RoleOrgAdmin), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN)},
+		{int32(resource.RoleOrgMember), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER)},
 
 		{int32(identity.StatusActive), int32(gitpodv1.UserStatus_USER_STATUS_ACTIVE)},
 		{int32(identity.StatusSuspended), int32(gitpodv1.UserStatus_USER_STATUS_SUSPENDED)},
@@ -50,10 +51,10 @@ func TestNumbersAreThoseOfTheWire(t *testing.T) {
 		{int32(event.Updated), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE)},
 		{int32(event.Deleted), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_DELETE)},
 		{int32(event.StatusUpdated), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE_STATUS)},
-		{int32(event.Runner), int32(gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER)},
-		{int32(event.Organization), int32(gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION)},
-		{int32(event.User), int32(gitpodv1.ResourceType_RESOURCE_TYPE_USER)},
-		{int32(event.PersonalAccessToken), int32(gitpodv1.ResourceType_RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN)},
+		{int32(resource.Runner), int32(gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER)},
+		{int32(resource.Organization), int32(gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION)},
+		{int32(resource.User), int32(gitpodv1.ResourceType_RESOURCE_TYPE_USER)},
+		{int32(resource.PersonalAccessToken), int32(gitpodv1.ResourceType_RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN)},
 	} {
 		if tt.domain != tt.wire {
 			t.Errorf("%d is %d on the wire", tt.domain, tt.wire)

@@ -11,6 +11,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // Organizations serves OrganizationService.
@@ -37,7 +38,7 @@ func (s *Organizations) ListMembers(ctx context.Context, req *connect.Request[gi
 		Organization: organizationID(m),
 		Search:       f.GetSearch(),
 		Statuses:     numbers[identity.Status](f.GetStatuses()),
-		Roles:        numbers[access.Role](f.GetRoles()),
+		Roles:        numbers[resource.Role](f.GetRoles()),
 		IDs:          canonical(f.GetUserIds()),
 		Sort:         userSort(m.GetSort()),
 	}

@@ -155,7 +155,7 @@ func BenchmarkListRunners(b *testing.B) {
 		q.After = &page.Cursor{Key: fmt.Sprintf("%016x", start.Add(10*time.Millisecond).UnixMicro())}
 		b.ResetTimer()
 		for range b.N {
-			rows, err := s.Fleet().Runners(b.Context(), fleet.Query{Organization: o, Visibility: fleet.Visibility{All: true}, Page: q})
+			rows, err := s.Fleet().Runners(b.Context(), fleet.Query{Organization: o, Reach: access.Reach{All: true}, Page: q})
 			if err != nil || len(rows) != q.Limit+1 {
 				b.Fatal(len(rows), err)
 			}

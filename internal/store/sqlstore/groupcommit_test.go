@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -139,18 +140,18 @@ func TestPublisherKeepsOrder(t *testing.T) {
 		var got []string
 		p := newPublisher(func(events []event.Event) {
 			for _, e := range events {
-				got = append(got, e.ID)
+				got = append(got, e.Object.ID)
 			}
 		})
 		first, second, third, fourth := p.enter(), p.enter(), p.enter(), p.enter()
-		go fourth.leave([]event.Event{{ID: "fourth"}})
-		go second.leave([]event.Event{{ID: "second"}})
+		go fourth.leave([]event.Event{{Object: access.Object{ID: "fourth"}}})
+		go second.leave([]event.Event{{Object: access.Object{ID: "second"}}})
 		synctest.Wait()
 		if len(got) != 0 {
 			t.Fatalf("published %v before the first", got)
 		}
 		go third.leave(nil) // rolled back
-		first.leave([]event.Event{{ID: "first"}})
+		first.leave([]event.Event{{Object: access.Object{ID: "first"}}})
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"first", "second", "fourth"}, got); diff != "" {
 			t.Error(diff)

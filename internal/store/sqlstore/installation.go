@@ -14,28 +14,30 @@ type SigningKey struct {
 	Wrapped   []byte
 	Public    []byte
 	CreatedAt time.Time
-	// RetiredAt is zero for the key that is in use; there is at most one.
+	// RetiredAt is zero for the key that is in use; each purpose has one at most.
 	RetiredAt time.Time
+	// Purpose is what the key signs, such as "logs".
+	Purpose string
 }
 
-// SigningKeys returns all keys, oldest first.
-func (r reads) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	rows, err := r.q.ListSigningKeys(ctx)
+// SigningKeys returns all keys for a purpose, oldest first.
+func (r reads) SigningKeys(ctx context.Context, purpose string) ([]SigningKey, error) {
+	rows, err := r.q.ListSigningKeys(ctx, purpose)
 	return all(r, rows, err, "reading the signing keys", func(row query.SigningKey) (SigningKey, error) {
 		return SigningKey{
 			ID: row.ID, Wrapped: row.Wrapped, Public: row.PublicKey,
-			CreatedAt: moment(row.CreatedAt), RetiredAt: moment(row.RetiredAt),
+			CreatedAt: moment(row.CreatedAt), RetiredAt: moment(row.RetiredAt), Purpose: row.Purpose,
 		}, nil
 	})
 }
 
-// InsertSigningKey puts k into use if there is no key in use. Of several
+// InsertSigningKey puts k into use if no key is in use for its purpose. Of several
 // replicas that start at once one succeeds; the others see its key in
 // SigningKeys.
 func (s *Store) InsertSigningKey(ctx context.Context, k SigningKey) error {
 	return s.write(ctx, func(tx *Tx) error {
 		return tx.explained(tx.q.InsertSigningKey(ctx, query.InsertSigningKeyParams{
-			ID: k.ID, Wrapped: blob(k.Wrapped), PublicKey: blob(k.Public), CreatedAt: micros(k.CreatedAt),
+			ID: k.ID, Wrapped: blob(k.Wrapped), PublicKey: blob(k.Public), CreatedAt: micros(k.CreatedAt), Purpose: k.Purpose,
 		}), "storing a signing key")
 	})
 }

@@ -20,5 +20,6 @@ func lanes[V ~string | ~int32, R any](values []V, limit int32, compare func(a, b
 		all = append(all, rows...)
 	}
 	slices.SortFunc(all, compare)
+	all = slices.CompactFunc(all, func(a, b R) bool { return compare(a, b) == 0 }) // lanes may share rows
 	return all[:min(len(all), int(limit))], nil
 }

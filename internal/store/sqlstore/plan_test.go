@@ -116,16 +116,16 @@ func (w filled) queries() []plannedQuery {
 			return err
 		}
 	}
-	all := fleet.Visibility{All: true}
+	all := access.Reach{All: true}
 	half := fmt.Sprintf("%016x", w.middle.at)
 	var queries []plannedQuery
 	for where, key := range map[string]string{"from the start": "", "from the middle": half} {
 		queries = append(queries,
-			plannedQuery{"all runners " + where, "runners_by_age", runners(fleet.Query{Organization: w.org, Visibility: all, Page: at(key)})},
-			plannedQuery{"runners of a creator " + where, "runners_by_creator", runners(fleet.Query{Organization: w.org, Visibility: all, Creators: []string{w.creator}, Page: at(key)})},
-			plannedQuery{"visible runners " + where, "runners_by_creator", runners(fleet.Query{Organization: w.org, Visibility: fleet.Visibility{Creator: w.creator}, Page: at(key)})},
-			plannedQuery{"runners of a provider " + where, "runners_by_provider", runners(fleet.Query{Organization: w.org, Visibility: all, Providers: []fleet.Provider{5}, Page: at(key)})},
-			plannedQuery{"runners of a kind " + where, "runners_by_kind", runners(fleet.Query{Organization: w.org, Visibility: all, Kinds: []fleet.Kind{1}, Page: at(key)})},
+			plannedQuery{"all runners " + where, "runners_by_age", runners(fleet.Query{Organization: w.org, Reach: all, Page: at(key)})},
+			plannedQuery{"runners of a creator " + where, "runners_by_creator", runners(fleet.Query{Organization: w.org, Reach: all, Creators: []string{w.creator}, Page: at(key)})},
+			plannedQuery{"visible runners " + where, "runners_by_creator", runners(fleet.Query{Organization: w.org, Reach: access.Reach{Creator: w.creator}, Page: at(key)})},
+			plannedQuery{"runners of a provider " + where, "runners_by_provider", runners(fleet.Query{Organization: w.org, Reach: all, Providers: []fleet.Provider{5}, Page: at(key)})},
+			plannedQuery{"runners of a kind " + where, "runners_by_kind", runners(fleet.Query{Organization: w.org, Reach: all, Kinds: []fleet.Kind{1}, Page: at(key)})},
 			plannedQuery{"users by joining " + where, "users_by_joining", users(identity.ByJoined, key)},
 			plannedQuery{"users by joining, descending, " + where, "users_by_joining", users(identity.ByJoinedDescending, key)},
 			plannedQuery{"tokens " + where, "tokens_personal", tokens(key)},

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
@@ -84,7 +86,15 @@ func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
 	return n > 0, tx.explained(err, "changing a runner")
 }
 
-// DeleteRunner removes the runner, its session and its tokens.
+// Belongings returns what belongs to a runner and is deleted with it.
+func (tx *Tx) Belongings(ctx context.Context, r id.Runner) ([]access.Object, error) {
+	rows, err := tx.q.ListBelongings(ctx, string(r))
+	return all(tx.reads, rows, err, "listing what belongs to a runner", func(row query.ListBelongingsRow) (access.Object, error) {
+		return access.Object{Type: resource.Type(row.ResourceType), ID: row.ID, Owner: subject(row.OwnerPrincipal, row.OwnerID)}, nil
+	})
+}
+
+// DeleteRunner removes the runner and all that belongs to it.
 func (tx *Tx) DeleteRunner(ctx context.Context, r id.Runner) (bool, error) {
 	tx.changed = append(tx.changed, r)
 	n, err := tx.q.DeleteRunner(ctx, string(r))
@@ -146,6 +156,9 @@ func runnerOf(row query.RunnerRow) (fleet.Runner, error) {
 		return r, fmt.Errorf("reading the report of runner %s: %w", row.ID, err)
 	}
 	var err error
+	if r.Grants, err = grantsOf(row.Grants); err != nil {
+		return r, err
+	}
 	r.Session, err = sessionOf(row)
 	return r, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -19,7 +20,10 @@ func (r reads) Credential(ctx context.Context, hash []byte) (identity.Credential
 	row, err := r.q.GetCredential(ctx, hash)
 	return one(r, row, err, "checking a token", func(row query.GetCredentialRow) (identity.Credential, error) {
 		record, err := recordOf(row.Token)
-		return identity.Credential{Record: record, Role: access.Role(row.Role), Status: identity.Status(row.Status)}, err
+		return identity.Credential{
+			Record: record, Role: resource.Role(row.Role), Status: identity.Status(row.Status),
+			Suspended: row.SuspendedAt > 0, ValidUntil: moment(row.ValidUntil),
+		}, err
 	})
 }
 
@@ -76,12 +80,15 @@ func (tx *Tx) InsertToken(ctx context.Context, t token.Record) error {
 		ExpiresAt:        micros(t.ExpiresAt),
 		LastUsedAt:       micros(t.LastUsedAt),
 		UsedAt:           micros(t.UsedAt),
+		GrantsFor:        t.GrantsFor.Microseconds(),
 	}
 	switch t.Subject.Principal {
 	case access.PrincipalUser:
 		p.UserID = present(t.Subject.ID)
 	case access.PrincipalRunner:
 		p.RunnerID = present(t.Subject.ID)
+	case access.PrincipalServiceAccount:
+		p.ServiceAccountID = present(t.Subject.ID)
 	default:
 		return tx.explained(fmt.Errorf("sqlstore: a token of a %s cannot be stored", t.Subject.Principal), "storing a token")
 	}
@@ -113,6 +120,8 @@ func (tx *Tx) DeleteTokensOf(ctx context.Context, s access.Subject) error {
 		err = tx.q.DeleteTokensOfUser(ctx, present(s.ID))
 	case access.PrincipalRunner:
 		err = tx.q.DeleteTokensOfRunner(ctx, present(s.ID))
+	case access.PrincipalServiceAccount:
+		err = tx.q.DeleteTokensOfServiceAccount(ctx, present(s.ID))
 	default: // has none; see InsertToken
 	}
 	return tx.explained(err, "deleting tokens")
@@ -132,9 +141,13 @@ func recordOf(row query.Token) (token.Record, error) {
 		ExpiresAt:    moment(row.ExpiresAt),
 		LastUsedAt:   moment(row.LastUsedAt),
 		UsedAt:       moment(row.UsedAt),
+		GrantsFor:    time.Duration(row.GrantsFor) * time.Microsecond,
 	}
 	if row.RunnerID.Valid {
 		t.Subject = access.Subject{Principal: access.PrincipalRunner, ID: row.RunnerID.String}
+	}
+	if row.ServiceAccountID.Valid {
+		t.Subject = access.Subject{Principal: access.PrincipalServiceAccount, ID: row.ServiceAccountID.String}
 	}
 	return t, nil
 }

@@ -64,7 +64,7 @@ func (tx *Tx) InsertAuditEntry(ctx context.Context, e audit.Entry) error {
 		ActorPrincipal: int32(e.Actor.Principal),
 		ActorID:        e.Actor.ID,
 		SubjectID:      e.SubjectID,
-		SubjectType:    e.SubjectType,
+		SubjectType:    int32(e.SubjectType),
 		Action:         e.Action,
 		Kind:           int32(e.Kind),
 		RequestID:      e.RequestID,

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
@@ -154,7 +154,7 @@ func userOf(row query.User) (identity.User, error) {
 		Organization: id.Organization(row.OrganizationID),
 		Name:         row.Name,
 		Email:        row.Email,
-		Role:         access.Role(row.Role),
+		Role:         resource.Role(row.Role),
 		Status:       identity.Status(row.Status),
 		CreatedAt:    moment(row.CreatedAt),
 		UpdatedAt:    moment(row.UpdatedAt),

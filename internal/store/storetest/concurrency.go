@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -112,10 +112,10 @@ func concurrencyTests() map[string]func(*testing.T, *world) {
 			admins := make([]identity.User, 8)
 			for i := range admins {
 				admins[i] = w.user(i)
-				admins[i].Role = access.RoleAdmin
+				admins[i].Role = resource.RoleOrgAdmin
 			}
 			w.addUsers(t, admins...)
-			q := identity.UserQuery{Organization: w.org, Roles: []access.Role{access.RoleAdmin}, Statuses: []identity.Status{identity.StatusActive}}
+			q := identity.UserQuery{Organization: w.org, Roles: []resource.Role{resource.RoleOrgAdmin}, Statuses: []identity.Status{identity.StatusActive}}
 			atOnce(len(admins), func(i int) {
 				err := w.store.Identity().Write(t.Context(), func(tx identity.Tx) error { return leave(t, tx, q, admins[i].ID) })
 				if err != nil && !errors.Is(err, errRefused) {
@@ -197,7 +197,7 @@ func testIsolation(t *testing.T, w *world) {
 		}
 	}
 	for _, e := range w.published() {
-		events = append(events, e.ID)
+		events = append(events, e.Object.ID)
 	}
 	slices.Sort(want)
 	slices.Sort(events)

@@ -16,8 +16,8 @@ func installationTests() map[string]func(*testing.T, *world) {
 		"A signing key is stored when there is none": func(t *testing.T, w *world) {
 			k := sqlstore.SigningKey{ID: id.New(), Wrapped: []byte{0, 1}, Public: []byte{2, 255}, CreatedAt: at(1)}
 			must(t, w.store.InsertSigningKey(t.Context(), k))
-			must(t, w.store.InsertSigningKey(t.Context(), sqlstore.SigningKey{ID: id.New(), CreatedAt: at(2)}))
-			got, err := w.store.SigningKeys(t.Context())
+			must(t, w.store.InsertSigningKey(t.Context(), sqlstore.SigningKey{ID: id.New(), CreatedAt: at(2), Purpose: "logs"}))
+			got, err := w.store.SigningKeys(t.Context(), "logs")
 			must(t, err)
 			if diff := cmp.Diff([]sqlstore.SigningKey{k}, got); diff != "" {
 				t.Error(diff)
@@ -45,7 +45,7 @@ func installationTests() map[string]func(*testing.T, *world) {
 					if got[i], err = w.store.SetMeta(t.Context(), "issuer", fmt.Sprint(i)); err != nil {
 						t.Error(err)
 					}
-					if err := w.store.InsertSigningKey(t.Context(), sqlstore.SigningKey{ID: id.New(), CreatedAt: at(i)}); err != nil {
+					if err := w.store.InsertSigningKey(t.Context(), sqlstore.SigningKey{ID: id.New(), CreatedAt: at(i), Purpose: "logs"}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -56,7 +56,7 @@ func installationTests() map[string]func(*testing.T, *world) {
 					t.Errorf("one got %q, another %q", got[0], v)
 				}
 			}
-			if keys, err := w.store.SigningKeys(t.Context()); err != nil || len(keys) != 1 {
+			if keys, err := w.store.SigningKeys(t.Context(), "logs"); err != nil || len(keys) != 1 {
 				t.Errorf("%d signing keys, %v; want one", len(keys), err)
 			}
 		},

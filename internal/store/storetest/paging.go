@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
@@ -66,7 +67,7 @@ func pagingTests() map[string]func(*testing.T, *world) {
 		"A key that is no time is refused": func(t *testing.T, w *world) {
 			q := page(t, 1)
 			q.After = &cursor{Key: "yesterday", ID: id.New()}
-			_, runners := w.store.Fleet().Runners(t.Context(), fleet.Query{Organization: w.org, Visibility: fleet.Visibility{All: true}, Page: q})
+			_, runners := w.store.Fleet().Runners(t.Context(), fleet.Query{Organization: w.org, Reach: access.Reach{All: true}, Page: q})
 			_, users := w.store.Identity().Users(t.Context(), identity.UserQuery{Organization: w.org, Page: q})
 			_, named := w.store.Identity().Users(t.Context(), identity.UserQuery{Organization: w.org, IDs: []string{id.New()}, Page: q})
 			_, tokens := w.store.Identity().PersonalTokens(t.Context(), identity.TokenQuery{Organization: w.org, Page: q})
@@ -103,7 +104,7 @@ func checkStablePages(t *testing.T, rt *rapid.T, w *world) {
 	for _, r := range first {
 		stay[r.ID] = true
 	}
-	q := fleet.Query{Organization: org, Visibility: fleet.Visibility{All: true}}
+	q := fleet.Query{Organization: org, Reach: access.Reach{All: true}}
 	if rapid.Bool().Draw(rt, "by creator") {
 		q.Creators = creators
 	}

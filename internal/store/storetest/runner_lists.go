@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 )
@@ -18,7 +19,7 @@ func runnerListTests() map[string]func(*testing.T, *world) {
 			w.addRunners(t, bare, connected)
 			s := w.openSession(t, connected, "replica")
 			connected.Epoch, connected.Session = s.Epoch, &s
-			got, err := w.store.Fleet().Runners(t.Context(), fleet.Query{Organization: w.org, Visibility: fleet.Visibility{All: true}, Page: page(t, 10)})
+			got, err := w.store.Fleet().Runners(t.Context(), fleet.Query{Organization: w.org, Reach: access.Reach{All: true}, Page: page(t, 10)})
 			must(t, err)
 			if diff := cmp.Diff([]fleet.Runner{bare, connected}, got); diff != "" {
 				t.Error(diff)
@@ -68,17 +69,17 @@ func drawRunnerQuery(rt *rapid.T, org id.Organization, creators []string, all []
 	}
 	switch rapid.IntRange(0, 3).Draw(rt, "visibility") {
 	case 0:
-		q.Visibility.Creator = creators[0]
+		q.Reach.Creator = creators[0]
 	case 1:
-		q.Visibility.Self = id.Runner(id.New())
+		q.Reach.Self = id.Runner(id.New())
 		if len(all) > 0 {
-			q.Visibility.Self = rapid.SampledFrom(all).Draw(rt, "self").ID
+			q.Reach.Self = rapid.SampledFrom(all).Draw(rt, "self").ID
 		}
 		if rapid.Bool().Draw(rt, "and a creator") {
-			q.Visibility.Creator = creators[1]
+			q.Reach.Creator = creators[1]
 		}
 	default:
-		q.Visibility.All = true
+		q.Reach.All = true
 	}
 	return q
 }
@@ -87,7 +88,7 @@ func drawRunnerQuery(rt *rapid.T, org id.Organization, creators []string, all []
 func selectRunners(q fleet.Query, all []fleet.Runner) []fleet.Runner {
 	var out []fleet.Runner
 	for _, r := range all {
-		v := q.Visibility
+		v := q.Reach
 		if (v.All || v.Creator == r.Creator.ID || v.Self == r.ID) &&
 			(len(q.Creators) == 0 || slices.Contains(q.Creators, r.Creator.ID)) &&
 			(len(q.Kinds) == 0 || slices.Contains(q.Kinds, r.Kind)) &&

@@ -17,6 +17,7 @@ import (
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/lease"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -26,7 +27,7 @@ type Store interface {
 	Identity() identity.Store
 	Fleet() fleet.Store
 	Lease() lease.Store
-	SigningKeys(ctx context.Context) ([]sqlstore.SigningKey, error)
+	SigningKeys(ctx context.Context, purpose string) ([]sqlstore.SigningKey, error)
 	InsertSigningKey(ctx context.Context, k sqlstore.SigningKey) error
 	Meta(ctx context.Context, name string) (string, bool, error)
 	SetMeta(ctx context.Context, name, value string) (string, error)
@@ -142,7 +143,7 @@ func (w *world) organization(t *testing.T) id.Organization {
 func (w *world) user(n int) identity.User {
 	return identity.User{
 		ID: id.User(id.New()), Organization: w.org, Name: fmt.Sprintf("Person %03d", n), Email: fmt.Sprintf("Person.%03d@Example.org", n),
-		Role: access.RoleMember, Status: identity.StatusActive, CreatedAt: at(n), UpdatedAt: at(n), Revision: 1,
+		Role: resource.RoleOrgMember, Status: identity.StatusActive, CreatedAt: at(n), UpdatedAt: at(n), Revision: 1,
 	}
 }
 

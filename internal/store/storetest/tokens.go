@@ -11,6 +11,7 @@ import (
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -18,7 +19,7 @@ func tokenTests() map[string]func(*testing.T, *world) {
 	return map[string]func(*testing.T, *world){
 		"A credential has the token and the state of its user": func(t *testing.T, w *world) {
 			u := w.user(1)
-			u.Role, u.Status = access.RoleAdmin, identity.StatusSuspended
+			u.Role, u.Status = resource.RoleOrgAdmin, identity.StatusSuspended
 			w.addUsers(t, u)
 			for n, r := range []token.Record{w.token(token.Personal, userSubject(u), 0), w.token(token.Personal, userSubject(u), 1)} {
 				w.addTokens(t, r)

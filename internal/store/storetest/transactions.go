@@ -14,6 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // errRefused is what a test's function returns on purpose.
@@ -236,7 +237,7 @@ func eventTests() map[string]func(*testing.T, *world) {
 
 func (w *world) event(r id.Runner) event.Event {
 	return event.Event{
-		Organization: w.org, Operation: event.Updated, Type: event.Runner, ID: string(r),
+		Operation: event.Updated, Object: access.Object{Type: resource.Runner, ID: string(r), Organization: w.org},
 		Creator: access.Subject{Principal: access.PrincipalUser, ID: "someone"},
 	}
 }

@@ -7,9 +7,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 func userListTests() map[string]func(*testing.T, *world) {
@@ -77,7 +77,7 @@ func drawUsers(rt *rapid.T, org id.Organization) []identity.User {
 			ID: id.User(id.New()), Organization: org,
 			Name:      rapid.SampledFrom([]string{"a", "B", "b", "Ab", "a b", "a-b", "Ä", "ä", "z", "Zz", "%", "_"}).Draw(rt, "name"),
 			Email:     id.New() + "@example.org",
-			Role:      rapid.SampledFrom([]access.Role{access.RoleAdmin, access.RoleMember}).Draw(rt, "role"),
+			Role:      rapid.SampledFrom([]resource.Role{resource.RoleOrgAdmin, resource.RoleOrgMember}).Draw(rt, "role"),
 			Status:    rapid.SampledFrom([]identity.Status{identity.StatusActive, identity.StatusSuspended, identity.StatusLeft}).Draw(rt, "status"),
 			CreatedAt: at(rapid.IntRange(0, 3).Draw(rt, "joined")), UpdatedAt: at(0), Revision: 1,
 		}
@@ -90,7 +90,7 @@ func drawUserQuery(rt *rapid.T, org id.Organization, all []identity.User) identi
 		Organization: org,
 		Search:       rapid.SampledFrom([]string{"", "", "b", "A", "%", "ä", "@EXAMPLE"}).Draw(rt, "search"),
 		Statuses:     rapid.SliceOfN(rapid.SampledFrom([]identity.Status{1, 2, 3}), 0, 2).Draw(rt, "statuses"),
-		Roles:        rapid.SliceOfN(rapid.SampledFrom([]access.Role{1, 2}), 0, 2).Draw(rt, "roles"),
+		Roles:        rapid.SliceOfN(rapid.SampledFrom([]resource.Role{1, 2}), 0, 2).Draw(rt, "roles"),
 		Sort:         rapid.SampledFrom([]identity.UserSort{identity.ByJoined, identity.ByJoinedDescending, identity.ByName, identity.ByNameDescending}).Draw(rt, "sort"),
 	}
 	if rapid.Bool().Draw(rt, "by id") {

@@ -5,10 +5,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 func userTests() map[string]func(*testing.T, *world) {
@@ -30,7 +30,7 @@ func userTests() map[string]func(*testing.T, *world) {
 		"UpdateUser stores the change and the next revision": func(t *testing.T, w *world) {
 			u := w.user(1)
 			w.addUsers(t, u)
-			u.Name, u.Email, u.Role, u.Status, u.UpdatedAt = "New Name", "New@example.org", access.RoleAdmin, identity.StatusSuspended, at(9)
+			u.Name, u.Email, u.Role, u.Status, u.UpdatedAt = "New Name", "New@example.org", resource.RoleOrgAdmin, identity.StatusSuspended, at(9)
 			w.writeIdentity(t, func(tx identity.Tx) error {
 				if ok, err := tx.UpdateUser(t.Context(), u); err != nil || !ok {
 					t.Errorf("UpdateUser: %v, %v", ok, err)

@@ -47,6 +47,8 @@ type RunnerFrame struct {
 	//	*RunnerFrame_StreamClose
 	//	*RunnerFrame_Goodbye
 	//	*RunnerFrame_Deleted
+	//	*RunnerFrame_SecretRequest
+	//	*RunnerFrame_Reply
 	Frame         isRunnerFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -161,6 +163,24 @@ func (x *RunnerFrame) GetDeleted() *Deleted {
 	return nil
 }
 
+func (x *RunnerFrame) GetSecretRequest() *SecretRequest {
+	if x != nil {
+		if x, ok := x.Frame.(*RunnerFrame_SecretRequest); ok {
+			return x.SecretRequest
+		}
+	}
+	return nil
+}
+
+func (x *RunnerFrame) GetReply() *Reply {
+	if x != nil {
+		if x, ok := x.Frame.(*RunnerFrame_Reply); ok {
+			return x.Reply
+		}
+	}
+	return nil
+}
+
 type isRunnerFrame_Frame interface {
 	isRunnerFrame_Frame()
 }
@@ -205,6 +225,16 @@ type RunnerFrame_Deleted struct {
 	Deleted *Deleted `protobuf:"bytes,8,opt,name=deleted,proto3,oneof"`
 }
 
+type RunnerFrame_SecretRequest struct {
+	// The runner needs a secret that is sealed to it.
+	SecretRequest *SecretRequest `protobuf:"bytes,9,opt,name=secret_request,json=secretRequest,proto3,oneof"`
+}
+
+type RunnerFrame_Reply struct {
+	// Answers Request.
+	Reply *Reply `protobuf:"bytes,10,opt,name=reply,proto3,oneof"`
+}
+
 func (*RunnerFrame_Hello) isRunnerFrame_Frame() {}
 
 func (*RunnerFrame_Renewal) isRunnerFrame_Frame() {}
@@ -220,6 +250,10 @@ func (*RunnerFrame_StreamClose) isRunnerFrame_Frame() {}
 func (*RunnerFrame_Goodbye) isRunnerFrame_Frame() {}
 
 func (*RunnerFrame_Deleted) isRunnerFrame_Frame() {}
+
+func (*RunnerFrame_SecretRequest) isRunnerFrame_Frame() {}
+
+func (*RunnerFrame_Reply) isRunnerFrame_Frame() {}
 
 // Hello introduces the process that holds the runner's identity.
 type Hello struct {
@@ -241,7 +275,17 @@ type Hello struct {
 	// What the runner says of itself.
 	Report *Report `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
 	// The configuration fields that this runner understands.
-	Schema        *v1.RunnerConfigurationSchema `protobuf:"bytes,8,opt,name=schema,proto3" json:"schema,omitempty"`
+	Schema *v1.RunnerConfigurationSchema `protobuf:"bytes,8,opt,name=schema,proto3" json:"schema,omitempty"`
+	// The Ed25519 public key that goes with public_key, 32 bytes: both come from
+	// the same secret. It signs the runner's next public key.
+	SigningKey []byte `protobuf:"bytes,9,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
+	// The signature of the key in use over public_key and signing_key, made by
+	// the runner that replaced its key itself; empty otherwise. Without it, a
+	// public key other than the one in use waits for a person's approval.
+	//
+	// What is signed: "muster runner key 1", a zero byte, the runner's id, a zero
+	// byte, public_key, signing_key.
+	Endorsement   []byte `protobuf:"bytes,10,opt,name=endorsement,proto3" json:"endorsement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +372,20 @@ func (x *Hello) GetReport() *Report {
 func (x *Hello) GetSchema() *v1.RunnerConfigurationSchema {
 	if x != nil {
 		return x.Schema
+	}
+	return nil
+}
+
+func (x *Hello) GetSigningKey() []byte {
+	if x != nil {
+		return x.SigningKey
+	}
+	return nil
+}
+
+func (x *Hello) GetEndorsement() []byte {
+	if x != nil {
+		return x.Endorsement
 	}
 	return nil
 }
@@ -774,6 +832,260 @@ func (*Deleted) Descriptor() ([]byte, []int) {
 	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{8}
 }
 
+// SecretRequest asks for one secret. The control plane leaves an audit entry
+// for each that it delivers.
+type SecretRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the runner, unique within the link; SecretReply carries it back.
+	RequestId uint64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The name of the secret, which is also the purpose that it is sealed for:
+	//
+	//	runner/ID/metrics.password
+	//	runner/ID/honeycomb_api_key
+	//	scm_integration/ID/client_secret
+	//	host_authentication_token/ID/token
+	//	host_authentication_token/ID/refresh_token
+	//	llm_integration/ID/api_key
+	//	llm_integration/ID/header/NAME
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretRequest) Reset() {
+	*x = SecretRequest{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretRequest) ProtoMessage() {}
+
+func (x *SecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretRequest.ProtoReflect.Descriptor instead.
+func (*SecretRequest) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SecretRequest) GetRequestId() uint64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *SecretRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Reply answers Request.
+type Reply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Request.request_id of the request that this answers.
+	RequestId uint64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Why the runner could not answer, for people; empty when it did.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The answer.
+	//
+	// Types that are valid to be assigned to Reply:
+	//
+	//	*Reply_SecretsChecked
+	//	*Reply_TokenRotated
+	Reply         isReply_Reply `protobuf_oneof:"reply"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reply) Reset() {
+	*x = Reply{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reply) ProtoMessage() {}
+
+func (x *Reply) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reply.ProtoReflect.Descriptor instead.
+func (*Reply) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Reply) GetRequestId() uint64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *Reply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Reply) GetReply() isReply_Reply {
+	if x != nil {
+		return x.Reply
+	}
+	return nil
+}
+
+func (x *Reply) GetSecretsChecked() *SecretsChecked {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_SecretsChecked); ok {
+			return x.SecretsChecked
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetTokenRotated() *TokenRotated {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_TokenRotated); ok {
+			return x.TokenRotated
+		}
+	}
+	return nil
+}
+
+type isReply_Reply interface {
+	isReply_Reply()
+}
+
+type Reply_SecretsChecked struct {
+	// Answers CheckSecrets.
+	SecretsChecked *SecretsChecked `protobuf:"bytes,3,opt,name=secrets_checked,json=secretsChecked,proto3,oneof"`
+}
+
+type Reply_TokenRotated struct {
+	// Answers RotateToken.
+	TokenRotated *TokenRotated `protobuf:"bytes,4,opt,name=token_rotated,json=tokenRotated,proto3,oneof"`
+}
+
+func (*Reply_SecretsChecked) isReply_Reply() {}
+
+func (*Reply_TokenRotated) isReply_Reply() {}
+
+// SecretsChecked says which secrets the runner could not open.
+type SecretsChecked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The names of the secrets that could not be opened, of those that were
+	// asked about.
+	Unreadable    []string `protobuf:"bytes,1,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretsChecked) Reset() {
+	*x = SecretsChecked{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretsChecked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretsChecked) ProtoMessage() {}
+
+func (x *SecretsChecked) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretsChecked.ProtoReflect.Descriptor instead.
+func (*SecretsChecked) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SecretsChecked) GetUnreadable() []string {
+	if x != nil {
+		return x.Unreadable
+	}
+	return nil
+}
+
+// TokenRotated says that the new access token is stored. The runner connects
+// anew with it.
+type TokenRotated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRotated) Reset() {
+	*x = TokenRotated{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRotated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRotated) ProtoMessage() {}
+
+func (x *TokenRotated) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRotated.ProtoReflect.Descriptor instead.
+func (*TokenRotated) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{12}
+}
+
 // PlaneFrame travels from the control plane to the runner.
 type PlaneFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -791,6 +1103,9 @@ type PlaneFrame struct {
 	//	*PlaneFrame_Delete
 	//	*PlaneFrame_Superseded
 	//	*PlaneFrame_VerificationKeys
+	//	*PlaneFrame_SecretReply
+	//	*PlaneFrame_SecretsChanged
+	//	*PlaneFrame_Request
 	Frame         isPlaneFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -798,7 +1113,7 @@ type PlaneFrame struct {
 
 func (x *PlaneFrame) Reset() {
 	*x = PlaneFrame{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[9]
+	mi := &file_muster_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +1125,7 @@ func (x *PlaneFrame) String() string {
 func (*PlaneFrame) ProtoMessage() {}
 
 func (x *PlaneFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[9]
+	mi := &file_muster_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +1138,7 @@ func (x *PlaneFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaneFrame.ProtoReflect.Descriptor instead.
 func (*PlaneFrame) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PlaneFrame) GetFrame() isPlaneFrame_Frame {
@@ -923,6 +1238,33 @@ func (x *PlaneFrame) GetVerificationKeys() *VerificationKeys {
 	return nil
 }
 
+func (x *PlaneFrame) GetSecretReply() *SecretReply {
+	if x != nil {
+		if x, ok := x.Frame.(*PlaneFrame_SecretReply); ok {
+			return x.SecretReply
+		}
+	}
+	return nil
+}
+
+func (x *PlaneFrame) GetSecretsChanged() *SecretsChanged {
+	if x != nil {
+		if x, ok := x.Frame.(*PlaneFrame_SecretsChanged); ok {
+			return x.SecretsChanged
+		}
+	}
+	return nil
+}
+
+func (x *PlaneFrame) GetRequest() *Request {
+	if x != nil {
+		if x, ok := x.Frame.(*PlaneFrame_Request); ok {
+			return x.Request
+		}
+	}
+	return nil
+}
+
 type isPlaneFrame_Frame interface {
 	isPlaneFrame_Frame()
 }
@@ -977,6 +1319,21 @@ type PlaneFrame_VerificationKeys struct {
 	VerificationKeys *VerificationKeys `protobuf:"bytes,10,opt,name=verification_keys,json=verificationKeys,proto3,oneof"`
 }
 
+type PlaneFrame_SecretReply struct {
+	// Answers SecretRequest.
+	SecretReply *SecretReply `protobuf:"bytes,11,opt,name=secret_reply,json=secretReply,proto3,oneof"`
+}
+
+type PlaneFrame_SecretsChanged struct {
+	// Secrets were changed or deleted: forget what was opened of them.
+	SecretsChanged *SecretsChanged `protobuf:"bytes,12,opt,name=secrets_changed,json=secretsChanged,proto3,oneof"`
+}
+
+type PlaneFrame_Request struct {
+	// Somebody asks the runner for something that only it can do.
+	Request *Request `protobuf:"bytes,13,opt,name=request,proto3,oneof"`
+}
+
 func (*PlaneFrame_Welcome) isPlaneFrame_Frame() {}
 
 func (*PlaneFrame_Renewed) isPlaneFrame_Frame() {}
@@ -996,6 +1353,12 @@ func (*PlaneFrame_Delete) isPlaneFrame_Frame() {}
 func (*PlaneFrame_Superseded) isPlaneFrame_Frame() {}
 
 func (*PlaneFrame_VerificationKeys) isPlaneFrame_Frame() {}
+
+func (*PlaneFrame_SecretReply) isPlaneFrame_Frame() {}
+
+func (*PlaneFrame_SecretsChanged) isPlaneFrame_Frame() {}
+
+func (*PlaneFrame_Request) isPlaneFrame_Frame() {}
 
 // Welcome grants the lease.
 type Welcome struct {
@@ -1025,7 +1388,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[10]
+	mi := &file_muster_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1400,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[10]
+	mi := &file_muster_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1413,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{10}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Welcome) GetEpoch() int64 {
@@ -1127,7 +1490,7 @@ type Renewed struct {
 
 func (x *Renewed) Reset() {
 	*x = Renewed{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[11]
+	mi := &file_muster_link_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1502,7 @@ func (x *Renewed) String() string {
 func (*Renewed) ProtoMessage() {}
 
 func (x *Renewed) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[11]
+	mi := &file_muster_link_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1515,7 @@ func (x *Renewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renewed.ProtoReflect.Descriptor instead.
 func (*Renewed) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Renewed) GetSequence() uint64 {
@@ -1180,7 +1543,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	mi := &file_muster_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1555,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	mi := &file_muster_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1568,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Configuration) GetRevision() int64 {
@@ -1258,7 +1621,7 @@ type StreamOpen struct {
 
 func (x *StreamOpen) Reset() {
 	*x = StreamOpen{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[13]
+	mi := &file_muster_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1633,7 @@ func (x *StreamOpen) String() string {
 func (*StreamOpen) ProtoMessage() {}
 
 func (x *StreamOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[13]
+	mi := &file_muster_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1646,7 @@ func (x *StreamOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpen.ProtoReflect.Descriptor instead.
 func (*StreamOpen) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StreamOpen) GetStreamId() uint64 {
@@ -1363,7 +1726,7 @@ type LogsSource struct {
 
 func (x *LogsSource) Reset() {
 	*x = LogsSource{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[14]
+	mi := &file_muster_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1738,7 @@ func (x *LogsSource) String() string {
 func (*LogsSource) ProtoMessage() {}
 
 func (x *LogsSource) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[14]
+	mi := &file_muster_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1751,7 @@ func (x *LogsSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsSource.ProtoReflect.Descriptor instead.
 func (*LogsSource) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogsSource) GetTailLines() uint32 {
@@ -1414,7 +1777,7 @@ type SupportBundleSource struct {
 
 func (x *SupportBundleSource) Reset() {
 	*x = SupportBundleSource{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	mi := &file_muster_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1789,7 @@ func (x *SupportBundleSource) String() string {
 func (*SupportBundleSource) ProtoMessage() {}
 
 func (x *SupportBundleSource) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	mi := &file_muster_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1802,7 @@ func (x *SupportBundleSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupportBundleSource.ProtoReflect.Descriptor instead.
 func (*SupportBundleSource) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 // StreamCredit adds to what may be sent.
@@ -1455,7 +1818,7 @@ type StreamCredit struct {
 
 func (x *StreamCredit) Reset() {
 	*x = StreamCredit{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	mi := &file_muster_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1830,7 @@ func (x *StreamCredit) String() string {
 func (*StreamCredit) ProtoMessage() {}
 
 func (x *StreamCredit) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	mi := &file_muster_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1843,7 @@ func (x *StreamCredit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamCredit.ProtoReflect.Descriptor instead.
 func (*StreamCredit) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StreamCredit) GetStreamId() uint64 {
@@ -1508,7 +1871,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	mi := &file_muster_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1883,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	mi := &file_muster_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1896,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Drain) GetReason() string {
@@ -1554,7 +1917,7 @@ type Delete struct {
 
 func (x *Delete) Reset() {
 	*x = Delete{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	mi := &file_muster_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1929,7 @@ func (x *Delete) String() string {
 func (*Delete) ProtoMessage() {}
 
 func (x *Delete) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	mi := &file_muster_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1942,7 @@ func (x *Delete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delete.ProtoReflect.Descriptor instead.
 func (*Delete) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Delete) GetPatience() *durationpb.Duration {
@@ -1602,7 +1965,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	mi := &file_muster_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1977,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	mi := &file_muster_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1990,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Superseded) GetHostName() string {
@@ -1644,6 +2007,317 @@ func (x *Superseded) GetBootId() string {
 	return ""
 }
 
+// SecretReply delivers a secret.
+type SecretReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SecretRequest.request_id of the request that this answers.
+	RequestId uint64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The secret, sealed to the runner's public key for the purpose that it was
+	// asked for by. Empty when there is none.
+	Sealed []byte `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// Why there is none; empty when there is one.
+	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretReply) Reset() {
+	*x = SecretReply{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretReply) ProtoMessage() {}
+
+func (x *SecretReply) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretReply.ProtoReflect.Descriptor instead.
+func (*SecretReply) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SecretReply) GetRequestId() uint64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *SecretReply) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *SecretReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// SecretsChanged names what to forget.
+type SecretsChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names as in SecretRequest. One that ends with "/" stands for all that begin
+	// with it.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretsChanged) Reset() {
+	*x = SecretsChanged{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretsChanged) ProtoMessage() {}
+
+func (x *SecretsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretsChanged.ProtoReflect.Descriptor instead.
+func (*SecretsChanged) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SecretsChanged) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// Request asks the runner for something. It answers with Reply, in any order.
+type Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the control plane, unique within the link; Reply carries it back.
+	RequestId uint64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long the control plane waits for the reply.
+	Patience *durationpb.Duration `protobuf:"bytes,2,opt,name=patience,proto3" json:"patience,omitempty"`
+	// What is asked for. A request that the runner does not know is answered with
+	// an error.
+	//
+	// Types that are valid to be assigned to Request:
+	//
+	//	*Request_CheckSecrets
+	//	*Request_RotateToken
+	Request       isRequest_Request `protobuf_oneof:"request"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Request) Reset() {
+	*x = Request{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Request) ProtoMessage() {}
+
+func (x *Request) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Request.ProtoReflect.Descriptor instead.
+func (*Request) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Request) GetRequestId() uint64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *Request) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
+func (x *Request) GetRequest() isRequest_Request {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Request) GetCheckSecrets() *CheckSecrets {
+	if x != nil {
+		if x, ok := x.Request.(*Request_CheckSecrets); ok {
+			return x.CheckSecrets
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetRotateToken() *RotateToken {
+	if x != nil {
+		if x, ok := x.Request.(*Request_RotateToken); ok {
+			return x.RotateToken
+		}
+	}
+	return nil
+}
+
+type isRequest_Request interface {
+	isRequest_Request()
+}
+
+type Request_CheckSecrets struct {
+	// Try to open secrets.
+	CheckSecrets *CheckSecrets `protobuf:"bytes,3,opt,name=check_secrets,json=checkSecrets,proto3,oneof"`
+}
+
+type Request_RotateToken struct {
+	// Take a new access token.
+	RotateToken *RotateToken `protobuf:"bytes,4,opt,name=rotate_token,json=rotateToken,proto3,oneof"`
+}
+
+func (*Request_CheckSecrets) isRequest_Request() {}
+
+func (*Request_RotateToken) isRequest_Request() {}
+
+// CheckSecrets asks the runner to fetch secrets and to try to open them.
+type CheckSecrets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names as in SecretRequest; at most 1,000.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSecrets) Reset() {
+	*x = CheckSecrets{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSecrets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSecrets) ProtoMessage() {}
+
+func (x *CheckSecrets) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSecrets.ProtoReflect.Descriptor instead.
+func (*CheckSecrets) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CheckSecrets) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// RotateToken asks the runner to take a new access token, and to connect anew
+// with it. The control plane deletes the older ones when it does.
+type RotateToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An exchange token, to be redeemed once.
+	ExchangeToken string `protobuf:"bytes,1,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateToken) Reset() {
+	*x = RotateToken{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateToken) ProtoMessage() {}
+
+func (x *RotateToken) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateToken.ProtoReflect.Descriptor instead.
+func (*RotateToken) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RotateToken) GetExchangeToken() string {
+	if x != nil {
+		return x.ExchangeToken
+	}
+	return ""
+}
+
 // VerificationKeys are the Ed25519 public keys of the control plane.
 type VerificationKeys struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1655,7 +2329,7 @@ type VerificationKeys struct {
 
 func (x *VerificationKeys) Reset() {
 	*x = VerificationKeys{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	mi := &file_muster_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +2341,7 @@ func (x *VerificationKeys) String() string {
 func (*VerificationKeys) ProtoMessage() {}
 
 func (x *VerificationKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	mi := &file_muster_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +2354,7 @@ func (x *VerificationKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerificationKeys.ProtoReflect.Descriptor instead.
 func (*VerificationKeys) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *VerificationKeys) GetKeys() []*VerificationKey {
@@ -1703,7 +2377,7 @@ type VerificationKey struct {
 
 func (x *VerificationKey) Reset() {
 	*x = VerificationKey{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	mi := &file_muster_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2389,7 @@ func (x *VerificationKey) String() string {
 func (*VerificationKey) ProtoMessage() {}
 
 func (x *VerificationKey) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	mi := &file_muster_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2402,7 @@ func (x *VerificationKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerificationKey.ProtoReflect.Descriptor instead.
 func (*VerificationKey) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *VerificationKey) GetId() string {
@@ -1749,7 +2423,7 @@ var File_muster_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe8\x03\n" +
+	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\"\xdf\x04\n" +
 	"\vRunnerFrame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.muster.link.v1.HelloH\x00R\x05hello\x123\n" +
 	"\arenewal\x18\x02 \x01(\v2\x17.muster.link.v1.RenewalH\x00R\arenewal\x120\n" +
@@ -1759,8 +2433,11 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"streamData\x12@\n" +
 	"\fstream_close\x18\x06 \x01(\v2\x1b.muster.link.v1.StreamCloseH\x00R\vstreamClose\x123\n" +
 	"\agoodbye\x18\a \x01(\v2\x17.muster.link.v1.GoodbyeH\x00R\agoodbye\x123\n" +
-	"\adeleted\x18\b \x01(\v2\x17.muster.link.v1.DeletedH\x00R\adeletedB\a\n" +
-	"\x05frame\"\xba\x02\n" +
+	"\adeleted\x18\b \x01(\v2\x17.muster.link.v1.DeletedH\x00R\adeleted\x12F\n" +
+	"\x0esecret_request\x18\t \x01(\v2\x1d.muster.link.v1.SecretRequestH\x00R\rsecretRequest\x12-\n" +
+	"\x05reply\x18\n" +
+	" \x01(\v2\x15.muster.link.v1.ReplyH\x00R\x05replyB\a\n" +
+	"\x05frame\"\xfd\x02\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x1b\n" +
@@ -1770,7 +2447,11 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\astandby\x18\x05 \x01(\bR\astandby\x12)\n" +
 	"\x10applied_revision\x18\x06 \x01(\x03R\x0fappliedRevision\x12.\n" +
 	"\x06report\x18\a \x01(\v2\x16.muster.link.v1.ReportR\x06report\x12<\n" +
-	"\x06schema\x18\b \x01(\v2$.gitpod.v1.RunnerConfigurationSchemaR\x06schema\"\xac\x03\n" +
+	"\x06schema\x18\b \x01(\v2$.gitpod.v1.RunnerConfigurationSchemaR\x06schema\x12\x1f\n" +
+	"\vsigning_key\x18\t \x01(\fR\n" +
+	"signingKey\x12 \n" +
+	"\vendorsement\x18\n" +
+	" \x01(\fR\vendorsement\"\xac\x03\n" +
 	"\x06Report\x12,\n" +
 	"\x05phase\x18\x01 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseR\x05phase\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
@@ -1799,7 +2480,23 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\rtoken_refused\x18\x03 \x01(\bR\ftokenRefused\"!\n" +
 	"\aGoodbye\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\t\n" +
-	"\aDeleted\"\xfc\x04\n" +
+	"\aDeleted\"B\n" +
+	"\rSecretRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xd5\x01\n" +
+	"\x05Reply\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12I\n" +
+	"\x0fsecrets_checked\x18\x03 \x01(\v2\x1e.muster.link.v1.SecretsCheckedH\x00R\x0esecretsChecked\x12C\n" +
+	"\rtoken_rotated\x18\x04 \x01(\v2\x1c.muster.link.v1.TokenRotatedH\x00R\ftokenRotatedB\a\n" +
+	"\x05reply\"0\n" +
+	"\x0eSecretsChecked\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\x01 \x03(\tR\n" +
+	"unreadable\"\x0e\n" +
+	"\fTokenRotated\"\xbe\x06\n" +
 	"\n" +
 	"PlaneFrame\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.muster.link.v1.WelcomeH\x00R\awelcome\x123\n" +
@@ -1815,7 +2512,10 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"superseded\x18\t \x01(\v2\x1a.muster.link.v1.SupersededH\x00R\n" +
 	"superseded\x12O\n" +
 	"\x11verification_keys\x18\n" +
-	" \x01(\v2 .muster.link.v1.VerificationKeysH\x00R\x10verificationKeysB\a\n" +
+	" \x01(\v2 .muster.link.v1.VerificationKeysH\x00R\x10verificationKeys\x12@\n" +
+	"\fsecret_reply\x18\v \x01(\v2\x1b.muster.link.v1.SecretReplyH\x00R\vsecretReply\x12I\n" +
+	"\x0fsecrets_changed\x18\f \x01(\v2\x1e.muster.link.v1.SecretsChangedH\x00R\x0esecretsChanged\x123\n" +
+	"\arequest\x18\r \x01(\v2\x17.muster.link.v1.RequestH\x00R\arequestB\a\n" +
 	"\x05frame\"\xae\x03\n" +
 	"\aWelcome\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12/\n" +
@@ -1859,7 +2559,25 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"Superseded\x12\x1b\n" +
 	"\thost_name\x18\x01 \x01(\tR\bhostName\x12\x17\n" +
-	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"G\n" +
+	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"Z\n" +
+	"\vSecretReply\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"&\n" +
+	"\x0eSecretsChanged\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\xf1\x01\n" +
+	"\aRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x04R\trequestId\x125\n" +
+	"\bpatience\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x12C\n" +
+	"\rcheck_secrets\x18\x03 \x01(\v2\x1c.muster.link.v1.CheckSecretsH\x00R\fcheckSecrets\x12@\n" +
+	"\frotate_token\x18\x04 \x01(\v2\x1b.muster.link.v1.RotateTokenH\x00R\vrotateTokenB\t\n" +
+	"\arequest\"$\n" +
+	"\fCheckSecrets\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"4\n" +
+	"\vRotateToken\x12%\n" +
+	"\x0eexchange_token\x18\x01 \x01(\tR\rexchangeToken\"G\n" +
 	"\x10VerificationKeys\x123\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1f.muster.link.v1.VerificationKeyR\x04keys\"@\n" +
 	"\x0fVerificationKey\x12\x0e\n" +
@@ -1881,7 +2599,7 @@ func file_muster_link_v1_link_proto_rawDescGZIP() []byte {
 	return file_muster_link_v1_link_proto_rawDescData
 }
 
-var file_muster_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_muster_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_muster_link_v1_link_proto_goTypes = []any{
 	(*RunnerFrame)(nil),                  // 0: muster.link.v1.RunnerFrame
 	(*Hello)(nil),                        // 1: muster.link.v1.Hello
@@ -1892,27 +2610,36 @@ var file_muster_link_v1_link_proto_goTypes = []any{
 	(*StreamClose)(nil),                  // 6: muster.link.v1.StreamClose
 	(*Goodbye)(nil),                      // 7: muster.link.v1.Goodbye
 	(*Deleted)(nil),                      // 8: muster.link.v1.Deleted
-	(*PlaneFrame)(nil),                   // 9: muster.link.v1.PlaneFrame
-	(*Welcome)(nil),                      // 10: muster.link.v1.Welcome
-	(*Renewed)(nil),                      // 11: muster.link.v1.Renewed
-	(*Configuration)(nil),                // 12: muster.link.v1.Configuration
-	(*StreamOpen)(nil),                   // 13: muster.link.v1.StreamOpen
-	(*LogsSource)(nil),                   // 14: muster.link.v1.LogsSource
-	(*SupportBundleSource)(nil),          // 15: muster.link.v1.SupportBundleSource
-	(*StreamCredit)(nil),                 // 16: muster.link.v1.StreamCredit
-	(*Drain)(nil),                        // 17: muster.link.v1.Drain
-	(*Delete)(nil),                       // 18: muster.link.v1.Delete
-	(*Superseded)(nil),                   // 19: muster.link.v1.Superseded
-	(*VerificationKeys)(nil),             // 20: muster.link.v1.VerificationKeys
-	(*VerificationKey)(nil),              // 21: muster.link.v1.VerificationKey
-	(*v1.RunnerConfigurationSchema)(nil), // 22: gitpod.v1.RunnerConfigurationSchema
-	(v1.RunnerPhase)(0),                  // 23: gitpod.v1.RunnerPhase
-	(v1.RunnerCapability)(0),             // 24: gitpod.v1.RunnerCapability
-	(*v1.GatewayInfo)(nil),               // 25: gitpod.v1.GatewayInfo
-	(*v1.FieldValue)(nil),                // 26: gitpod.v1.FieldValue
-	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
-	(*v1.Gateway)(nil),                   // 28: gitpod.v1.Gateway
-	(*v1.RunnerConfiguration)(nil),       // 29: gitpod.v1.RunnerConfiguration
+	(*SecretRequest)(nil),                // 9: muster.link.v1.SecretRequest
+	(*Reply)(nil),                        // 10: muster.link.v1.Reply
+	(*SecretsChecked)(nil),               // 11: muster.link.v1.SecretsChecked
+	(*TokenRotated)(nil),                 // 12: muster.link.v1.TokenRotated
+	(*PlaneFrame)(nil),                   // 13: muster.link.v1.PlaneFrame
+	(*Welcome)(nil),                      // 14: muster.link.v1.Welcome
+	(*Renewed)(nil),                      // 15: muster.link.v1.Renewed
+	(*Configuration)(nil),                // 16: muster.link.v1.Configuration
+	(*StreamOpen)(nil),                   // 17: muster.link.v1.StreamOpen
+	(*LogsSource)(nil),                   // 18: muster.link.v1.LogsSource
+	(*SupportBundleSource)(nil),          // 19: muster.link.v1.SupportBundleSource
+	(*StreamCredit)(nil),                 // 20: muster.link.v1.StreamCredit
+	(*Drain)(nil),                        // 21: muster.link.v1.Drain
+	(*Delete)(nil),                       // 22: muster.link.v1.Delete
+	(*Superseded)(nil),                   // 23: muster.link.v1.Superseded
+	(*SecretReply)(nil),                  // 24: muster.link.v1.SecretReply
+	(*SecretsChanged)(nil),               // 25: muster.link.v1.SecretsChanged
+	(*Request)(nil),                      // 26: muster.link.v1.Request
+	(*CheckSecrets)(nil),                 // 27: muster.link.v1.CheckSecrets
+	(*RotateToken)(nil),                  // 28: muster.link.v1.RotateToken
+	(*VerificationKeys)(nil),             // 29: muster.link.v1.VerificationKeys
+	(*VerificationKey)(nil),              // 30: muster.link.v1.VerificationKey
+	(*v1.RunnerConfigurationSchema)(nil), // 31: gitpod.v1.RunnerConfigurationSchema
+	(v1.RunnerPhase)(0),                  // 32: gitpod.v1.RunnerPhase
+	(v1.RunnerCapability)(0),             // 33: gitpod.v1.RunnerCapability
+	(*v1.GatewayInfo)(nil),               // 34: gitpod.v1.GatewayInfo
+	(*v1.FieldValue)(nil),                // 35: gitpod.v1.FieldValue
+	(*durationpb.Duration)(nil),          // 36: google.protobuf.Duration
+	(*v1.Gateway)(nil),                   // 37: gitpod.v1.Gateway
+	(*v1.RunnerConfiguration)(nil),       // 38: gitpod.v1.RunnerConfiguration
 }
 var file_muster_link_v1_link_proto_depIdxs = []int32{
 	1,  // 0: muster.link.v1.RunnerFrame.hello:type_name -> muster.link.v1.Hello
@@ -1923,39 +2650,49 @@ var file_muster_link_v1_link_proto_depIdxs = []int32{
 	6,  // 5: muster.link.v1.RunnerFrame.stream_close:type_name -> muster.link.v1.StreamClose
 	7,  // 6: muster.link.v1.RunnerFrame.goodbye:type_name -> muster.link.v1.Goodbye
 	8,  // 7: muster.link.v1.RunnerFrame.deleted:type_name -> muster.link.v1.Deleted
-	2,  // 8: muster.link.v1.Hello.report:type_name -> muster.link.v1.Report
-	22, // 9: muster.link.v1.Hello.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
-	23, // 10: muster.link.v1.Report.phase:type_name -> gitpod.v1.RunnerPhase
-	24, // 11: muster.link.v1.Report.capabilities:type_name -> gitpod.v1.RunnerCapability
-	25, // 12: muster.link.v1.Report.gateway_info:type_name -> gitpod.v1.GatewayInfo
-	26, // 13: muster.link.v1.Report.additional_info:type_name -> gitpod.v1.FieldValue
-	10, // 14: muster.link.v1.PlaneFrame.welcome:type_name -> muster.link.v1.Welcome
-	11, // 15: muster.link.v1.PlaneFrame.renewed:type_name -> muster.link.v1.Renewed
-	12, // 16: muster.link.v1.PlaneFrame.configuration:type_name -> muster.link.v1.Configuration
-	13, // 17: muster.link.v1.PlaneFrame.stream_open:type_name -> muster.link.v1.StreamOpen
-	16, // 18: muster.link.v1.PlaneFrame.stream_credit:type_name -> muster.link.v1.StreamCredit
-	6,  // 19: muster.link.v1.PlaneFrame.stream_close:type_name -> muster.link.v1.StreamClose
-	17, // 20: muster.link.v1.PlaneFrame.drain:type_name -> muster.link.v1.Drain
-	18, // 21: muster.link.v1.PlaneFrame.delete:type_name -> muster.link.v1.Delete
-	19, // 22: muster.link.v1.PlaneFrame.superseded:type_name -> muster.link.v1.Superseded
-	20, // 23: muster.link.v1.PlaneFrame.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	27, // 24: muster.link.v1.Welcome.lease:type_name -> google.protobuf.Duration
-	27, // 25: muster.link.v1.Welcome.renew_every:type_name -> google.protobuf.Duration
-	12, // 26: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
-	28, // 27: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
-	20, // 28: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	29, // 29: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
-	14, // 30: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
-	15, // 31: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
-	27, // 32: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
-	21, // 33: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
-	0,  // 34: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
-	9,  // 35: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
-	35, // [35:36] is the sub-list for method output_type
-	34, // [34:35] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	9,  // 8: muster.link.v1.RunnerFrame.secret_request:type_name -> muster.link.v1.SecretRequest
+	10, // 9: muster.link.v1.RunnerFrame.reply:type_name -> muster.link.v1.Reply
+	2,  // 10: muster.link.v1.Hello.report:type_name -> muster.link.v1.Report
+	31, // 11: muster.link.v1.Hello.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
+	32, // 12: muster.link.v1.Report.phase:type_name -> gitpod.v1.RunnerPhase
+	33, // 13: muster.link.v1.Report.capabilities:type_name -> gitpod.v1.RunnerCapability
+	34, // 14: muster.link.v1.Report.gateway_info:type_name -> gitpod.v1.GatewayInfo
+	35, // 15: muster.link.v1.Report.additional_info:type_name -> gitpod.v1.FieldValue
+	11, // 16: muster.link.v1.Reply.secrets_checked:type_name -> muster.link.v1.SecretsChecked
+	12, // 17: muster.link.v1.Reply.token_rotated:type_name -> muster.link.v1.TokenRotated
+	14, // 18: muster.link.v1.PlaneFrame.welcome:type_name -> muster.link.v1.Welcome
+	15, // 19: muster.link.v1.PlaneFrame.renewed:type_name -> muster.link.v1.Renewed
+	16, // 20: muster.link.v1.PlaneFrame.configuration:type_name -> muster.link.v1.Configuration
+	17, // 21: muster.link.v1.PlaneFrame.stream_open:type_name -> muster.link.v1.StreamOpen
+	20, // 22: muster.link.v1.PlaneFrame.stream_credit:type_name -> muster.link.v1.StreamCredit
+	6,  // 23: muster.link.v1.PlaneFrame.stream_close:type_name -> muster.link.v1.StreamClose
+	21, // 24: muster.link.v1.PlaneFrame.drain:type_name -> muster.link.v1.Drain
+	22, // 25: muster.link.v1.PlaneFrame.delete:type_name -> muster.link.v1.Delete
+	23, // 26: muster.link.v1.PlaneFrame.superseded:type_name -> muster.link.v1.Superseded
+	29, // 27: muster.link.v1.PlaneFrame.verification_keys:type_name -> muster.link.v1.VerificationKeys
+	24, // 28: muster.link.v1.PlaneFrame.secret_reply:type_name -> muster.link.v1.SecretReply
+	25, // 29: muster.link.v1.PlaneFrame.secrets_changed:type_name -> muster.link.v1.SecretsChanged
+	26, // 30: muster.link.v1.PlaneFrame.request:type_name -> muster.link.v1.Request
+	36, // 31: muster.link.v1.Welcome.lease:type_name -> google.protobuf.Duration
+	36, // 32: muster.link.v1.Welcome.renew_every:type_name -> google.protobuf.Duration
+	16, // 33: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
+	37, // 34: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
+	29, // 35: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
+	38, // 36: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
+	18, // 37: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
+	19, // 38: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
+	36, // 39: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
+	36, // 40: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
+	27, // 41: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
+	28, // 42: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
+	30, // 43: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
+	0,  // 44: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
+	13, // 45: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
+	45, // [45:46] is the sub-list for method output_type
+	44, // [44:45] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_muster_link_v1_link_proto_init() }
@@ -1972,8 +2709,14 @@ func file_muster_link_v1_link_proto_init() {
 		(*RunnerFrame_StreamClose)(nil),
 		(*RunnerFrame_Goodbye)(nil),
 		(*RunnerFrame_Deleted)(nil),
+		(*RunnerFrame_SecretRequest)(nil),
+		(*RunnerFrame_Reply)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[9].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[10].OneofWrappers = []any{
+		(*Reply_SecretsChecked)(nil),
+		(*Reply_TokenRotated)(nil),
+	}
+	file_muster_link_v1_link_proto_msgTypes[13].OneofWrappers = []any{
 		(*PlaneFrame_Welcome)(nil),
 		(*PlaneFrame_Renewed)(nil),
 		(*PlaneFrame_Configuration)(nil),
@@ -1984,10 +2727,17 @@ func file_muster_link_v1_link_proto_init() {
 		(*PlaneFrame_Delete)(nil),
 		(*PlaneFrame_Superseded)(nil),
 		(*PlaneFrame_VerificationKeys)(nil),
+		(*PlaneFrame_SecretReply)(nil),
+		(*PlaneFrame_SecretsChanged)(nil),
+		(*PlaneFrame_Request)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[13].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[17].OneofWrappers = []any{
 		(*StreamOpen_Logs)(nil),
 		(*StreamOpen_SupportBundle)(nil),
+	}
+	file_muster_link_v1_link_proto_msgTypes[26].OneofWrappers = []any{
+		(*Request_CheckSecrets)(nil),
+		(*Request_RotateToken)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1995,7 +2745,7 @@ func file_muster_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_link_v1_link_proto_rawDesc), len(file_muster_link_v1_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,9 +30,9 @@ func (q *Queries) InsertMeta(ctx context.Context, name string, value string) err
 }
 
 const insertSigningKey = `-- name: InsertSigningKey :exec
-INSERT INTO signing_keys (id, wrapped, public_key, created_at, retired_at)
-VALUES ($1, $2, $3, $4, 0)
-ON CONFLICT (retired_at) WHERE retired_at = 0 DO NOTHING
+INSERT INTO signing_keys (id, wrapped, public_key, created_at, retired_at, purpose)
+VALUES ($1, $2, $3, $4, 0, $5)
+ON CONFLICT (purpose) WHERE retired_at = 0 DO NOTHING
 `
 
 type InsertSigningKeyParams struct {
@@ -40,6 +40,7 @@ type InsertSigningKeyParams struct {
 	Wrapped   []byte
 	PublicKey []byte
 	CreatedAt int64
+	Purpose   string
 }
 
 // InsertSigningKey does nothing when a key is in use already.
@@ -49,16 +50,17 @@ func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyPara
 		arg.Wrapped,
 		arg.PublicKey,
 		arg.CreatedAt,
+		arg.Purpose,
 	)
 	return err
 }
 
 const listSigningKeys = `-- name: ListSigningKeys :many
-SELECT id, wrapped, public_key, created_at, retired_at FROM signing_keys ORDER BY created_at, id
+SELECT id, wrapped, public_key, created_at, retired_at, purpose FROM signing_keys WHERE purpose = $1 ORDER BY created_at, id
 `
 
-func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
-	rows, err := q.db.QueryContext(ctx, listSigningKeys)
+func (q *Queries) ListSigningKeys(ctx context.Context, purpose string) ([]SigningKey, error) {
+	rows, err := q.db.QueryContext(ctx, listSigningKeys, purpose)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +74,7 @@ func (q *Queries) ListSigningKeys(ctx context.Context) ([]SigningKey, error) {
 			&i.PublicKey,
 			&i.CreatedAt,
 			&i.RetiredAt,
+			&i.Purpose,
 		); err != nil {
 			return nil, err
 		}

@@ -9,10 +9,13 @@ import (
 )
 
 type Organization struct {
-	ID        string
-	Name      string
-	CreatedAt int64
-	UpdatedAt int64
+	ID                 string
+	Name               string
+	CreatedAt          int64
+	UpdatedAt          int64
+	NeverConnectedDays int32
+	OfflineDays        int32
+	AuditDays          int32
 }
 
 type Replica struct {
@@ -57,6 +60,7 @@ type RunnerRow struct {
 	SessionAppliedRevision int64
 	SessionUnsupported     string
 	SessionApplyError      string
+	Grants                 string
 }
 
 type SigningKey struct {
@@ -65,6 +69,7 @@ type SigningKey struct {
 	PublicKey []byte
 	CreatedAt int64
 	RetiredAt int64
+	Purpose   string
 }
 
 type Token struct {
@@ -74,6 +79,7 @@ type Token struct {
 	Hash             []byte
 	UserID           sql.NullString
 	RunnerID         sql.NullString
+	ServiceAccountID sql.NullString
 	CreatorPrincipal int32
 	CreatorID        string
 	Description      string
@@ -82,6 +88,7 @@ type Token struct {
 	ExpiresAt        int64
 	LastUsedAt       int64
 	UsedAt           int64
+	GrantsFor        int64
 }
 
 type User struct {

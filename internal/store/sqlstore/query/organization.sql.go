@@ -10,7 +10,7 @@ import (
 )
 
 const getOldestOrganization = `-- name: GetOldestOrganization :one
-SELECT id, name, created_at, updated_at FROM organizations ORDER BY created_at, id LIMIT 1
+SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days FROM organizations ORDER BY created_at, id LIMIT 1
 `
 
 func (q *Queries) GetOldestOrganization(ctx context.Context) (Organization, error) {
@@ -21,12 +21,15 @@ func (q *Queries) GetOldestOrganization(ctx context.Context) (Organization, erro
 		&i.Name,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.NeverConnectedDays,
+		&i.OfflineDays,
+		&i.AuditDays,
 	)
 	return i, err
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, created_at, updated_at FROM organizations WHERE id = $1
+SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -37,6 +40,9 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.Name,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.NeverConnectedDays,
+		&i.OfflineDays,
+		&i.AuditDays,
 	)
 	return i, err
 }

@@ -41,6 +41,18 @@ WHERE organization_id = @organization_id AND creator_id = @creator_id
 ORDER BY created_at, id
 LIMIT @max_rows;
 
+-- ListRunnersOfGroup returns the runners that a group has a role on, each once.
+-- name: ListRunnersOfGroup :many
+SELECT r.* FROM role_assignments a
+JOIN runner_rows r ON r.id = a.runner_id
+WHERE a.group_id = @group_id AND a.runner_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM role_assignments b WHERE b.group_id = a.group_id AND b.runner_id = a.runner_id AND b.id < a.id)
+  AND (a.runner_created_at, a.runner_id) > (@after_at, CAST(@after_id AS TEXT))
+  AND ((CAST(@kinds AS BIGINT) >> r.kind) & 1) <> 0
+  AND ((CAST(@providers AS BIGINT) >> r.provider) & 1) <> 0
+ORDER BY a.runner_created_at, a.runner_id
+LIMIT @max_rows;
+
 -- name: ListRunnersOfProvider :many
 SELECT * FROM runner_rows
 WHERE organization_id = @organization_id AND provider = @provider
@@ -66,6 +78,19 @@ UPDATE runners SET
     deleting_at = @deleting_at, updated_at = @updated_at,
     revision = revision + 1
 WHERE id = @id AND revision = @revision;
+
+-- ListBelongings has the numbers of the wire's resource types.
+-- name: ListBelongings :many
+SELECT CAST(9 AS INTEGER) AS resource_type, c.id, CAST(0 AS INTEGER) AS owner_principal, CAST('' AS TEXT) AS owner_id
+FROM environment_classes c WHERE c.runner_id = @runner_id
+UNION ALL
+SELECT 10, i.id, 0, '' FROM scm_integrations i WHERE i.runner_id = @runner_id
+UNION ALL
+SELECT 20, l.id, 0, '' FROM llm_integrations l WHERE l.runner_id = @runner_id
+UNION ALL
+SELECT 11, h.id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.runner_id = @runner_id
+UNION ALL
+SELECT 47, a.id, 0, '' FROM role_assignments a WHERE a.runner_id = CAST(@runner_id AS TEXT);
 
 -- DeleteRunner takes the session and the tokens along; see the schema.
 -- name: DeleteRunner :execrows

@@ -23,7 +23,7 @@ func (q *Queries) DeleteRunner(ctx context.Context, id string) (int64, error) {
 }
 
 const findRunner = `-- name: FindRunner :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
 WHERE organization_id = $1 AND id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
@@ -90,6 +90,7 @@ func (q *Queries) FindRunner(ctx context.Context, arg FindRunnerParams) ([]Runne
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.Grants,
 		); err != nil {
 			return nil, err
 		}
@@ -105,7 +106,7 @@ func (q *Queries) FindRunner(ctx context.Context, arg FindRunnerParams) ([]Runne
 }
 
 const getRunner = `-- name: GetRunner :one
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows WHERE id = $1
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows WHERE id = $1
 `
 
 func (q *Queries) GetRunner(ctx context.Context, id string) (RunnerRow, error) {
@@ -145,6 +146,7 @@ func (q *Queries) GetRunner(ctx context.Context, id string) (RunnerRow, error) {
 		&i.SessionAppliedRevision,
 		&i.SessionUnsupported,
 		&i.SessionApplyError,
+		&i.Grants,
 	)
 	return i, err
 }
@@ -214,8 +216,57 @@ func (q *Queries) InsertRunner(ctx context.Context, arg InsertRunnerParams) erro
 	return err
 }
 
+const listBelongings = `-- name: ListBelongings :many
+SELECT CAST(9 AS INTEGER) AS resource_type, c.id, CAST(0 AS INTEGER) AS owner_principal, CAST('' AS TEXT) AS owner_id
+FROM environment_classes c WHERE c.runner_id = $1
+UNION ALL
+SELECT 10, i.id, 0, '' FROM scm_integrations i WHERE i.runner_id = $1
+UNION ALL
+SELECT 20, l.id, 0, '' FROM llm_integrations l WHERE l.runner_id = $1
+UNION ALL
+SELECT 11, h.id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.runner_id = $1
+UNION ALL
+SELECT 47, a.id, 0, '' FROM role_assignments a WHERE a.runner_id = CAST($1 AS TEXT)
+`
+
+type ListBelongingsRow struct {
+	ResourceType   int32
+	ID             string
+	OwnerPrincipal int32
+	OwnerID        string
+}
+
+// ListBelongings has the numbers of the wire's resource types.
+func (q *Queries) ListBelongings(ctx context.Context, runnerID string) ([]ListBelongingsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listBelongings, runnerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBelongingsRow
+	for rows.Next() {
+		var i ListBelongingsRow
+		if err := rows.Scan(
+			&i.ResourceType,
+			&i.ID,
+			&i.OwnerPrincipal,
+			&i.OwnerID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listDeletingRunners = `-- name: ListDeletingRunners :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id
 `
 
 func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) {
@@ -261,6 +312,7 @@ func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) 
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.Grants,
 		); err != nil {
 			return nil, err
 		}
@@ -276,7 +328,7 @@ func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) 
 }
 
 const listRunners = `-- name: ListRunners :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
 WHERE organization_id = $1
   AND (created_at, id) > ($2, CAST($3 AS TEXT))
 ORDER BY created_at, id
@@ -338,6 +390,7 @@ func (q *Queries) ListRunners(ctx context.Context, arg ListRunnersParams) ([]Run
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.Grants,
 		); err != nil {
 			return nil, err
 		}
@@ -353,7 +406,7 @@ func (q *Queries) ListRunners(ctx context.Context, arg ListRunnersParams) ([]Run
 }
 
 const listRunnersOfCreator = `-- name: ListRunnersOfCreator :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
 WHERE organization_id = $1 AND creator_id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
@@ -423,6 +476,94 @@ func (q *Queries) ListRunnersOfCreator(ctx context.Context, arg ListRunnersOfCre
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.Grants,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRunnersOfGroup = `-- name: ListRunnersOfGroup :many
+SELECT r.id, r.organization_id, r.name, r.kind, r.provider, r.manager_id, r.creator_principal, r.creator_id, r.variant, r.desired_phase, r.configuration, r.configuration_revision, r.public_key, r.pending_key, r.epoch, r.report, r.config_schema, r.status_at, r.created_at, r.updated_at, r.deleting_at, r.revision, r.session_epoch, r.session_replica_id, r.session_boot_id, r.session_host_name, r.session_opened_at, r.session_ended_at, r.session_end_reason, r.session_notice, r.session_applied_revision, r.session_unsupported, r.session_apply_error, r.grants FROM role_assignments a
+JOIN runner_rows r ON r.id = a.runner_id
+WHERE a.group_id = $1 AND a.runner_id IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM role_assignments b WHERE b.group_id = a.group_id AND b.runner_id = a.runner_id AND b.id < a.id)
+  AND (a.runner_created_at, a.runner_id) > ($2, CAST($3 AS TEXT))
+  AND ((CAST($4 AS BIGINT) >> r.kind) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> r.provider) & 1) <> 0
+ORDER BY a.runner_created_at, a.runner_id
+LIMIT $6
+`
+
+type ListRunnersOfGroupParams struct {
+	GroupID   string
+	AfterAt   int64
+	AfterID   string
+	Kinds     int64
+	Providers int64
+	MaxRows   int32
+}
+
+// ListRunnersOfGroup returns the runners that a group has a role on, each once.
+func (q *Queries) ListRunnersOfGroup(ctx context.Context, arg ListRunnersOfGroupParams) ([]RunnerRow, error) {
+	rows, err := q.db.QueryContext(ctx, listRunnersOfGroup,
+		arg.GroupID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.Kinds,
+		arg.Providers,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RunnerRow
+	for rows.Next() {
+		var i RunnerRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Name,
+			&i.Kind,
+			&i.Provider,
+			&i.ManagerID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Variant,
+			&i.DesiredPhase,
+			&i.Configuration,
+			&i.ConfigurationRevision,
+			&i.PublicKey,
+			&i.PendingKey,
+			&i.Epoch,
+			&i.Report,
+			&i.ConfigSchema,
+			&i.StatusAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.DeletingAt,
+			&i.Revision,
+			&i.SessionEpoch,
+			&i.SessionReplicaID,
+			&i.SessionBootID,
+			&i.SessionHostName,
+			&i.SessionOpenedAt,
+			&i.SessionEndedAt,
+			&i.SessionEndReason,
+			&i.SessionNotice,
+			&i.SessionAppliedRevision,
+			&i.SessionUnsupported,
+			&i.SessionApplyError,
+			&i.Grants,
 		); err != nil {
 			return nil, err
 		}
@@ -438,7 +579,7 @@ func (q *Queries) ListRunnersOfCreator(ctx context.Context, arg ListRunnersOfCre
 }
 
 const listRunnersOfKind = `-- name: ListRunnersOfKind :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
 WHERE organization_id = $1 AND kind = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
 ORDER BY created_at, id
@@ -502,6 +643,7 @@ func (q *Queries) ListRunnersOfKind(ctx context.Context, arg ListRunnersOfKindPa
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.Grants,
 		); err != nil {
 			return nil, err
 		}
@@ -517,7 +659,7 @@ func (q *Queries) ListRunnersOfKind(ctx context.Context, arg ListRunnersOfKindPa
 }
 
 const listRunnersOfProvider = `-- name: ListRunnersOfProvider :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
 WHERE organization_id = $1 AND provider = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
@@ -584,6 +726,7 @@ func (q *Queries) ListRunnersOfProvider(ctx context.Context, arg ListRunnersOfPr
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.Grants,
 		); err != nil {
 			return nil, err
 		}

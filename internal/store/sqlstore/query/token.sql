@@ -1,16 +1,20 @@
 -- name: InsertToken :exec
 INSERT INTO tokens (
-    id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only,
-    created_at, expires_at, last_used_at, used_at
+    id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description,
+    read_only, created_at, expires_at, last_used_at, used_at, grants_for
 ) VALUES (
-    @id, @organization_id, @kind, @hash, @user_id, @runner_id, @creator_principal, @creator_id, @description, @read_only,
-    @created_at, @expires_at, @last_used_at, @used_at
+    @id, @organization_id, @kind, @hash, @user_id, @runner_id, @service_account_id, @creator_principal, @creator_id, @description,
+    @read_only, @created_at, @expires_at, @last_used_at, @used_at, @grants_for
 );
 
 -- GetCredential is asked for with every call to the API.
 -- name: GetCredential :one
-SELECT sqlc.embed(t), COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status
-FROM tokens t LEFT JOIN users u ON u.id = t.user_id
+SELECT
+    sqlc.embed(t), COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status,
+    COALESCE(a.suspended_at, 0) AS suspended_at, COALESCE(a.valid_until, 0) AS valid_until
+FROM tokens t
+LEFT JOIN users u ON u.id = t.user_id
+LEFT JOIN service_accounts a ON a.id = t.service_account_id
 WHERE t.hash = @hash;
 
 -- name: GetExchangeToken :one
@@ -49,3 +53,6 @@ DELETE FROM tokens WHERE user_id = @user_id;
 
 -- name: DeleteTokensOfRunner :exec
 DELETE FROM tokens WHERE runner_id = @runner_id;
+
+-- name: DeleteTokensOfServiceAccount :exec
+DELETE FROM tokens WHERE service_account_id = @service_account_id;

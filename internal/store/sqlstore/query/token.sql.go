@@ -28,6 +28,15 @@ func (q *Queries) DeleteTokensOfRunner(ctx context.Context, runnerID sql.NullStr
 	return err
 }
 
+const deleteTokensOfServiceAccount = `-- name: DeleteTokensOfServiceAccount :exec
+DELETE FROM tokens WHERE service_account_id = $1
+`
+
+func (q *Queries) DeleteTokensOfServiceAccount(ctx context.Context, serviceAccountID sql.NullString) error {
+	_, err := q.db.ExecContext(ctx, deleteTokensOfServiceAccount, serviceAccountID)
+	return err
+}
+
 const deleteTokensOfUser = `-- name: DeleteTokensOfUser :exec
 DELETE FROM tokens WHERE user_id = $1
 `
@@ -38,15 +47,21 @@ func (q *Queries) DeleteTokensOfUser(ctx context.Context, userID sql.NullString)
 }
 
 const getCredential = `-- name: GetCredential :one
-SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status
-FROM tokens t LEFT JOIN users u ON u.id = t.user_id
+SELECT
+    t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for, COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status,
+    COALESCE(a.suspended_at, 0) AS suspended_at, COALESCE(a.valid_until, 0) AS valid_until
+FROM tokens t
+LEFT JOIN users u ON u.id = t.user_id
+LEFT JOIN service_accounts a ON a.id = t.service_account_id
 WHERE t.hash = $1
 `
 
 type GetCredentialRow struct {
-	Token  Token
-	Role   int32
-	Status int32
+	Token       Token
+	Role        int32
+	Status      int32
+	SuspendedAt int64
+	ValidUntil  int64
 }
 
 // GetCredential is asked for with every call to the API.
@@ -60,6 +75,7 @@ func (q *Queries) GetCredential(ctx context.Context, hash []byte) (GetCredential
 		&i.Token.Hash,
 		&i.Token.UserID,
 		&i.Token.RunnerID,
+		&i.Token.ServiceAccountID,
 		&i.Token.CreatorPrincipal,
 		&i.Token.CreatorID,
 		&i.Token.Description,
@@ -68,14 +84,17 @@ func (q *Queries) GetCredential(ctx context.Context, hash []byte) (GetCredential
 		&i.Token.ExpiresAt,
 		&i.Token.LastUsedAt,
 		&i.Token.UsedAt,
+		&i.Token.GrantsFor,
 		&i.Role,
 		&i.Status,
+		&i.SuspendedAt,
+		&i.ValidUntil,
 	)
 	return i, err
 }
 
 const getExchangeToken = `-- name: GetExchangeToken :one
-SELECT id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at FROM tokens WHERE hash = $1 AND kind = 'exchange'
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE hash = $1 AND kind = 'exchange'
 `
 
 func (q *Queries) GetExchangeToken(ctx context.Context, hash []byte) (Token, error) {
@@ -88,6 +107,7 @@ func (q *Queries) GetExchangeToken(ctx context.Context, hash []byte) (Token, err
 		&i.Hash,
 		&i.UserID,
 		&i.RunnerID,
+		&i.ServiceAccountID,
 		&i.CreatorPrincipal,
 		&i.CreatorID,
 		&i.Description,
@@ -96,12 +116,13 @@ func (q *Queries) GetExchangeToken(ctx context.Context, hash []byte) (Token, err
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.UsedAt,
+		&i.GrantsFor,
 	)
 	return i, err
 }
 
 const getPersonalToken = `-- name: GetPersonalToken :one
-SELECT id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at FROM tokens WHERE organization_id = $1 AND id = $2 AND kind = 'pat'
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE organization_id = $1 AND id = $2 AND kind = 'pat'
 `
 
 func (q *Queries) GetPersonalToken(ctx context.Context, organizationID string, iD string) (Token, error) {
@@ -114,6 +135,7 @@ func (q *Queries) GetPersonalToken(ctx context.Context, organizationID string, i
 		&i.Hash,
 		&i.UserID,
 		&i.RunnerID,
+		&i.ServiceAccountID,
 		&i.CreatorPrincipal,
 		&i.CreatorID,
 		&i.Description,
@@ -122,17 +144,18 @@ func (q *Queries) GetPersonalToken(ctx context.Context, organizationID string, i
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.UsedAt,
+		&i.GrantsFor,
 	)
 	return i, err
 }
 
 const insertToken = `-- name: InsertToken :exec
 INSERT INTO tokens (
-    id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only,
-    created_at, expires_at, last_used_at, used_at
+    id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description,
+    read_only, created_at, expires_at, last_used_at, used_at, grants_for
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-    $11, $12, $13, $14
+    $11, $12, $13, $14, $15, $16
 )
 `
 
@@ -143,6 +166,7 @@ type InsertTokenParams struct {
 	Hash             []byte
 	UserID           sql.NullString
 	RunnerID         sql.NullString
+	ServiceAccountID sql.NullString
 	CreatorPrincipal int32
 	CreatorID        string
 	Description      string
@@ -151,6 +175,7 @@ type InsertTokenParams struct {
 	ExpiresAt        int64
 	LastUsedAt       int64
 	UsedAt           int64
+	GrantsFor        int64
 }
 
 func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error {
@@ -161,6 +186,7 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error 
 		arg.Hash,
 		arg.UserID,
 		arg.RunnerID,
+		arg.ServiceAccountID,
 		arg.CreatorPrincipal,
 		arg.CreatorID,
 		arg.Description,
@@ -169,12 +195,13 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error 
 		arg.ExpiresAt,
 		arg.LastUsedAt,
 		arg.UsedAt,
+		arg.GrantsFor,
 	)
 	return err
 }
 
 const listPersonalTokens = `-- name: ListPersonalTokens :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at FROM tokens
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
 WHERE organization_id = $1 AND kind = 'pat'
   AND (created_at, id) < ($2, CAST($3 AS TEXT))
 ORDER BY created_at DESC, id DESC
@@ -209,6 +236,7 @@ func (q *Queries) ListPersonalTokens(ctx context.Context, arg ListPersonalTokens
 			&i.Hash,
 			&i.UserID,
 			&i.RunnerID,
+			&i.ServiceAccountID,
 			&i.CreatorPrincipal,
 			&i.CreatorID,
 			&i.Description,
@@ -217,6 +245,7 @@ func (q *Queries) ListPersonalTokens(ctx context.Context, arg ListPersonalTokens
 			&i.ExpiresAt,
 			&i.LastUsedAt,
 			&i.UsedAt,
+			&i.GrantsFor,
 		); err != nil {
 			return nil, err
 		}
@@ -232,7 +261,7 @@ func (q *Queries) ListPersonalTokens(ctx context.Context, arg ListPersonalTokens
 }
 
 const listPersonalTokensOfUser = `-- name: ListPersonalTokensOfUser :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at FROM tokens
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
 WHERE organization_id = $1 AND user_id = $2 AND kind = 'pat'
   AND (created_at, id) < ($3, CAST($4 AS TEXT))
 ORDER BY created_at DESC, id DESC
@@ -269,6 +298,7 @@ func (q *Queries) ListPersonalTokensOfUser(ctx context.Context, arg ListPersonal
 			&i.Hash,
 			&i.UserID,
 			&i.RunnerID,
+			&i.ServiceAccountID,
 			&i.CreatorPrincipal,
 			&i.CreatorID,
 			&i.Description,
@@ -277,6 +307,7 @@ func (q *Queries) ListPersonalTokensOfUser(ctx context.Context, arg ListPersonal
 			&i.ExpiresAt,
 			&i.LastUsedAt,
 			&i.UsedAt,
+			&i.GrantsFor,
 		); err != nil {
 			return nil, err
 		}
@@ -303,7 +334,7 @@ func (q *Queries) TouchToken(ctx context.Context, at int64, iD string) error {
 const useExchangeToken = `-- name: UseExchangeToken :one
 UPDATE tokens SET used_at = $1
 WHERE hash = $2 AND kind = 'exchange' AND used_at = 0 AND (expires_at = 0 OR expires_at > $1)
-RETURNING id, organization_id, kind, hash, user_id, runner_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at
+RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
 `
 
 func (q *Queries) UseExchangeToken(ctx context.Context, now int64, hash []byte) (Token, error) {
@@ -316,6 +347,7 @@ func (q *Queries) UseExchangeToken(ctx context.Context, now int64, hash []byte) 
 		&i.Hash,
 		&i.UserID,
 		&i.RunnerID,
+		&i.ServiceAccountID,
 		&i.CreatorPrincipal,
 		&i.CreatorID,
 		&i.Description,
@@ -324,6 +356,7 @@ func (q *Queries) UseExchangeToken(ctx context.Context, now int64, hash []byte) 
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.UsedAt,
+		&i.GrantsFor,
 	)
 	return i, err
 }

@@ -1,0 +1,17 @@
+-- ListGroupsOfSubject is asked for when a token is checked.
+-- name: ListGroupsOfSubject :many
+SELECT group_id FROM memberships WHERE subject_id = @subject_id ORDER BY group_id;
+
+-- ListOrganizationRolesOfSubject returns the roles on its organization that a
+-- subject has through groups.
+-- name: ListOrganizationRolesOfSubject :many
+SELECT a.group_id, a.resource_role
+FROM memberships m
+JOIN role_assignments a ON a.group_id = m.group_id
+WHERE m.subject_id = @subject_id AND a.resource_type = 7 AND a.resource_id = @organization_id
+ORDER BY a.group_id, a.resource_role;
+
+-- name: ListGrantsOnResource :many
+SELECT group_id, resource_role FROM role_assignments
+WHERE resource_id = @resource_id AND resource_type = @resource_type
+ORDER BY group_id, resource_role;
