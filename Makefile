@@ -80,10 +80,11 @@ bench: ## measure, and print the numbers
 ##  Generated code
 
 .PHONY: generate
-generate: $(TOOLS)/generators ## write gen/ from proto/, and the Go of the SQL queries
+generate: $(TOOLS)/generators ## write gen/ from proto/, the Go of the SQL queries, and the table in the README
 	rm -f internal/store/sqlstore/query/*.sql.go
 	$(TOOLS)/buf generate
 	$(TOOLS)/sqlc generate
+	go run ./proto/rpctable README.md
 
 .PHONY: check-generated
 check-generated: $(TOOLS)/generators ## fail when "make generate" would change something

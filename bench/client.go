@@ -27,9 +27,12 @@ func newHTTP(h2 bool) *http.Client {
 }
 
 // withToken adds the administrator's token, on both sides of a ratio.
-func withToken(ctx context.Context) context.Context {
+func withToken(ctx context.Context) context.Context { return as(ctx, adminToken) }
+
+// as adds somebody's token.
+func as(ctx context.Context, token string) context.Context {
 	ctx, call := connect.NewClientContext(ctx)
-	call.RequestHeader().Set("Authorization", "Bearer "+adminToken)
+	call.RequestHeader().Set("Authorization", "Bearer "+token)
 	return ctx
 }
 

@@ -67,7 +67,7 @@ func measureAll(ctx context.Context, rounds int, span time.Duration) (missed boo
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	var results []result
-	for _, set := range []func(context.Context, string) ([]contest, func(), error){getContests, createContests, renewContests} {
+	for _, set := range []func(context.Context, string) ([]contest, func(), error){getContests, permissionContests, createContests, renewContests, visibilityContests} {
 		contests, closeSet, err := set(ctx, dir)
 		if err != nil {
 			return false, err

@@ -14,6 +14,7 @@ type join struct {
 	ExchangeToken   string   `env:"MUSTER_EXCHANGE_TOKEN" placeholder:"TOKEN" help:"Token from \"muster runner create\" or \"muster runner token\"; works once, and is not needed again."`
 	DataDir         string   `required:"" env:"MUSTER_RUNNER_DATA_DIR" placeholder:"DIR" help:"Directory for the runner's identity; made when missing. Each runner needs its own."`
 	CAFile          string   `name:"ca-file" env:"MUSTER_CA_FILE" placeholder:"FILE" help:"PEM file with the certificate authority of the control plane, when it is a private one."`
+	RotateKey       bool     `help:"Replace the runner's key pair, signed with the old one. What is sealed to the old one must be set again. For one start only."`
 	Region          string   `env:"MUSTER_REGION" placeholder:"REGION" help:"Region to report; the one that the runner was created with by default."`
 	LogListen       string   `env:"MUSTER_LOG_LISTEN" placeholder:"ADDRESS" help:"Serve logs and support bundles here, for people who reach this host. Without it the control plane relays them."`
 	LogAdvertiseURL string   `name:"log-advertise-url" env:"MUSTER_LOG_ADVERTISE_URL" placeholder:"URL" help:"URL under which people reach --log-listen."`
@@ -32,7 +33,7 @@ stop it in an orderly way; a second one stops it at once.`
 func (cmd *join) Run(ctx context.Context, env *cli.Env) error {
 	handler, level := cmd.Logs.handler(env.Stderr)
 	return explain(slog.New(handler), agent.Run(ctx, agent.Config{
-		Server: cmd.Server, ExchangeToken: cmd.ExchangeToken, DataDir: cmd.DataDir, CAFile: cmd.CAFile, Region: cmd.Region,
+		Server: cmd.Server, ExchangeToken: cmd.ExchangeToken, RotateKey: cmd.RotateKey, DataDir: cmd.DataDir, CAFile: cmd.CAFile, Region: cmd.Region,
 		LogListen: cmd.LogListen, LogAdvertiseURL: cmd.LogAdvertiseURL, Version: env.Version,
 		LogHandler: handler, LogLevel: level, Out: env.Stdout,
 	}))

@@ -19,6 +19,7 @@ var version string
 type commands struct {
 	Serve serve `cmd:"" group:"servers" help:"Run the control plane."`
 	Join  join  `cmd:"" group:"servers" help:"Be a runner on this host."`
+	Admin admin `cmd:"" group:"servers" help:"What only somebody on the control plane's host can do."`
 	Dev   dev   `cmd:"" group:"servers" help:"Run a control plane with one runner, all here, to try things out."`
 	cli.Commands
 }

@@ -38,7 +38,7 @@ func Explain(c Caller, p Permission, o Object, names Names) Reason {
 		leaf(slices.Contains(runnerMay, p), "Every runner may do a few things in its organization: %s.", verdict(slices.Contains(runnerMay, p), p))
 	}
 	sources(c, o, func(s source) bool {
-		ok := Allows(s.role, p)
+		ok := s.allows(p, o)
 		leaf(ok, "%s: %s.", s.describe(o, names), verdict(ok, p))
 		return true
 	})
@@ -63,10 +63,12 @@ func (s source) describe(o Object, names Names) string {
 		return fmt.Sprintf("The subject has the role %s in its organization", s.role)
 	case s.why == whyOrganization:
 		return fmt.Sprintf("The group %q has the role %s on the organization", names.Group(s.group), s.role)
-	case s.why == whyGroup && o.Runner != "":
+	case s.why == whyGroup && o.Runner != "" && o.Type != resource.Runner:
 		return fmt.Sprintf("The group %q has the role %s on the runner that it belongs to", names.Group(s.group), s.role)
 	case s.why == whyGroup:
 		return fmt.Sprintf("The group %q has the role %s on it", names.Group(s.group), s.role)
+	case s.why == whyMember:
+		return fmt.Sprintf("The subject is in the group %q, whose role it is", names.Group(s.group))
 	case s.why == whyItself:
 		return fmt.Sprintf("The subject is it, or the runner that it belongs to (%s)", s.role)
 	case s.why == whyOwner:

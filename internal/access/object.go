@@ -25,6 +25,12 @@ type Object struct {
 	// Grants are the roles that groups have on this, or on the runner that it
 	// belongs to.
 	Grants []Grant
+	// Group is the group whose role this role assignment is; empty for other
+	// types.
+	Group id.Group
+	// On is the type of the resource that ID names when Type says that the roles
+	// on it changed; zero for other types.
+	On resource.Type
 }
 
 // OrganizationObject is an organization, or anything in it that has no facts of
@@ -57,6 +63,7 @@ const (
 	whyItself                  // the caller is the object, or the runner that it belongs to
 	whyOwner                   // the object is the caller's own
 	whyCreator                 // the caller created the runner
+	whyMember                  // it is a role of a group that the caller is in
 )
 
 // sources calls yield with every role that the caller has on an object until
@@ -89,8 +96,11 @@ func sources(c Caller, o Object, yield func(source) bool) {
 			return
 		}
 	}
-	if o.Creator == c.Subject {
-		yield(source{role: resource.RoleRunnerUser, why: whyCreator})
+	if o.Creator == c.Subject && !yield(source{role: resource.RoleRunnerUser, why: whyCreator}) {
+		return
+	}
+	if o.Group != "" && c.In(o.Group) {
+		yield(source{role: resource.RoleGroupMember, why: whyMember, group: o.Group})
 	}
 }
 
@@ -101,15 +111,27 @@ func May(c Caller, p Permission, o Object) bool {
 	}
 	found := false
 	sources(c, o, func(s source) bool {
-		found = Allows(s.role, p)
+		found = s.allows(p, o)
 		return !found
 	})
 	return found
 }
 
-// Sees tells whether a caller may know that an object exists.
+// allows tells whether the role allows something to the object. Whoever may
+// share a runner may read who has roles on it.
+func (s source) allows(p Permission, o Object) bool {
+	return Allows(s.role, p) ||
+		p == RoleAssignmentRead && o.Type == resource.RoleAssignment && o.Runner != "" && Allows(s.role, RunnerShare)
+}
+
+// Sees tells whether a caller may know that an object exists. News of the roles
+// on a resource goes to those who see the resource.
 func Sees(c Caller, o Object) bool {
-	read, ok := readOf[o.Type]
+	t := o.Type
+	if t == resource.RoleAssignmentChanged && Kept(o.On) {
+		t = o.On
+	}
+	read, ok := readOf[t]
 	return ok && May(c, read, o)
 }
 
@@ -133,8 +155,8 @@ func denied(c Caller, p Permission, o Object) error {
 		what += " \"" + o.Name + "\""
 	}
 	return fault.New(fault.PermissionDenied, fault.NotAllowed,
-		"This call needs the permission %q on the %s, which no role of this %s gives. \"muster access explain %s %s %s/%s\" tells an organization admin why.",
-		p, what, c.Principal, c.ID, p, o.Type, o.ID)
+		"This call needs the permission %q on the %s, which no role of this %s gives. \"muster access explain %s/%s %s %s/%s\" tells an organization admin why.",
+		p, what, c.Principal, c.Principal.Type(), c.ID, p, o.Type, o.ID)
 }
 
 // Reach says which runners a caller may see, for lists: all of its
@@ -158,4 +180,27 @@ func ReachOf(c Caller) Reach {
 	default:
 		return Reach{Creator: c.ID, Groups: c.Groups}
 	}
+}
+
+// AssignmentReach says which role assignments a caller may see, for lists: all
+// of its organization, or all on runners, or those of its groups and those on
+// runners that its groups may share.
+type AssignmentReach struct {
+	All     bool
+	Runners bool
+	Groups  []id.Group
+	// Sharing are the roles with which a group may share a runner.
+	Sharing []resource.Role
+}
+
+// AssignmentReachOf returns the role assignments that a caller may see. It
+// agrees with Sees.
+func AssignmentReachOf(c Caller) AssignmentReach {
+	has := func(p Permission) bool {
+		return slices.ContainsFunc(c.Grants, func(g Grant) bool { return Allows(g.Role, p) })
+	}
+	if has(RoleAssignmentRead) {
+		return AssignmentReach{All: true}
+	}
+	return AssignmentReach{Runners: has(RunnerShare), Groups: c.Groups, Sharing: RolesAllowing(resource.Runner, RunnerShare)}
 }

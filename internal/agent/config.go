@@ -19,6 +19,9 @@ type Config struct {
 	// ExchangeToken admits the runner, once. It is not needed once the runner
 	// has joined.
 	ExchangeToken string
+	// RotateKey makes a new key pair at the start. What is sealed to the old one
+	// must be set again afterwards.
+	RotateKey bool
 	// DataDir is where the identity is kept.
 	DataDir string
 	// CAFile names certificates to trust in addition to the system's.

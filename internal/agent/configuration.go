@@ -92,23 +92,3 @@ func unsupported(spec *gitpodv1.RunnerConfiguration, honeycomb bool) []string {
 	}
 	return out
 }
-
-// schema describes the settings that this runner understands.
-func schema(version string) *gitpodv1.RunnerConfigurationSchema {
-	enum := &gitpodv1.RunnerConfigurationSchema_EnumField{}
-	for _, level := range []string{"LOG_LEVEL_DEBUG", "LOG_LEVEL_INFO", "LOG_LEVEL_WARN", "LOG_LEVEL_ERROR"} {
-		value := &gitpodv1.RunnerConfigurationSchema_EnumField_Value{Title: level}
-		enum.PossibleValues = append(enum.PossibleValues, value)
-		enum.Values = append(enum.Values, level) //nolint:staticcheck // for old clients
-		if level == "LOG_LEVEL_INFO" {
-			enum.DefaultValue, enum.Default = value, level //nolint:staticcheck // for old clients
-		}
-	}
-	return &gitpodv1.RunnerConfigurationSchema{
-		Version: version,
-		RunnerConfig: []*gitpodv1.RunnerConfigurationSchema_Field{{
-			Id: "logLevel", Name: "Log level", Description: "The least severe log lines that the runner writes and keeps.",
-			Type: &gitpodv1.RunnerConfigurationSchema_Field_Enum{Enum: enum},
-		}},
-	}
-}

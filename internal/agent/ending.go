@@ -22,6 +22,8 @@ const (
 	lost why = iota
 	// drained: the control plane asked to reconnect.
 	drained
+	// rotatedToken: there is a new access token to connect with.
+	rotatedToken
 	// superseded: another host took the identity.
 	superseded
 	// held: standing by, and another host still holds the identity.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/agent/vault"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/logtoken"
@@ -45,6 +46,14 @@ func (l *link) handle(frame *linkv1.PlaneFrame) *ending {
 		l.streams.add(f.StreamCredit)
 	case *linkv1.PlaneFrame_StreamClose:
 		l.streams.close(f.StreamClose.GetStreamId())
+	case *linkv1.PlaneFrame_SecretReply:
+		l.secrets.reply(f.SecretReply)
+	case *linkv1.PlaneFrame_SecretsChanged:
+		l.r.vault.Forget(f.SecretsChanged.GetNames()...)
+	case *linkv1.PlaneFrame_Request:
+		if !l.requests.start(f.Request) {
+			return deaf()
+		}
 	case *linkv1.PlaneFrame_VerificationKeys:
 		l.r.trust.Store(l.r.trust.Load().With(verificationKeys(f.VerificationKeys)))
 	}
@@ -65,6 +74,9 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 			"The control plane at %s takes the identity in %s for runner %s, but it is that of runner %s. Check --server, or restore the identity from a backup.",
 			r.server, r.home.Dir(), w.GetRunnerId(), r.identity.RunnerID)}
 	}
+	if e := l.settleKey(w.GetPublicKey()); e != nil {
+		return e
+	}
 	l.welcomed = time.Now()
 	r.lastLease = lease
 	l.keeper.start(lease, renewEvery, l.asked, l.welcomed)
@@ -72,6 +84,7 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	r.trust.Store(logtoken.NewTrust(w.GetIssuer(), id.Runner(w.GetRunnerId()), verificationKeys(w.GetVerificationKeys())))
 	r.standing.runnerID, r.standing.organizationID, r.standing.epoch = w.GetRunnerId(), w.GetOrganizationId(), w.GetEpoch()
 	r.remember()
+	r.vault.Connect(vault.Source{Ask: l.secrets.ask, Open: r.identity.KeyPair.Open})
 	r.publish()
 	r.prober.Set(w.GetGateways())
 	r.log.Info("connected", "runner", w.GetRunnerId(), "epoch", w.GetEpoch(), "lease", lease.String())
@@ -89,11 +102,11 @@ func (r *runner) remember() {
 		r.log.Warn("the exchange token was not used: this data directory already has an identity that works", "dir", r.home.Dir())
 	}
 	first := r.identity.RunnerID == ""
-	if !first && r.identity.OrganizationID == r.standing.organizationID && r.identity.Server == r.server.String() && r.standing.diskTrouble == "" {
+	if !first && !r.unsaved && r.identity.OrganizationID == r.standing.organizationID && r.identity.Server == r.server.String() && r.standing.diskTrouble == "" {
 		return
 	}
 	r.identity.RunnerID, r.identity.OrganizationID, r.identity.Server = r.standing.runnerID, r.standing.organizationID, r.server.String()
-	r.standing.diskTrouble = ""
+	r.standing.diskTrouble, r.unsaved = "", false
 	if err := r.home.Save(r.identity); err != nil {
 		// The token is stored; only names are not.
 		r.standing.diskTrouble = fault.From(err).Message

@@ -37,6 +37,10 @@ func FuzzFrames(f *testing.F) {
 		{welcome, {Frame: &linkv1.PlaneFrame_Drain{Drain: &linkv1.Drain{Reason: "\n"}}}, {Frame: &linkv1.PlaneFrame_Delete{}}},
 		{welcome, {Frame: &linkv1.PlaneFrame_Superseded{Superseded: &linkv1.Superseded{HostName: "\x1b[2J"}}}},
 		{welcome, {Frame: &linkv1.PlaneFrame_VerificationKeys{}}, {}},
+		{welcome, {Frame: &linkv1.PlaneFrame_SecretReply{SecretReply: &linkv1.SecretReply{RequestId: 1, Sealed: []byte("x")}}}, {Frame: &linkv1.PlaneFrame_SecretsChanged{SecretsChanged: &linkv1.SecretsChanged{Names: []string{"", "/", "a/"}}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{RequestId: 1, Request: &linkv1.Request_CheckSecrets{CheckSecrets: &linkv1.CheckSecrets{Names: []string{"a/1/x", ""}}}}}}, {Frame: &linkv1.PlaneFrame_SecretReply{SecretReply: &linkv1.SecretReply{RequestId: 1, Error: "e"}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Request{}}, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{Request: &linkv1.Request_CheckSecrets{}}}}},
+		{welcome, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{Request: &linkv1.Request_RotateToken{}}}}, {Frame: &linkv1.PlaneFrame_Delete{}}},
 		{{Frame: &linkv1.PlaneFrame_Welcome{}}},
 		{{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{}}}},
 		{},
@@ -86,7 +90,7 @@ func feed(t *testing.T, h *home.Home, in []byte) {
 
 	alive, cancel := context.WithCancel(t.Context())
 	out := newOutbox(r.hold)
-	l := &link{r: r, out: out, streams: newStreams(alive, r, out), asked: time.Now(), frames: make(chan *linkv1.PlaneFrame), failed: make(chan error, 2)}
+	l := newLink(alive, r, out, false)
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -124,6 +128,7 @@ func feed(t *testing.T, h *home.Home, in []byte) {
 	cancel()
 	<-sent
 	l.streams.running.Wait()
+	l.requests.running.Wait()
 	synctest.Wait()
 	if id, err := h.Load(); (err != nil || !id.Made()) && !deleted {
 		t.Errorf("the identity is gone after %+v: %v", e, err)

@@ -72,7 +72,7 @@ func (r *runner) rejoin(ctx context.Context, refusal error) error {
 func (r *runner) redeem(ctx context.Context) (string, error) {
 	var b backoff
 	for attempt := 1; ; attempt++ {
-		token, err := r.redeemOnce(ctx)
+		token, err := r.redeemOnce(ctx, r.cfg.ExchangeToken)
 		if err == nil {
 			return token, nil
 		}
@@ -90,12 +90,13 @@ func (r *runner) redeem(ctx context.Context) (string, error) {
 	}
 }
 
-func (r *runner) redeemOnce(ctx context.Context) (string, error) {
+// redeemOnce is safe for all.
+func (r *runner) redeemOnce(ctx context.Context, exchangeToken string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, redeemTimeout)
 	defer cancel()
 	conn := r.network.Connect(r.server)
 	defer conn.Close()
-	request := connect.NewRequest(&gitpodv1.ExchangeTokenRequest{ExchangeToken: r.cfg.ExchangeToken})
+	request := connect.NewRequest(&gitpodv1.ExchangeTokenRequest{ExchangeToken: exchangeToken})
 	request.Header().Set("User-Agent", r.userAgent())
 	response, err := gitpodv1connect.NewIdentityServiceClient(conn, r.server.String()).ExchangeToken(ctx, request)
 	if err != nil {

@@ -38,9 +38,7 @@ func TestJoinOnceThenRestartWithoutToken(t *testing.T) {
 			len(r.GetCapabilities()) != 0 || r.GetMessage() != "" || r.GetLogUrl() != "" || r.GetSupportBundleUrl() != "" {
 			t.Errorf("report: %v", r)
 		}
-		if fields := h.GetSchema().GetRunnerConfig(); len(fields) != 1 || fields[0].GetId() != "logLevel" {
-			t.Errorf("schema: %v", h.GetSchema())
-		}
+		checkSchema(t, h.GetSchema())
 
 		l.welcome(t, nil)
 		synctest.Wait()

@@ -14,6 +14,7 @@ import (
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
+	"github.com/musterhq/muster/internal/agent/home"
 )
 
 const (
@@ -27,13 +28,16 @@ const (
 // link is one stream to the control plane, from Hello to its end. Its fields
 // are used by the goroutine that runs it.
 type link struct {
-	r       *runner
-	out     *outbox
-	streams *streams
-	frames  chan *linkv1.PlaneFrame
-	failed  chan error
+	r        *runner
+	out      *outbox
+	streams  *streams
+	secrets  *secrets
+	requests *requests
+	frames   chan *linkv1.PlaneFrame
+	failed   chan error
 
 	standby  bool
+	keys     home.Presented
 	asked    time.Time // when Hello was put
 	welcomed time.Time // zero before Welcome
 	keeper   keeper
@@ -54,9 +58,12 @@ func (r *runner) link(ctx context.Context, standby bool) ending {
 	stream.RequestHeader().Set("User-Agent", r.userAgent())
 
 	out := newOutbox(r.hold)
-	l := &link{
-		r: r, out: out, streams: newStreams(alive, r, out), standby: standby, asked: time.Now(),
-		frames: make(chan *linkv1.PlaneFrame), failed: make(chan error, 2),
+	l := newLink(alive, r, out, standby)
+	var err error
+	if l.keys, err = r.identity.Present(); err != nil {
+		cancel()
+		conn.Close()
+		return ending{why: fatal, err: err}
 	}
 	out.put(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Hello{Hello: l.hello()}})
 
@@ -74,11 +81,20 @@ func (r *runner) link(ctx context.Context, standby bool) ending {
 	if !l.welcomed.IsZero() {
 		e.welcomed, e.lived, e.lease = true, time.Since(l.welcomed), l.keeper.lease
 	}
+	r.vault.Disconnect()
 	cancel()
 	conn.Close()
 	goroutines.Wait()
 	l.streams.running.Wait()
+	l.requests.running.Wait()
 	return e
+}
+
+func newLink(alive context.Context, r *runner, out *outbox, standby bool) *link {
+	return &link{
+		r: r, out: out, streams: newStreams(alive, r, out), secrets: newSecrets(alive, out), requests: newRequests(alive, r, out),
+		standby: standby, asked: time.Now(), frames: make(chan *linkv1.PlaneFrame), failed: make(chan error, 2),
+	}
 }
 
 func (l *link) hello() *linkv1.Hello {
@@ -88,11 +104,13 @@ func (l *link) hello() *linkv1.Hello {
 		ProtocolVersion: protocolVersion,
 		BootId:          r.bootID,
 		HostName:        r.hostName,
-		PublicKey:       r.identity.PublicKey,
+		PublicKey:       l.keys.PublicKey,
+		SigningKey:      l.keys.SigningKey,
+		Endorsement:     l.keys.Endorsement,
 		Standby:         l.standby,
 		AppliedRevision: r.standing.applied,
 		Report:          l.reported,
-		Schema:          schema(r.cfg.Version),
+		Schema:          schema(r.cfg.Version, r.server),
 	}
 }
 
@@ -140,6 +158,8 @@ func (l *link) run(ctx context.Context) ending {
 			e = l.keep(time.Now())
 		case <-l.r.prober.Changed():
 			e = l.report()
+		case t := <-l.requests.rotated:
+			e = l.rotate(t)
 		case <-l.leaving.at:
 			l.leave()
 		case <-l.leaving.streamsEnded:
@@ -233,6 +253,9 @@ func (l *link) broken(err error) ending {
 		// The other host may be connected to another replica of the control plane,
 		// which then cannot say Superseded here.
 		e.why = held
+	case connect.CodeOf(err) == connect.CodeFailedPrecondition && l.welcomed.IsZero() && l.r.identity.Next != nil:
+		l.r.keepKey(e.err.Error())
+		e.retryAfter = 0
 	case connect.CodeOf(err) == connect.CodeFailedPrecondition:
 		// Another release of either side may agree again, so this is not the end,
 		// but nothing that goes away in seconds.

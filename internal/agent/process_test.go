@@ -75,6 +75,7 @@ func (pr *process) wait() error {
 type identity struct {
 	RunnerID, OrganizationID, Server, AccessToken string
 	PublicKey, PrivateKey                         []byte
+	Next                                          *struct{ PublicKey, PrivateKey []byte }
 }
 
 func readIdentity(t *testing.T, dir string) identity {

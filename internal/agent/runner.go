@@ -14,6 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/gateway"
 	"github.com/musterhq/muster/internal/agent/home"
 	"github.com/musterhq/muster/internal/agent/logbook"
+	"github.com/musterhq/muster/internal/agent/vault"
 	"github.com/musterhq/muster/internal/logtoken"
 )
 
@@ -42,6 +43,11 @@ type runner struct {
 	readers chan struct{}
 	// closing is closed when the process stops serving its logs.
 	closing chan struct{}
+
+	// vault holds the secrets that were opened; safe for all.
+	vault vault.Vault
+	// unsaved is set when the identity has changed and must be saved.
+	unsaved bool
 
 	// redeemed is set when the exchange token was used by this process.
 	redeemed bool

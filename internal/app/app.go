@@ -13,14 +13,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/auditlog"
+	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/group"
+	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/idtoken"
+	"github.com/musterhq/muster/internal/keyring"
 	"github.com/musterhq/muster/internal/lease"
 	"github.com/musterhq/muster/internal/link"
+	"github.com/musterhq/muster/internal/llm"
+	"github.com/musterhq/muster/internal/retention"
 	"github.com/musterhq/muster/internal/rpc"
+	"github.com/musterhq/muster/internal/rpc/gitpodv1"
+	"github.com/musterhq/muster/internal/scm"
 	"github.com/musterhq/muster/internal/seal"
+	"github.com/musterhq/muster/internal/sealed"
+	"github.com/musterhq/muster/internal/serviceaccount"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -79,30 +92,44 @@ func reason(err error) string {
 
 // plane is a built control plane.
 type plane struct {
-	identity *identity.Service
-	fleet    *fleet.Service
-	hub      *link.Hub
-	keeper   *lease.Keeper
-	handler  *rpc.Handler
-	server   *rpc.Server
-	url      string
-	token    string
-	log      *slog.Logger
+	audit     *auditlog.Service
+	keys      *keyring.Service
+	idTokens  *idtoken.Service
+	identity  *identity.Service
+	accounts  *serviceaccount.Service
+	fleet     *fleet.Service
+	sealed    *sealed.Service
+	classes   *envclass.Service
+	scm       *scm.Service
+	hosts     *hosttoken.Service
+	llm       *llm.Service
+	retention *retention.Service
+	groups    *group.Service
+	hub       *link.Hub
+	keeper    *lease.Keeper
+	handler   *rpc.Handler
+	server    *rpc.Server
+	url       string
+	token     string
+	log       *slog.Logger
 	// failed gets what must stop the process.
 	failed chan error
 }
 
 // build makes the parts and writes what the first start needs.
 func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus, url string) (*plane, error) {
-	p := &plane{identity: identity.New(store.Identity(), cfg.Logger), url: url, log: cfg.Logger, failed: make(chan error, 1)}
-	keys, err := loadSigningKeys(ctx, store, key)
-	if err != nil {
+	p := &plane{url: url, log: cfg.Logger, failed: make(chan error, 1)}
+	if err := p.loadKeys(ctx, store, key); err != nil {
 		return nil, err
 	}
-	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: keys.wire(), Log: cfg.Logger})
+	p.audit = auditlog.New(store.AuditLog(), auditSigner{p.keys.Ring(keyring.Audit)}, cfg.Logger)
+	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: p.verificationKeys, Log: cfg.Logger})
+	p.identity = identity.New(store.Identity(), p.hub, cfg.Logger)
+	p.accounts = serviceaccount.New(store.ServiceAccounts(), p.hub, p.identity)
+	p.groups = group.New(store.Groups(), p.identity)
 	p.fleet = fleet.New(fleet.Config{
-		Store: store.Fleet(), Links: p.hub, Revoker: p.identity, Key: key, Log: cfg.Logger, PublicURL: url,
-		Sign: keys.signer(url),
+		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.reconnect, Key: key, Log: cfg.Logger, PublicURL: url,
+		Sign: p.signLogsToken,
 	})
 	host, err := os.Hostname()
 	if err != nil {
@@ -112,14 +139,21 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		Store: store.Lease(), HostName: host, Grace: link.Lease, EndSessions: p.fleet.EndSessionsOf,
 		Lost: p.hub.Lost, Peer: p.refuseToShare, Log: cfg.Logger,
 	})
+	p.sealed = sealed.New(store.Sealed(), p.hub)
+	p.classes = envclass.New(store.EnvClass(), gitpodv1.ParseSchema)
+	p.scm = scm.New(store.SCM(), p.hub, gitpodv1.ParseSchema)
+	p.hosts = hosttoken.New(store.HostTokens(), p.hub)
+	p.llm = llm.New(store.LLM(), p.hub)
+	p.retention = retention.New(store.Retention(), p.fleet, cfg.Logger)
 	p.hub.SetFleet(p.fleet)
+	p.hub.SetSecrets(p.sealed)
 	p.hub.SetReplica(p.keeper)
 	if err := p.keeper.Register(ctx); err != nil {
 		return nil, fault.Wrap(err, "registering this control plane")
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub))
-	if p.handler, err = rpc.New(p.rpcConfig(cfg, keys, bus, registry)); err != nil {
+	if p.handler, err = rpc.New(p.rpcConfig(cfg, bus, registry)); err != nil {
 		return nil, err
 	}
 	p.server, err = rpc.NewServer(rpc.ServerConfig{Handler: p.handler, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: cfg.Logger})
@@ -130,6 +164,9 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.token, err = p.identity.Bootstrap(ctx, cfg.BootstrapToken)
 	return p, err
 }
+
+// reconnect makes what a subject has open begin again.
+func (p *plane) reconnect(s access.Subject) { p.identity.Changed(s, "") }
 
 // refuseToShare stops this process when another one is live on the same
 // database: without a message bus, each would miss the other's events and
@@ -149,7 +186,7 @@ func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) err
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	for _, part := range []func(context.Context){p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run} {
+	for _, part := range []func(context.Context){p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.audit.Run, p.keys.Run} {
 		wg.Go(func() { part(background) })
 	}
 	served := make(chan error, 1)

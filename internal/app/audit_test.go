@@ -37,7 +37,7 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := me.Msg.GetSubject().GetId()
-	a := &audited{T: t, url: url, admin: admin, organization: me.Msg.GetOrganizationId(), called: map[string]bool{}}
+	a := &audited{T: t, url: url, dir: dir, admin: admin, organization: me.Msg.GetOrganizationId(), called: map[string]bool{}}
 	step := a.step
 	a.want = append(a.want, "organization.create")
 
@@ -77,7 +77,7 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 	_, err = members.ResumeMember(ctx, connect.NewRequest(&adminv1.ResumeMemberRequest{UserId: ann}))
 	step("muster.admin.v1.MemberService/ResumeMember", "member.resume", err)
 	_, err = members.RemoveMember(ctx, connect.NewRequest(&adminv1.RemoveMemberRequest{UserId: ann}))
-	step("muster.admin.v1.MemberService/RemoveMember", "member.remove", err)
+	step("muster.admin.v1.MemberService/RemoveMember", "personal_access_token.delete member.remove", err)
 
 	// What is refused leaves nothing.
 	_, err = keys.ApproveRunnerKey(ctx, connect.NewRequest(&adminv1.ApproveRunnerKeyRequest{RunnerId: runner, Fingerprint: strings.Repeat("0", 32)}))
@@ -106,12 +106,13 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 
 // auditedParts call the procedures of one subject each; they are in files of
 // their own, audit_SUBJECT_test.go.
-var auditedParts = []func(*audited){}
+var auditedParts = []func(*audited){auditClasses, auditLLM, auditSCM, auditRetention, auditKeys, auditServiceAccounts, auditOrganizations, auditGroups, auditRunnerKeys}
 
 // audited is a control plane whose audit log is compared with what was called.
 type audited struct {
 	*testing.T
 	url, admin, organization string
+	dir                      string // the data directory
 	called                   map[string]bool
 	want                     []string
 }
@@ -149,7 +150,9 @@ func auditActions(t *testing.T, dir, admin string) (actions []string) {
 		}
 		switch {
 		case action == "organization.create": // by the control plane itself
+		case action == "service_account_token.create" && request != "": // by the account itself
 		case action == "runner.token.exchange" && actor == subject && request != "":
+		case (action == "runner.key.present" || action == "runner.token.rotated" || action == "secret.deliver") && actor == subject && request != "": // over its link
 		case actor != admin || subject == "" || request == "" || at == 0:
 			t.Errorf("%s: actor %q, subject %q, request %q, at %d", action, actor, subject, request, at)
 		}

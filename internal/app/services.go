@@ -12,23 +12,20 @@ import (
 	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
-	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/link"
 	"github.com/musterhq/muster/internal/rpc"
 	"github.com/musterhq/muster/internal/rpc/adminv1"
 	"github.com/musterhq/muster/internal/rpc/gitpodv1"
-	"github.com/musterhq/muster/internal/rpc/relay"
 )
 
-func (p *plane) rpcConfig(cfg *Config, keys signingKeys, bus *event.Bus, registry *prometheus.Registry) rpc.Config {
-	events := &gitpodv1.Events{Bus: bus}
-	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: keys.verify}
+func (p *plane) rpcConfig(cfg *Config, bus *event.Bus, registry *prometheus.Registry) rpc.Config {
+	events := &gitpodv1.Events{Bus: bus, Audit: p.audit}
 	return rpc.Config{
 		Authenticate: p.identity.Authenticate,
 		Hold:         p.identity.Hold,
 		Services:     p.services(cfg, events),
 		Watch:        events.Watch,
-		Extra:        logs.Routes(),
+		Extra:        p.extraRoutes(),
 		Ready:        p.ready,
 		Registry:     registry,
 		Logger:       cfg.Logger,
@@ -48,18 +45,23 @@ func (p *plane) ready(context.Context) error {
 // unimplemented.
 func (p *plane) services(cfg *Config, events *gitpodv1.Events) []rpc.Service {
 	return []rpc.Service{
-		service(gitpodv1connect.RunnerServiceName, gitpodv1connect.NewRunnerServiceHandler, gitpodv1connect.RunnerServiceHandler(&gitpodv1.Runners{Fleet: p.fleet})),
-		service(gitpodv1connect.IdentityServiceName, gitpodv1connect.NewIdentityServiceHandler, gitpodv1connect.IdentityServiceHandler(&gitpodv1.Identities{Fleet: p.fleet})),
+		service(gitpodv1connect.RunnerServiceName, gitpodv1connect.NewRunnerServiceHandler, gitpodv1connect.RunnerServiceHandler(&gitpodv1.Runners{Fleet: p.fleet, Groups: p.groups})),
+		service(gitpodv1connect.IdentityServiceName, gitpodv1connect.NewIdentityServiceHandler, gitpodv1connect.IdentityServiceHandler(&gitpodv1.Identities{Fleet: p.fleet, IDTokens: p.idTokens})),
 		service(gitpodv1connect.UserServiceName, gitpodv1connect.NewUserServiceHandler, gitpodv1connect.UserServiceHandler(&gitpodv1.Users{Identity: p.identity})),
 		service(gitpodv1connect.OrganizationServiceName, gitpodv1connect.NewOrganizationServiceHandler, gitpodv1connect.OrganizationServiceHandler(&gitpodv1.Organizations{Identity: p.identity})),
 		service(gitpodv1connect.GatewayServiceName, gitpodv1connect.NewGatewayServiceHandler, gitpodv1connect.GatewayServiceHandler(&gitpodv1.Gateways{All: cfg.gateways()})),
 		service(gitpodv1connect.EventServiceName, gitpodv1connect.NewEventServiceHandler, gitpodv1connect.EventServiceHandler(events)),
-		service(gitpodv1connect.RunnerConfigurationServiceName, gitpodv1connect.NewRunnerConfigurationServiceHandler, gitpodv1connect.RunnerConfigurationServiceHandler(gitpodv1connect.UnimplementedRunnerConfigurationServiceHandler{})),
-		service(gitpodv1connect.EnvironmentServiceName, gitpodv1connect.NewEnvironmentServiceHandler, gitpodv1connect.EnvironmentServiceHandler(gitpodv1connect.UnimplementedEnvironmentServiceHandler{})),
-		service(gitpodv1connect.GroupServiceName, gitpodv1connect.NewGroupServiceHandler, gitpodv1connect.GroupServiceHandler(gitpodv1connect.UnimplementedGroupServiceHandler{})),
-		service(gitpodv1connect.ServiceAccountServiceName, gitpodv1connect.NewServiceAccountServiceHandler, gitpodv1connect.ServiceAccountServiceHandler(gitpodv1connect.UnimplementedServiceAccountServiceHandler{})),
+		service(gitpodv1connect.RunnerConfigurationServiceName, gitpodv1connect.NewRunnerConfigurationServiceHandler, gitpodv1connect.RunnerConfigurationServiceHandler(&gitpodv1.RunnerConfiguration{Classes: p.classes, SCM: p.scm, HostTokens: p.hosts, LLM: p.llm})),
+		service(gitpodv1connect.EnvironmentServiceName, gitpodv1connect.NewEnvironmentServiceHandler, gitpodv1connect.EnvironmentServiceHandler(&gitpodv1.Environments{Classes: p.classes})),
+		service(gitpodv1connect.GroupServiceName, gitpodv1connect.NewGroupServiceHandler, gitpodv1connect.GroupServiceHandler(&gitpodv1.Groups{Groups: p.groups})),
+		service(gitpodv1connect.ServiceAccountServiceName, gitpodv1connect.NewServiceAccountServiceHandler, gitpodv1connect.ServiceAccountServiceHandler(&gitpodv1.ServiceAccounts{ServiceAccounts: p.accounts})),
 		service(adminv1connect.MemberServiceName, adminv1connect.NewMemberServiceHandler, adminv1connect.MemberServiceHandler(&adminv1.Members{Identity: p.identity})),
-		service(adminv1connect.RunnerKeyServiceName, adminv1connect.NewRunnerKeyServiceHandler, adminv1connect.RunnerKeyServiceHandler(&adminv1.RunnerKeys{Fleet: p.fleet})),
+		service(adminv1connect.RetentionServiceName, adminv1connect.NewRetentionServiceHandler, adminv1connect.RetentionServiceHandler(&adminv1.Retention{Retention: p.retention})),
+		service(adminv1connect.RunnerKeyServiceName, adminv1connect.NewRunnerKeyServiceHandler, adminv1connect.RunnerKeyServiceHandler(&adminv1.RunnerKeys{Fleet: p.fleet, Sealed: p.sealed})),
+		service(adminv1connect.RunnerTokenServiceName, adminv1connect.NewRunnerTokenServiceHandler, adminv1connect.RunnerTokenServiceHandler(&adminv1.RunnerTokens{Fleet: p.fleet})),
+		service(adminv1connect.InstallationServiceName, adminv1connect.NewInstallationServiceHandler, adminv1connect.InstallationServiceHandler(&adminv1.Installation{Identity: p.identity, Keys: p.keys})),
+		service(adminv1connect.AuditServiceName, adminv1connect.NewAuditServiceHandler, adminv1connect.AuditServiceHandler(&adminv1.Audit{Log: p.audit})),
+		service(adminv1connect.AccessServiceName, adminv1connect.NewAccessServiceHandler, adminv1connect.AccessServiceHandler(&adminv1.Access{Groups: p.groups})),
 		{Name: linkv1connect.LinkServiceName, New: func(opts ...connect.HandlerOption) (string, http.Handler) {
 			path, h := linkv1connect.NewLinkServiceHandler(p.hub, opts...)
 			return path, link.WithControl(h)
@@ -69,10 +71,6 @@ func (p *plane) services(cfg *Config, events *gitpodv1.Events) []rpc.Service {
 
 func service[H any](name string, construct func(H, ...connect.HandlerOption) (string, http.Handler), h H) rpc.Service {
 	return rpc.Service{Name: name, New: func(opts ...connect.HandlerOption) (string, http.Handler) { return construct(h, opts...) }}
-}
-
-func (k signingKeys) signer(issuer string) func(r id.Runner, person string) (string, error) {
-	return func(r id.Runner, person string) (string, error) { return k.sign.Sign(issuer, r, person) }
 }
 
 // fleetMetrics exports what the hub holds.

@@ -72,12 +72,28 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // Commands are the commands that talk to a control plane.
 type Commands struct {
-	Runner  RunnerCommands `cmd:"" group:"nouns" help:"Runners: register, configure, watch, read logs."`
-	PAT     PATCommands    `cmd:"" group:"nouns" name:"pat" help:"Personal access tokens of your own."`
-	Member  MemberCommands `cmd:"" group:"nouns" help:"Members of the organization."`
-	Login   Login          `cmd:"" group:"client" help:"Remember a control plane and a token for it."`
-	Whoami  Whoami         `cmd:"" group:"client" help:"Show who you are to the control plane."`
-	Version Version        `cmd:"" group:"client" help:"Show the version of this program."`
+	Runner         RunnerCommands         `cmd:"" group:"nouns" help:"Runners: register, configure, watch, read logs."`
+	Class          ClassCommands          `cmd:"" group:"nouns" help:"Environment classes: the kinds of environment that runners offer."`
+	SCM            SCMCommands            `cmd:"" group:"nouns" name:"scm" help:"SCM integrations: which source code hosts runners talk to."`
+	HostToken      HostTokenCommands      `cmd:"" group:"nouns" help:"Host tokens: credentials for source code hosts."`
+	LLM            LLMCommands            `cmd:"" group:"nouns" name:"llm" help:"LLM integrations: which language models a runner may use."`
+	PAT            PATCommands            `cmd:"" group:"nouns" name:"pat" help:"Personal access tokens of your own."`
+	Member         MemberCommands         `cmd:"" group:"nouns" help:"Members of the organization."`
+	Group          GroupCommands          `cmd:"" group:"nouns" help:"Groups of members and service accounts."`
+	Role           RoleCommands           `cmd:"" group:"nouns" help:"Roles of groups on runners, groups and the organization."`
+	Policy         PolicyCommands         `cmd:"" group:"nouns" help:"Runner policies: which groups use or administer a runner."`
+	Access         AccessCommands         `cmd:"" group:"nouns" help:"Explain who may do what, and why."`
+	ServiceAccount ServiceAccountCommands `cmd:"" group:"nouns" help:"Service accounts: accounts of programs, and their tokens."`
+	Org            OrgCommands            `cmd:"" group:"nouns" help:"Your organization; all of them, for whoever operates the control plane."`
+	Export         Export                 `cmd:"" group:"nouns" help:"Write the whole configuration as YAML."`
+	Apply          Apply                  `cmd:"" group:"nouns" help:"Make the configuration what a YAML file says."`
+	Audit          AuditCommands          `cmd:"" group:"nouns" help:"The audit log: who did what; export and verify it."`
+	Retention RetentionCommands `cmd:"" group:"nouns" help:"What is removed by age: stale runners, old audit entries."`
+	Keys           KeysCommands           `cmd:"" group:"nouns" help:"Keys of the control plane itself, for whoever operates it."`
+	IDToken        IDToken                `cmd:"" group:"client" name:"id-token" help:"Print a token that proves to others who you are (OpenID Connect)."`
+	Login          Login                  `cmd:"" group:"client" help:"Remember a control plane and a token for it."`
+	Whoami         Whoami                 `cmd:"" group:"client" help:"Show who you are to the control plane."`
+	Version        Version                `cmd:"" group:"client" help:"Show the version of this program."`
 }
 
 const description = `Muster is a self-hosted control plane for runners.

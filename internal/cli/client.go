@@ -20,13 +20,21 @@ type Client struct {
 	Server string
 	CAFile string
 
-	Identity      gitpodv1connect.IdentityServiceClient
-	Users         gitpodv1connect.UserServiceClient
-	Organizations gitpodv1connect.OrganizationServiceClient
-	Runners       gitpodv1connect.RunnerServiceClient
-	Events        gitpodv1connect.EventServiceClient
-	Members       adminv1connect.MemberServiceClient
-	Keys          adminv1connect.RunnerKeyServiceClient
+	Identity        gitpodv1connect.IdentityServiceClient
+	Users           gitpodv1connect.UserServiceClient
+	Organizations   gitpodv1connect.OrganizationServiceClient
+	Runners         gitpodv1connect.RunnerServiceClient
+	Configuration   gitpodv1connect.RunnerConfigurationServiceClient
+	Events          gitpodv1connect.EventServiceClient
+	Members         adminv1connect.MemberServiceClient
+	Retention adminv1connect.RetentionServiceClient
+	ServiceAccounts gitpodv1connect.ServiceAccountServiceClient
+	Groups          gitpodv1connect.GroupServiceClient
+	Installation    adminv1connect.InstallationServiceClient
+	Keys            adminv1connect.RunnerKeyServiceClient
+	RunnerTokens    adminv1connect.RunnerTokenServiceClient
+	Audit           adminv1connect.AuditServiceClient
+	Access          adminv1connect.AccessServiceClient
 
 	// http carries no token: log URLs are the runners' own, and must not see it.
 	http *http.Client
@@ -66,17 +74,25 @@ func NewClient(env *Env, c Credentials) (*Client, error) {
 		agent: fmt.Sprintf("muster/%s (%s/%s)", env.Version, runtime.GOOS, runtime.GOARCH),
 	})
 	return &Client{
-		Server:        c.Server,
-		CAFile:        c.CAFile,
-		Identity:      gitpodv1connect.NewIdentityServiceClient(h, c.Server, opts),
-		Users:         gitpodv1connect.NewUserServiceClient(h, c.Server, opts),
-		Organizations: gitpodv1connect.NewOrganizationServiceClient(h, c.Server, opts),
-		Runners:       gitpodv1connect.NewRunnerServiceClient(h, c.Server, opts),
-		Events:        gitpodv1connect.NewEventServiceClient(h, c.Server, opts),
-		Members:       adminv1connect.NewMemberServiceClient(h, c.Server, opts),
-		Keys:          adminv1connect.NewRunnerKeyServiceClient(h, c.Server, opts),
-		http:          h,
-		env:           env,
+		Server:          c.Server,
+		CAFile:          c.CAFile,
+		Identity:        gitpodv1connect.NewIdentityServiceClient(h, c.Server, opts),
+		Users:           gitpodv1connect.NewUserServiceClient(h, c.Server, opts),
+		Organizations:   gitpodv1connect.NewOrganizationServiceClient(h, c.Server, opts),
+		Runners:         gitpodv1connect.NewRunnerServiceClient(h, c.Server, opts),
+		Configuration:   gitpodv1connect.NewRunnerConfigurationServiceClient(h, c.Server, opts),
+		Events:          gitpodv1connect.NewEventServiceClient(h, c.Server, opts),
+		ServiceAccounts: gitpodv1connect.NewServiceAccountServiceClient(h, c.Server, opts),
+		Groups:          gitpodv1connect.NewGroupServiceClient(h, c.Server, opts),
+		Installation:    adminv1connect.NewInstallationServiceClient(h, c.Server, opts),
+		Members:         adminv1connect.NewMemberServiceClient(h, c.Server, opts),
+		Retention: adminv1connect.NewRetentionServiceClient(h, c.Server, opts),
+		Keys:            adminv1connect.NewRunnerKeyServiceClient(h, c.Server, opts),
+		RunnerTokens:    adminv1connect.NewRunnerTokenServiceClient(h, c.Server, opts),
+		Audit:           adminv1connect.NewAuditServiceClient(h, c.Server, opts),
+		Access:          adminv1connect.NewAccessServiceClient(h, c.Server, opts),
+		http:            h,
+		env:             env,
 	}, nil
 }
 

@@ -50,7 +50,10 @@ type plane struct {
 	tokens   []*gitpodv1.PersonalAccessToken
 	members  []*gitpodv1.OrganizationMember
 	keys     *adminv1.GetRunnerKeysResponse
+	checked  *adminv1.CheckRunnerSecretsResponse
+	held     []*adminv1.RunnerToken // by runners
 	watchers map[chan *gitpodv1.WatchEventsResponse]struct{}
+	audit    auditFake
 	// logs answers the log URL of every runner.
 	logs func(http.ResponseWriter, *http.Request)
 }
@@ -66,8 +69,11 @@ func newPlane(t *testing.T) *plane {
 	mux.Handle(gitpodv1connect.NewOrganizationServiceHandler(p, authorized))
 	mux.Handle(gitpodv1connect.NewEventServiceHandler(&events{plane: p}, authorized))
 	mux.Handle(gitpodv1connect.NewIdentityServiceHandler(&identities{}, authorized))
+	mux.Handle(gitpodv1connect.NewServiceAccountServiceHandler(&accounts{plane: p}, authorized))
 	mux.Handle(adminv1connect.NewMemberServiceHandler(&membership{plane: p}, authorized))
+	mux.Handle(adminv1connect.NewAuditServiceHandler(&p.audit, authorized))
 	mux.Handle(adminv1connect.NewRunnerKeyServiceHandler(&keyring{plane: p}, authorized))
+	mux.Handle(adminv1connect.NewRunnerTokenServiceHandler(&tokenring{plane: p}, authorized))
 	mux.HandleFunc("GET /runners/{id}/", func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("Authorization"); got != "Bearer "+logsToken {
 			t.Errorf("the log URL was asked with %q", got)
@@ -92,11 +98,11 @@ func isolate(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 }
 
-// authorize refuses every token but the admin's.
+// authorize refuses every token but the admin's and a service account's.
 type authorize struct{}
 
 func (authorize) check(h http.Header) error {
-	if h.Get("Authorization") == "Bearer "+adminToken {
+	if got := h.Get("Authorization"); got == "Bearer "+adminToken || got == "Bearer "+accountToken {
 		return nil
 	}
 	return failure(connect.CodeUnauthenticated, "unknown-token", "The token is not known.")
@@ -318,6 +324,18 @@ func (p *plane) ListMembers(_ context.Context, req *connect.Request[gitpodv1.Lis
 		return nil, failure(connect.CodePermissionDenied, "not-allowed", "This is not your organization.")
 	}
 	return connect.NewResponse(&gitpodv1.ListMembersResponse{Members: p.members}), nil
+}
+
+func (p *plane) SetRole(_ context.Context, req *connect.Request[gitpodv1.SetRoleRequest]) (*connect.Response[gitpodv1.SetRoleResponse], error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if m.GetUserId() == req.Msg.GetUserId() && req.Msg.GetOrganizationId() == orgID {
+			m.Role = req.Msg.GetRole()
+			return connect.NewResponse(&gitpodv1.SetRoleResponse{}), nil
+		}
+	}
+	return nil, failure(connect.CodeNotFound, "not-found", "There is no such member.")
 }
 
 type events struct {

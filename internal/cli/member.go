@@ -16,6 +16,7 @@ import (
 type MemberCommands struct {
 	Add     MemberAdd     `cmd:"" help:"Add a member and print a first token for them, this once."`
 	List    MemberList    `cmd:"" help:"List members."`
+	SetRole MemberSetRole `cmd:"" help:"Make a member an admin, or an admin a member."`
 	Suspend MemberSuspend `cmd:"" help:"Refuse all tokens of a member until they are resumed."`
 	Resume  MemberResume  `cmd:"" help:"Lift the suspension of a member."`
 	Remove  MemberRemove  `cmd:"" help:"Remove a member and delete their tokens for good."`
@@ -120,6 +121,33 @@ func (a *MemberArg) find(ctx context.Context, env *Env) (*Client, *gitpodv1.Orga
 			return fmt.Sprintf("%s  %s  %s", m.GetUserId(), m.GetEmail(), short(prefixStatus, m.GetStatus()))
 		})
 	return c, m, err
+}
+
+// MemberSetRole gives a member another role.
+type MemberSetRole struct {
+	MemberArg
+	Role string `arg:"" enum:"admin,member" help:"admin or member."`
+}
+
+// Run runs the command.
+func (cmd *MemberSetRole) Run(ctx context.Context, env *Env) error {
+	c, m, err := cmd.find(ctx, env)
+	if err != nil {
+		return err
+	}
+	me, err := c.me(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = c.Organizations.SetRole(ctx, connect.NewRequest(&gitpodv1.SetRoleRequest{
+		OrganizationId: me.GetOrganizationId(), UserId: m.GetUserId(),
+		Role: number[gitpodv1.OrganizationRole](gitpodv1.OrganizationRole_value, prefixRole, cmd.Role),
+	}))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(env.Stdout, "%s has the role %s now.\n", m.GetFullName(), cmd.Role)
+	return err
 }
 
 // MemberSuspend suspends a member.

@@ -20,6 +20,9 @@ const (
 	prefixRole      = "ORGANIZATION_ROLE_"
 	prefixStatus    = "USER_STATUS_"
 	prefixAbility   = "RUNNER_CAPABILITY_"
+
+	prefixKeyOperation = "RUNNER_KEY_OPERATION_"
+	prefixTokenKind    = "RUNNER_TOKEN_KIND_"
 )
 
 // short is the name of an enumeration value for people; empty when it is not

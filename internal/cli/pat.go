@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/cli/out"
@@ -153,7 +154,7 @@ func (cmd *PATList) Run(ctx context.Context, env *Env) error {
 		}
 		t := out.NewTable("DESCRIPTION", "ID", "SCOPE", "AGE", "EXPIRES", "LAST USED")
 		for _, p := range tokens {
-			t.Row(p.GetDescription(), p.GetId(), scope(p), out.Age(env.Now(), p.GetCreatedAt()), expiry(env, p), ago(env, p))
+			t.Row(p.GetDescription(), p.GetId(), scope(p), out.Age(env.Now(), p.GetCreatedAt()), expiry(env, p.GetExpiresAt()), ago(env, p.GetLastUsed()))
 		}
 		return t.Write(env.Stdout)
 	})
@@ -166,8 +167,8 @@ func scope(p *gitpodv1.PersonalAccessToken) string {
 	return "full"
 }
 
-func expiry(env *Env, p *gitpodv1.PersonalAccessToken) string {
-	at := p.GetExpiresAt()
+// expiry is when something ends.
+func expiry(env *Env, at *timestamppb.Timestamp) string {
 	if at == nil {
 		return "never"
 	}
@@ -178,11 +179,12 @@ func expiry(env *Env, p *gitpodv1.PersonalAccessToken) string {
 	return "in " + out.Span(left)
 }
 
-func ago(env *Env, p *gitpodv1.PersonalAccessToken) string {
-	if p.GetLastUsed() == nil {
+// ago is when something was last done.
+func ago(env *Env, at *timestamppb.Timestamp) string {
+	if at == nil {
 		return "never"
 	}
-	return out.Age(env.Now(), p.GetLastUsed()) + " ago"
+	return out.Age(env.Now(), at) + " ago"
 }
 
 // PATGet shows a token.
@@ -211,7 +213,7 @@ func (cmd *PATGet) Run(ctx context.Context, env *Env) error {
 			"Scope", scope(p),
 			"Created", out.Time(env.Now(), p.GetCreatedAt()),
 			"Expires", out.Time(env.Now(), p.GetExpiresAt()),
-			"Last used", ago(env, p),
+			"Last used", ago(env, p.GetLastUsed()),
 		)
 	})
 }

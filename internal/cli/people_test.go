@@ -55,6 +55,11 @@ func TestMembers(t *testing.T) {
 	status := func() string {
 		return strings.Fields(strings.Split(muster(t, "member", "list").want(t, 0).stdout, "\n")[1])[3]
 	}
+	muster(t, "member", "set-role", "Grace", "member").want(t, 0)
+	if got := p.members[0].GetRole(); got != gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER {
+		t.Errorf("after set-role the role is %s", got)
+	}
+	muster(t, "member", "set-role", "Grace", "king").want(t, 2)
 	muster(t, "member", "suspend", "GRACE@example.com").want(t, 0)
 	if got := status(); got != "SUSPENDED" {
 		t.Errorf("after suspend the status is %s", got)

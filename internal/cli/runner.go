@@ -16,12 +16,16 @@ type RunnerCommands struct {
 	Get           RunnerGet           `cmd:"" help:"Show one runner with all that is known of it."`
 	Create        RunnerCreate        `cmd:"" help:"Register a runner and print how to join it."`
 	Update        RunnerUpdate        `cmd:"" help:"Change the name or the configuration of a runner."`
+	Share         RunnerShare         `cmd:"" help:"Share a runner with a single member or service account."`
+	Unshare       RunnerUnshare       `cmd:"" help:"Take back what share gave."`
 	Delete        RunnerDelete        `cmd:"" help:"Delete a runner."`
 	Token         RunnerToken         `cmd:"" help:"Make a new exchange token for a runner that lost its identity."`
 	Logs          RunnerLogs          `cmd:"" help:"Print the logs of a connected runner."`
 	Watch         RunnerWatch         `cmd:"" help:"Print what happens to runners, as it happens."`
 	Wait          RunnerWait          `cmd:"" help:"Wait until a runner is in a phase."`
-	Keys          RunnerKeys          `cmd:"" help:"Show the public keys of a runner, or approve a new one."`
+	Keys          RunnerKeys          `cmd:"" help:"Show the public keys of a runner, approve a new one, or check its secrets."`
+	Schema        RunnerSchema        `cmd:"" help:"Show the settings and the source code hosts that a runner understands."`
+	Tokens        RunnerTokens        `cmd:"" help:"The tokens that runners hold: list, expire, rotate."`
 	SupportBundle RunnerSupportBundle `cmd:"" help:"Download the support bundle of a connected runner."`
 }
 

@@ -90,7 +90,11 @@ func pick[T any](what, name string, all []T, match func(T) bool, describe func(T
 		return found[0], nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %ss are called %q; say which by its id:", len(found), what, name)
+	plural := "s"
+	if strings.HasSuffix(what, "s") {
+		plural = "es"
+	}
+	fmt.Fprintf(&b, "%d %s%s are called %q; say which by its id:", len(found), what, plural, name)
 	for _, t := range found {
 		b.WriteString("\n  " + describe(t))
 	}

@@ -14,7 +14,8 @@ import (
 // RunnerKeys shows and approves the public keys of a runner.
 type RunnerKeys struct {
 	RunnerArg
-	Approve string `placeholder:"FINGERPRINT" help:"Make the waiting key with this fingerprint the one that secrets are sealed to."`
+	Approve string `xor:"do" placeholder:"FINGERPRINT" help:"Make the waiting key with this fingerprint the one that secrets are sealed to."`
+	Check   bool   `xor:"do" help:"Ask the connected runner to open every secret that is sealed to it, and show those that it cannot open."`
 	Output
 	Remote
 }
@@ -22,8 +23,9 @@ type RunnerKeys struct {
 // Help adds to the help of the command.
 func (*RunnerKeys) Help() string {
 	return `Secrets are sealed to a runner's key. A runner that comes with another key is
-DEGRADED until an admin approves the key: compare the fingerprint with the one
-in the runner's own log first.`
+DEGRADED until an admin approves the key, unless its old key has signed the new
+one ("muster join --rotate-key"): compare the fingerprint with the one in the
+runner's own log first. What is sealed to an older key must be set again.`
 }
 
 // Run runs the command.
@@ -35,6 +37,9 @@ func (cmd *RunnerKeys) Run(ctx context.Context, env *Env) error {
 	r, err := c.FindRunner(ctx, cmd.Runner)
 	if err != nil {
 		return err
+	}
+	if cmd.Check {
+		return cmd.check(ctx, c, env, r.GetRunnerId())
 	}
 	if cmd.Approve != "" {
 		if _, err := c.Keys.ApproveRunnerKey(ctx, connect.NewRequest(&adminv1.ApproveRunnerKeyRequest{
@@ -48,24 +53,85 @@ func (cmd *RunnerKeys) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	return cmd.one(env, resp.Msg, func() error {
-		current, pending := resp.Msg.GetCurrent(), resp.Msg.GetPending()
-		if current == nil && pending == nil {
+		if resp.Msg.GetCurrent() == nil && resp.Msg.GetPending() == nil {
 			_, err := fmt.Fprintf(env.Stdout, "Runner %q has no key yet: it makes one when it joins.\n", r.GetName())
 			return err
 		}
-		t := out.NewTable("STATE", "FINGERPRINT", "PUBLIC KEY")
-		for _, k := range []struct {
-			state string
-			key   *adminv1.RunnerKey
-		}{{"in use", current}, {"waiting for approval", pending}} {
-			if k.key != nil {
-				t.Row(k.state, k.key.GetFingerprint(), base64.StdEncoding.EncodeToString(k.key.GetPublicKey()))
-			}
+		return printKeys(env, r.GetRunnerId(), resp.Msg)
+	})
+}
+
+// printKeys prints the keys of a runner, their log, and what must be set again.
+func printKeys(env *Env, runner string, keys *adminv1.GetRunnerKeysResponse) error {
+	t := out.NewTable("STATE", "FINGERPRINT", "PUBLIC KEY")
+	for _, k := range []struct {
+		state string
+		key   *adminv1.RunnerKey
+	}{{"in use", keys.GetCurrent()}, {"waiting for approval", keys.GetPending()}} {
+		if k.key != nil {
+			t.Row(k.state, k.key.GetFingerprint(), base64.StdEncoding.EncodeToString(k.key.GetPublicKey()))
 		}
-		if err := t.Write(env.Stdout); err != nil || pending == nil {
+	}
+	if err := t.Write(env.Stdout); err != nil {
+		return err
+	}
+	if p := keys.GetPending(); p != nil {
+		if _, err := fmt.Fprintf(env.Stdout, "\nApprove the waiting key: muster runner keys %s --approve %s\n", runner, p.GetFingerprint()); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(env.Stdout, "\nApprove the waiting key: muster runner keys %s --approve %s\n", r.GetRunnerId(), pending.GetFingerprint())
+	}
+	if len(keys.GetLog()) > 0 {
+		log := out.NewTable("AGE", "WHAT", "FINGERPRINT", "BY")
+		for _, e := range keys.GetLog() {
+			by := short(prefixPrincipal, e.GetActor().GetPrincipal()) + " " + e.GetActor().GetId()
+			if e.GetActor().GetId() == runner {
+				by = "the runner"
+			}
+			log.Row(out.Age(env.Now(), e.GetCreatedAt()), short(prefixKeyOperation, e.GetOperation()), e.GetKey().GetFingerprint(), by)
+		}
+		if _, err := fmt.Fprintln(env.Stdout); err != nil {
+			return err
+		}
+		if err := log.Write(env.Stdout); err != nil {
+			return err
+		}
+	}
+	return printSecrets(env, keys.GetStale(), "\nSealed to an older key, and to be set again:\n")
+}
+
+// printSecrets prints secrets under a title; nothing when there are none.
+func printSecrets(env *Env, secrets []*adminv1.RunnerSecret, title string) error {
+	if len(secrets) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprint(env.Stdout, title); err != nil {
 		return err
+	}
+	t := out.NewTable("NAME", "WHAT IT IS")
+	for _, s := range secrets {
+		t.Row(s.GetName(), s.GetDescription())
+	}
+	return t.Write(env.Stdout)
+}
+
+func (cmd *RunnerKeys) check(ctx context.Context, c *Client, env *Env, runner string) error {
+	resp, err := c.Keys.CheckRunnerSecrets(ctx, connect.NewRequest(&adminv1.CheckRunnerSecretsRequest{RunnerId: runner}))
+	if err != nil {
+		return err
+	}
+	return cmd.one(env, resp.Msg, func() error {
+		unreadable := resp.Msg.GetUnreadable()
+		switch n := resp.Msg.GetChecked(); {
+		case n == 0:
+			_, err = fmt.Fprintln(env.Stdout, "Nothing is sealed to this runner.")
+		case len(unreadable) == 0:
+			_, err = fmt.Fprintf(env.Stdout, "The runner can open all %d secrets that are sealed to it.\n", n)
+		default:
+			_, err = fmt.Fprintf(env.Stdout, "The runner cannot open %d of the %d secrets that are sealed to it. Set them again:\n", len(unreadable), n)
+		}
+		if err != nil {
+			return err
+		}
+		return printSecrets(env, unreadable, "")
 	})
 }

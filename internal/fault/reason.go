@@ -29,6 +29,7 @@ const (
 	RunnerOffline       Reason = "runner-offline"
 	RunnerGone          Reason = "runner-gone"
 	RunnerRefused       Reason = "runner-refused"
+	RunnerIncapable     Reason = "runner-lacks-capability"
 	KeyMismatch         Reason = "runner-key-mismatch"
 	NoPublicKey         Reason = "runner-has-no-key"
 	AccessChanged       Reason = "access-changed"
@@ -49,7 +50,7 @@ func Reasons() []Reason {
 		ReasonInternal, ReasonCanceled, ReasonDeadline, ReasonUnimplemented, ReasonNotFound, InvalidField,
 		InvalidPageToken, BodyTooLarge, MissingToken, MalformedToken, UnknownToken, ExpiredToken,
 		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LastAdmin,
-		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, KeyMismatch, NoPublicKey, AccessChanged, SystemManaged, AuditBroken, IdentityHeld, ProtocolVersion,
+		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, RunnerIncapable, KeyMismatch, NoPublicKey, AccessChanged, SystemManaged, AuditBroken, IdentityHeld, ProtocolVersion,
 		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, DataDirectory,
 	}
 }

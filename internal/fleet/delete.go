@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,8 +68,17 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 	return nil
 }
 
-// remove deletes the runner with all that belongs to it, and tells of each.
+// remove deletes a runner for which somebody asked.
 func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
+	action := "runner.delete"
+	if !r.DeletingAt.IsZero() {
+		action = "runner.removed"
+	}
+	return removeAs(ctx, tx, r, actor, action)
+}
+
+// removeAs deletes the runner with all that belongs to it, and tells of each.
+func removeAs(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string) error {
 	// Whoever adds something to a runner locks it first, so nothing is missed.
 	if err := tx.LockRunner(ctx, r.ID); err != nil {
 		return err
@@ -80,7 +90,8 @@ func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
 	for _, b := range belongings {
 		o := r.Object().Of(b.Type, b.ID)
 		o.Owner = b.Owner
-		if err := change.Write(ctx, tx, change.Record{Actor: actor, Action: b.Type.String() + ".delete", Object: o, Event: event.Deleted}); err != nil {
+		deleted := strings.TrimPrefix(b.Type.String(), "runner_") + ".delete"
+		if err := change.Write(ctx, tx, change.Record{Actor: actor, Action: deleted, Object: o, Event: event.Deleted}); err != nil {
 			return err
 		}
 	}
@@ -90,10 +101,6 @@ func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
 	}
 	if !ok {
 		return fault.Missing("runner", string(r.ID))
-	}
-	action := "runner.delete"
-	if !r.DeletingAt.IsZero() {
-		action = "runner.removed"
 	}
 	return record(ctx, tx, r, actor, action, event.Deleted)
 }

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ type fixture struct {
 	events  []event.Event
 	told    []string // what the links were asked
 	revoked []access.Subject
+	// ended are the tokens that were revoked one by one.
+	ended []id.Token
 }
 
 func (f *fixture) ConfigurationChanged(r id.Runner) { f.note("configuration " + string(r)) }
@@ -46,10 +49,20 @@ type links struct{ *fixture }
 func (l links) Delete(r id.Runner, _ time.Time) { l.note("delete " + string(r)) }
 func (l links) Cut(r id.Runner, _ error)        { l.note("cut " + string(r)) }
 
-func (f *fixture) Revoked(_ id.Token, s access.Subject) {
+func (f *fixture) Revoked(t id.Token, s access.Subject) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if t != "" {
+		f.ended = append(f.ended, t)
+		return
+	}
 	f.revoked = append(f.revoked, s)
+}
+
+func (f *fixture) wasRevoked(t id.Token) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.ended, t)
 }
 
 // takeEvents returns and forgets the events so far, as "op" of runner events.

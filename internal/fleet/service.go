@@ -27,6 +27,14 @@ type Links interface {
 	Cut(r id.Runner, cause error)
 }
 
+// Asker asks connected runners and waits for what they answer. An error says
+// that the runner is not connected, did not answer in time, or could not do what
+// it was asked for.
+type Asker interface {
+	// RotateToken makes the runner take a new access token.
+	RotateToken(ctx context.Context, r id.Runner, exchangeToken string) error
+}
+
 // Revoker forgets tokens that were deleted; see identity.Service.Revoked.
 type Revoker interface {
 	Revoked(t id.Token, subject access.Subject)
@@ -36,9 +44,12 @@ type Revoker interface {
 type Service struct {
 	store   Store
 	links   Links
+	asker   Asker
 	revoker Revoker
-	key     *seal.Key
-	log     *slog.Logger
+	// reconnect is Config.Reconnect.
+	reconnect func(access.Subject)
+	key       *seal.Key
+	log       *slog.Logger
 	// publicURL is where runners and people reach the control plane; log URLs
 	// start with it.
 	publicURL string
@@ -48,9 +59,14 @@ type Service struct {
 
 // Config has what a Service needs.
 type Config struct {
-	Store   Store
-	Links   Links
+	Store Store
+	Links Links
+	// Asker is needed by RotateToken only.
+	Asker   Asker
 	Revoker Revoker
+	// Reconnect makes what a subject has open begin again, with its tokens as
+	// they are now; see identity.Service.Changed. ExpireToken only needs it.
+	Reconnect func(access.Subject)
 	// Key keeps secrets that wait for a runner's first public key.
 	Key       *seal.Key
 	Log       *slog.Logger
@@ -62,7 +78,7 @@ type Config struct {
 // New makes the service. Run must run for deletions to come to an end.
 func New(c Config) *Service {
 	return &Service{
-		store: c.Store, links: c.Links, revoker: c.Revoker, key: c.Key, log: c.Log, publicURL: c.PublicURL,
+		store: c.Store, links: c.Links, asker: c.Asker, revoker: c.Revoker, reconnect: c.Reconnect, key: c.Key, log: c.Log, publicURL: c.PublicURL,
 		sign: c.Sign, deletions: newDeletions(),
 	}
 }
@@ -94,6 +110,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewRunner) (Run
 		Configuration: n.Configuration, ConfigurationRevision: 1,
 		StatusAt: now, CreatedAt: now, UpdatedAt: now, Revision: 1,
 	}
+	defer s.key.Hold()() // until the password is stored
 	if err := s.setMetricsPassword(&r, n.MetricsPassword); err != nil {
 		return Runner{}, "", err
 	}

@@ -11,15 +11,20 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
-	"github.com/musterhq/muster/internal/seal"
+	"github.com/musterhq/muster/internal/token"
 )
 
 // Opening is what a runner says when it connects.
 type Opening struct {
-	Replica         string
-	BootID          string
-	HostName        string
-	PublicKey       []byte
+	Replica   string
+	BootID    string
+	HostName  string
+	PublicKey []byte
+	// SigningKey goes with PublicKey; empty from an older runner.
+	SigningKey []byte
+	// Endorsement is the signature of the key in use over the two; see package
+	// seal. It is empty unless the runner replaced its key itself.
+	Endorsement     []byte
 	Standby         bool
 	AppliedRevision int64
 	Report          Report
@@ -28,7 +33,9 @@ type Opening struct {
 
 // Desired is what a runner is asked to be and to do.
 type Desired struct {
-	Organization  id.Organization
+	Organization id.Organization
+	// PublicKey is the key in use.
+	PublicKey     []byte
 	Revision      int64
 	Configuration Configuration
 	// DeleteBy is the end of the drain of a runner whose deletion was asked for;
@@ -46,9 +53,10 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 	if len(o.Schema) > maxSchema {
 		return 0, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.schema has %d bytes, and may have %d.", len(o.Schema), maxSchema)
 	}
-	if len(o.PublicKey) != seal.KeySize {
-		return 0, fault.New(fault.FailedPrecondition, fault.MalformedFrame, "Hello.public_key must have %d bytes, has %d.", seal.KeySize, len(o.PublicKey))
+	if err := checkKeys(&o); err != nil {
+		return 0, err
 	}
+	var ended []token.Record
 	err = s.store.Write(ctx, func(tx Tx) error {
 		if err := tx.LockRunner(ctx, id.Runner(c.ID)); err != nil {
 			return err
@@ -65,7 +73,11 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		phase, message := r.Phase(), r.Message()
 		now := time.Now()
-		if err := s.takeKey(ctx, tx, &r, o.PublicKey); err != nil {
+		keyInUse := r.PublicKey
+		if err := s.takeKey(ctx, tx, &r, o); err != nil {
+			return err
+		}
+		if ended, err = endRotated(ctx, tx, &r, c); err != nil {
 			return err
 		}
 		session := Session{
@@ -78,7 +90,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		session.Epoch = epoch
 		r.Session = &session
-		unchanged := reflect.DeepEqual(r.Report, o.Report) && bytes.Equal(r.Schema, o.Schema)
+		unchanged := reflect.DeepEqual(r.Report, o.Report) && bytes.Equal(r.Schema, o.Schema) && bytes.Equal(r.PublicKey, keyInUse)
 		r.Report, r.Schema = o.Report, o.Schema
 		if !unchanged || r.Phase() != phase || r.Message() != message {
 			if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
@@ -88,60 +100,13 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		return nil
 	})
-	return epoch, fault.Wrap(err, "opening the session")
-}
-
-// takeKey keeps the first public key of a runner. Another one later waits for
-// approval: whoever stole the runner's token must not get its secrets.
-func (s *Service) takeKey(ctx context.Context, tx Tx, r *Runner, key []byte) error {
-	switch {
-	case len(r.PublicKey) == 0:
-		r.PublicKey = key
-		if err := s.reseal(r); err != nil {
-			return err
-		}
-	case bytes.Equal(r.PublicKey, key) && len(r.PendingKey) == 0, bytes.Equal(r.PendingKey, key):
-		return nil
-	case bytes.Equal(r.PublicKey, key):
-		r.PendingKey = nil // the host with the approved key is back
-	default:
-		r.PendingKey = key
-	}
-	if ok, err := tx.UpdateRunner(ctx, *r); err != nil || !ok {
-		return lost(ok, err)
-	}
-	r.Revision++
-	return record(ctx, tx, r, access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, "runner.key.present", 0)
-}
-
-// ApproveKey makes the waiting key of a runner the one that secrets are sealed
-// to. What was sealed to the old key must be set again.
-func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runner, fingerprint string) error {
-	err := s.store.Write(ctx, func(tx Tx) error {
-		r, found, err := tx.Runner(ctx, want)
-		if err != nil {
-			return err
-		}
-		if err := Check(c, access.RunnerKeys, &r, found, want); err != nil {
-			return err
-		}
-		if len(r.PendingKey) == 0 || seal.Fingerprint(r.PendingKey) != fingerprint {
-			return fault.New(fault.FailedPrecondition, fault.KeyMismatch, "No key with the fingerprint %s waits for approval. \"muster runner keys\" shows the one that does.", fingerprint)
-		}
-		r.PublicKey, r.PendingKey = r.PendingKey, nil
-		r.ConfigurationRevision++
-		r.UpdatedAt = time.Now()
-		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
-			return lost(ok, err)
-		}
-		emit(tx, &r, event.StatusUpdated)
-		return record(ctx, tx, &r, c.Subject, "runner.key.approve", event.Updated)
-	})
 	if err != nil {
-		return fault.Wrap(err, "approving the key")
+		return 0, fault.Wrap(err, "opening the session")
 	}
-	s.links.ConfigurationChanged(want)
-	return nil
+	for _, t := range ended {
+		s.revoker.Revoked(t.ID, access.Subject{})
+	}
+	return epoch, nil
 }
 
 // Desired returns what to deliver to a runner.
@@ -153,7 +118,7 @@ func (s *Service) Desired(ctx context.Context, want id.Runner) (Desired, error) 
 	if !found {
 		return Desired{}, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted.")
 	}
-	d := Desired{Organization: r.Organization, Revision: r.ConfigurationRevision, Configuration: r.Configuration}
+	d := Desired{Organization: r.Organization, PublicKey: r.PublicKey, Revision: r.ConfigurationRevision, Configuration: r.Configuration}
 	if !r.DeletingAt.IsZero() {
 		d.DeleteBy = r.DeletingAt.Add(DrainTimeout)
 	}

@@ -41,6 +41,12 @@ type Store interface {
 	LiveSessionsOf(ctx context.Context, replica string, limit int) ([]id.Runner, error)
 	// ExchangeToken returns an exchange token by its hash, used and expired ones too.
 	ExchangeToken(ctx context.Context, hash []byte) (token.Record, bool, error)
+	// KeyLog returns the newest lines of the log of a runner's keys, up to limit
+	// of them, oldest first.
+	KeyLog(ctx context.Context, r id.Runner, limit int) ([]KeyEvent, error)
+	// TokensOf returns the access tokens of a runner and its exchange tokens that
+	// were not redeemed, expired ones too, newest first.
+	TokensOf(ctx context.Context, r id.Runner) ([]token.Record, error)
 	// Write runs fn in one transaction; see identity.Store.
 	Write(ctx context.Context, fn func(Tx) error) error
 }
@@ -69,6 +75,30 @@ type Tx interface {
 	// UseExchangeToken marks a token as redeemed, if it is an exchange token that
 	// was not and that has not expired at now.
 	UseExchangeToken(ctx context.Context, hash []byte, now time.Time) (token.Record, bool, error)
+	// TokenOf returns one of Store.TokensOf.
+	TokenOf(ctx context.Context, r id.Runner, t id.Token) (token.Record, bool, error)
+	DeleteToken(ctx context.Context, t id.Token) error
+	// ExpireToken makes a token end at a time, unless it ends before that already.
+	ExpireToken(ctx context.Context, t id.Token, at time.Time) error
+	// DeleteRotated deletes the access tokens of a runner that are older than t,
+	// if t has that description, and returns them.
+	DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string) ([]token.Record, error)
+
+	// LoggedKey returns the signing key that was logged with a public key of a
+	// runner, empty when the runner has not sent it; false means that the public
+	// key was never logged.
+	LoggedKey(ctx context.Context, r id.Runner, publicKey []byte) ([]byte, bool, error)
+	// CountKeyUses counts how often a key came into use.
+	CountKeyUses(ctx context.Context, r id.Runner, publicKey []byte) (int64, error)
+	// NewKeys returns when a runner came with keys after its first, endorsed or
+	// not, newest first and up to limit of them.
+	NewKeys(ctx context.Context, r id.Runner, limit int) ([]time.Time, error)
+	// AppendKey adds a line to the log of a runner's keys. The runner must be
+	// locked.
+	AppendKey(ctx context.Context, e KeyEvent) error
+	// FillSigningKey stores the signing key of a public key that was logged
+	// without.
+	FillSigningKey(ctx context.Context, r id.Runner, publicKey, signingKey []byte) error
 
 	// OpenSession takes the next epoch of a runner and makes s its newest
 	// session; s.Epoch is ignored and the new epoch returned. False means that

@@ -100,7 +100,7 @@ func (s *Service) Redeem(ctx context.Context, exchange string) (string, error) {
 		}
 		err = tx.InsertToken(ctx, token.Record{
 			ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Runner, Hash: hash,
-			Subject: used.Subject, Creator: used.Creator, CreatedAt: now, ExpiresAt: used.GrantsUntil(now),
+			Subject: used.Subject, Creator: used.Creator, Description: used.Description, CreatedAt: now, ExpiresAt: used.GrantsUntil(now),
 		})
 		if err != nil {
 			return err

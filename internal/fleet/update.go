@@ -41,6 +41,7 @@ type MetricsChange struct {
 // Update changes what a runner is asked to be. A connected runner is told after
 // the commit.
 func (s *Service) Update(ctx context.Context, c access.Caller, want id.Runner, ch Change) error {
+	defer s.key.Hold()() // apply may wrap a secret
 	err := s.store.Write(ctx, func(tx Tx) error {
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil {
@@ -173,28 +174,35 @@ func (s *Service) protect(r *Runner, purpose, plain string) (seal.Secret, error)
 	return secret, fault.Wrap(err, "sealing a secret to the runner's key")
 }
 
+// Secret is a secret in a runner's configuration, in its place.
+type Secret struct {
+	// Name is that of seal.Name, which it is sealed or wrapped for.
+	Name  string
+	Value *seal.Secret
+}
+
+// Secrets returns the secrets in the configuration; a Value may be empty. While
+// the runner has no public key they are wrapped, and afterwards they never are.
+func (r *Runner) Secrets() []Secret {
+	all := []Secret{{honeycombPurpose(r.ID), &r.Configuration.HoneycombAPIKey}}
+	if m := r.Configuration.Metrics; m != nil {
+		all = append(all, Secret{metricsPurpose(r.ID), &m.Password})
+	}
+	return all
+}
+
 // reseal seals what waited under the control plane's key to the runner's first
 // key.
 func (s *Service) reseal(r *Runner) error {
-	waiting := []struct {
-		secret  *seal.Secret
-		purpose string
-	}{{&r.Configuration.HoneycombAPIKey, honeycombPurpose(r.ID)}}
-	if r.Configuration.Metrics != nil {
-		waiting = append(waiting, struct {
-			secret  *seal.Secret
-			purpose string
-		}{&r.Configuration.Metrics.Password, metricsPurpose(r.ID)})
-	}
-	for _, w := range waiting {
-		if !w.secret.Wrapped() {
+	for _, w := range r.Secrets() {
+		if !w.Value.Wrapped() {
 			continue
 		}
-		plain, err := s.key.Unwrap(*w.secret, w.purpose)
+		plain, err := s.key.Unwrap(*w.Value, w.Name)
 		if err != nil {
 			return fault.Wrap(err, "opening a secret that waited for the runner's key")
 		}
-		if *w.secret, err = seal.To(r.PublicKey, w.purpose, plain); err != nil {
+		if *w.Value, err = seal.To(r.PublicKey, w.Name, plain); err != nil {
 			return fault.Wrap(err, "sealing a secret to the runner's key")
 		}
 	}

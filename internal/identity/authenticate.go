@@ -40,12 +40,8 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	if !found || cred.Kind == token.Exchange {
 		return access.Caller{}, refused(fault.UnknownToken, "The token is not known here: it was revoked, its owner was deleted, or it belongs to another control plane.")
 	}
-	switch {
-	case cred.Subject.Principal != access.PrincipalUser || cred.Status == StatusActive:
-	case cred.Status == StatusSuspended:
-		return access.Caller{}, refused(fault.SuspendedPrincipal, "The owner of this token is suspended. An organization admin can lift that with \"muster member resume\".")
-	default:
-		return access.Caller{}, refused(fault.UnknownToken, "The owner of this token has left the organization.")
+	if cred.Subject.Principal == access.PrincipalUser && cred.Status != StatusActive {
+		return access.Caller{}, refusal(cred.Status)
 	}
 	if cred.Subject.Principal == access.PrincipalServiceAccount {
 		if err := accountEnded(cred, now); err != nil {
@@ -65,6 +61,14 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	s.cache.put(key, c, now, before)
 	s.used(cred.Record, now)
 	return admit(c, now)
+}
+
+// refusal is what the tokens of a person get who is not active.
+func refusal(st Status) error {
+	if st == StatusSuspended {
+		return refused(fault.SuspendedPrincipal, "The owner of this token is suspended. An organization admin can lift that with \"muster member resume\".")
+	}
+	return refused(fault.UnknownToken, "The owner of this token has left the organization.")
 }
 
 // accountEnded refuses the token of a service account that is suspended or has
@@ -123,7 +127,19 @@ func expired(c access.Caller, now time.Time) error {
 	if c.Expires.IsZero() || now.Before(c.Expires) {
 		return nil
 	}
-	return refused(fault.ExpiredToken, "The token expired at "+c.Expires.UTC().Format(time.RFC3339)+". Make a new one with \"muster pat create\".")
+	return refused(fault.ExpiredToken, "The token expired at "+c.Expires.UTC().Format(time.RFC3339)+". Make a new one with \""+maker(c.Principal)+"\".")
+}
+
+// maker is the command that makes a token for such a subject.
+func maker(p access.Principal) string {
+	switch p {
+	case access.PrincipalServiceAccount:
+		return "muster service-account token create"
+	case access.PrincipalRunner:
+		return "muster runner token"
+	default:
+		return "muster pat create"
+	}
 }
 
 // Hold returns a context that ends when the caller's token is revoked or
@@ -161,9 +177,14 @@ func (s *Service) Changed(subject access.Subject, g id.Group) {
 // forgotten and their streams cut. It is called after the commit. Either a
 // token or a subject is named.
 func (s *Service) Revoked(t id.Token, subject access.Subject) {
-	s.cache.forget(func(c access.Caller) bool { return matches(c, t, subject) })
-	s.holds.cut(func(c access.Caller) bool { return matches(c, t, subject) },
-		refused(fault.UnknownToken, "The token was revoked."))
+	s.revoke(t, subject, refused(fault.UnknownToken, "The token was revoked."))
+}
+
+// revoke is Revoked with the reason that the streams end with.
+func (s *Service) revoke(t id.Token, subject access.Subject, cause error) {
+	match := func(c access.Caller) bool { return matches(c, t, subject) }
+	s.cache.forget(match)
+	s.holds.cut(match, cause)
 }
 
 func matches(c access.Caller, t id.Token, subject access.Subject) bool {

@@ -39,18 +39,20 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 		return "", fault.Invalid("valid_for", "must be between 0 and %d days; 0 means %[1]d days", int(token.MaxPersonal.Hours()/24))
 	}
 	secret, rec := s.personalToken(c.Organization, c.Subject, c.Subject, n)
-	err = s.store.Write(ctx, func(tx Tx) error {
-		if err := tx.InsertToken(ctx, rec); err != nil {
-			return err
-		}
-		return change.Write(ctx, tx, change.Record{
-			Actor: c.Subject, Action: "personal_access_token.create", Object: patObject(rec), Creator: rec.Creator, Event: event.Created, Credential: true,
-		})
-	})
+	err = s.store.Write(ctx, func(tx Tx) error { return insertPersonalToken(ctx, tx, rec, c.Subject) })
 	if err != nil {
 		return "", fault.Wrap(err, "making the token")
 	}
 	return secret, nil
+}
+
+func insertPersonalToken(ctx context.Context, tx Tx, rec token.Record, actor access.Subject) error {
+	if err := tx.InsertToken(ctx, rec); err != nil {
+		return err
+	}
+	return change.Write(ctx, tx, change.Record{
+		Actor: actor, Action: "personal_access_token.create", Object: patObject(rec), Creator: rec.Creator, Event: event.Created, Credential: true,
+	})
 }
 
 func (s *Service) personalToken(o id.Organization, owner, creator access.Subject, n NewPersonalToken) (string, token.Record) {

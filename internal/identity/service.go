@@ -8,6 +8,7 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -18,6 +19,7 @@ import (
 // Service is the domain of organizations, people and personal access tokens.
 type Service struct {
 	store Store
+	links departure.Links
 	log   *slog.Logger
 	cache *cache
 	holds *holds
@@ -25,9 +27,10 @@ type Service struct {
 }
 
 // New makes the service. Run must run for the last use of tokens to be stored.
-func New(store Store, log *slog.Logger) *Service {
+func New(store Store, links departure.Links, log *slog.Logger) *Service {
 	return &Service{
 		store: store,
+		links: links,
 		log:   log,
 		cache: newCache(),
 		holds: newHolds(),
@@ -35,33 +38,19 @@ func New(store Store, log *slog.Logger) *Service {
 	}
 }
 
-// userObject is a person as permissions see them.
-func userObject(u User) access.Object {
-	return access.Object{Type: resource.User, ID: string(u.ID), Organization: u.Organization, Name: u.Name}
-}
-
 // patObject is a personal access token as permissions see it.
 func patObject(r token.Record) access.Object {
 	return access.Object{Type: resource.PersonalAccessToken, ID: string(r.ID), Organization: r.Organization, Owner: r.Subject}
 }
 
-// Organization returns the caller's organization; any other is not found.
-func (s *Service) Organization(ctx context.Context, c access.Caller, o id.Organization) (Organization, error) {
-	if o != c.Organization {
-		return Organization{}, fault.Missing("organization", string(o))
-	}
-	org, ok, err := s.store.Organization(ctx, o)
-	if err != nil {
-		return Organization{}, fault.Wrap(err, "reading the organization")
-	}
-	if !ok {
-		return Organization{}, fault.Missing("organization", string(o))
-	}
-	return org, nil
-}
-
 // MinBootstrapToken is the shortest token that an operator may choose, in bytes.
 const MinBootstrapToken = 32
+
+// The first admin, until somebody changes it.
+const (
+	firstAdminName  = "Administrator"
+	firstAdminEmail = "admin@localhost"
+)
 
 // Bootstrap makes the first organization with an admin and a token, unless
 // there is an organization already. chosen is the operator's own token; when it
@@ -92,13 +81,9 @@ func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, e
 	}
 	now := time.Now()
 	org := Organization{ID: id.Organization(id.New()), Name: "Default organization", CreatedAt: now, UpdatedAt: now}
-	admin := User{
-		ID: id.User(id.New()), Organization: org.ID, Name: "Administrator", Email: "admin@localhost",
-		Role: resource.RoleOrgAdmin, Status: StatusActive, CreatedAt: now, UpdatedAt: now, Revision: 1,
-	}
-	subject := access.Subject{Principal: access.PrincipalUser, ID: string(admin.ID)}
+	admin := newUser(org.ID, firstAdminName, firstAdminEmail, resource.RoleOrgAdmin, now)
 	rec := token.Record{
-		ID: id.Token(id.New()), Organization: org.ID, Kind: token.Personal, Hash: hash, Subject: subject, Creator: subject,
+		ID: id.Token(id.New()), Organization: org.ID, Kind: token.Personal, Hash: hash, Subject: admin.Subject(), Creator: admin.Subject(),
 		Description: "Made at the first start", CreatedAt: now,
 	}
 	err = s.store.Write(ctx, func(tx Tx) error {

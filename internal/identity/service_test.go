@@ -37,14 +37,28 @@ func setup(t *testing.T) (*identity.Service, access.Caller) {
 	return s, admin
 }
 
+// forgotten notes what runners were told to forget.
+type forgotten []string
+
+func (f *forgotten) SecretsChanged(_ id.Runner, names ...string) { *f = append(*f, names...) }
+
 func open(t *testing.T, dir string) *identity.Service {
+	t.Helper()
+	return service(openStore(t, dir))
+}
+
+func openStore(t *testing.T, dir string) *sqlstore.Store {
 	t.Helper()
 	store, err := sqlstore.Open(t.Context(), sqlstore.Options{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return identity.New(store.Identity(), slog.New(slog.DiscardHandler))
+	return store
+}
+
+func service(store *sqlstore.Store) *identity.Service {
+	return identity.New(store.Identity(), &forgotten{}, slog.New(slog.DiscardHandler))
 }
 
 func add(t *testing.T, s *identity.Service, admin access.Caller, name string, role resource.Role) (identity.User, access.Caller, string) {
@@ -290,8 +304,8 @@ func TestSuspendResumeRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, s, secret, fault.SuspendedPrincipal)
-	if context.Cause(held) == nil {
-		t.Error("the stream of a suspended member goes on")
+	if !fault.HasReason(context.Cause(held), fault.SuspendedPrincipal) {
+		t.Errorf("the stream of a suspended member ended with %v", context.Cause(held))
 	}
 	if err := s.ResumeMember(t.Context(), admin, u.ID); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
@@ -45,6 +45,16 @@ type User struct {
 	UpdatedAt time.Time
 	// Revision grows with every change and guards against lost updates.
 	Revision int64
+}
+
+// Subject is the user as somebody who acts.
+func (u *User) Subject() access.Subject {
+	return access.Subject{Principal: access.PrincipalUser, ID: string(u.ID)}
+}
+
+// Object is the user as permissions see it.
+func (u *User) Object() access.Object {
+	return access.Object{Type: resource.User, ID: string(u.ID), Organization: u.Organization, Name: u.Name}
 }
 
 // Credential is a stored token together with the state of its subject.
@@ -86,8 +96,10 @@ type UserQuery struct {
 	Statuses []Status
 	Roles    []resource.Role
 	// IDs holds at most 25 values.
-	IDs  []string
-	Sort UserSort
+	IDs []string
+	// NotIn leaves out who is in one of these groups; at most 25.
+	NotIn []string
+	Sort  UserSort
 	// Page.After.Key is the lower-cased name, or the time of joining as
 	// 16 hexadecimal digits of its microseconds, as Sort says.
 	Page page.Query
@@ -112,6 +124,9 @@ type Store interface {
 	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
 	// AnyOrganization returns the oldest organization.
 	AnyOrganization(ctx context.Context) (Organization, bool, error)
+	// Organizations returns up to Limit+1 rows, oldest first. After.Key is the time
+	// of creation as 16 hexadecimal digits of its microseconds.
+	Organizations(ctx context.Context, q page.Query) ([]Organization, error)
 	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)
 	// Users returns up to Page.Limit+1 rows.
 	Users(ctx context.Context, q UserQuery) ([]User, error)
@@ -128,13 +143,18 @@ type Store interface {
 
 // Tx is what this package needs of a transaction.
 type Tx interface {
-	change.Tx
+	departure.Tx
+	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
 	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)
 	// UserByEmail finds a member that has not left, without regard to case.
 	UserByEmail(ctx context.Context, o id.Organization, email string) (User, bool, error)
+	// Users returns up to Page.Limit+1 rows.
+	Users(ctx context.Context, q UserQuery) ([]User, error)
 	// CountUsers ignores paging and order.
 	CountUsers(ctx context.Context, q UserQuery) (int64, error)
 	InsertOrganization(ctx context.Context, o Organization) error
+	// UpdateOrganization stores name and updated_at.
+	UpdateOrganization(ctx context.Context, o Organization) error
 	// LockOrganization makes the rest of the transaction wait for, and be waited
 	// for by, every other transaction that locks the same organization. It guards
 	// rules over several rows, such as the last admin's.
@@ -146,8 +166,6 @@ type Tx interface {
 	InsertToken(ctx context.Context, t token.Record) error
 	PersonalToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
 	DeleteToken(ctx context.Context, t id.Token) error
-	// DeleteTokensOf deletes every token that authenticates or admits s.
-	DeleteTokensOf(ctx context.Context, s access.Subject) error
 	// TouchToken moves the last use of a token forward, never back.
 	TouchToken(ctx context.Context, t id.Token, at time.Time) error
 }

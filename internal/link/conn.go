@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 )
 
@@ -38,6 +39,8 @@ var (
 // are queued; a goroutine exists only while there are some, since most links
 // are idle most of the time.
 type conn struct {
+	// caller is the runner.
+	caller  access.Caller
 	stream  frames
 	control deadlines
 	cancel  context.CancelCauseFunc
@@ -50,8 +53,17 @@ type conn struct {
 	begun    bool // Welcome is sent, and the queue may follow
 	flushing bool
 	relays   map[uint64]*Stream
+	asked    map[uint64]chan *linkv1.Reply
 	lastID   uint64
-	closed   bool
+	// delivering counts the secrets that are being delivered.
+	delivering int
+	closed     bool
+}
+
+func newConn(caller access.Caller, stream frames, control deadlines, cancel context.CancelCauseFunc) *conn {
+	return &conn{
+		caller: caller, stream: stream, control: control, cancel: cancel, relays: map[uint64]*Stream{}, asked: map[uint64]chan *linkv1.Reply{},
+	}
 }
 
 // push queues a frame. It never blocks; a runner that does not read is cut.
@@ -151,11 +163,14 @@ func (c *conn) unblock() {
 func (c *conn) close() {
 	c.mu.Lock()
 	c.closed = true
-	relays := c.relays
-	c.relays, c.queue = nil, nil
+	relays, asked := c.relays, c.asked
+	c.relays, c.asked, c.queue = nil, nil, nil
 	c.mu.Unlock()
 	for _, r := range relays {
 		r.fail(runnerAway())
+	}
+	for _, reply := range asked {
+		close(reply)
 	}
 }
 

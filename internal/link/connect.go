@@ -32,7 +32,7 @@ func (h *Hub) Connect(ctx context.Context, stream *connect.BidiStream[linkv1.Run
 		return fault.Wrap(err, "opening the link")
 	}
 	linkCtx, cancel := context.WithCancelCause(ctx)
-	c := &conn{stream: stream, control: control, cancel: cancel, relays: map[uint64]*Stream{}}
+	c := newConn(caller, stream, control, cancel)
 	unblocked := make(chan struct{})
 	context.AfterFunc(linkCtx, func() {
 		defer close(unblocked)
@@ -135,7 +135,7 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 		Epoch: s.epoch, Lease: durationpb.New(Lease), RenewEvery: durationpb.New(RenewEvery),
 		RunnerId: string(runner), OrganizationId: string(desired.Organization),
 		Configuration: configuration(desired), Gateways: gateways(h.cfg.Gateways),
-		VerificationKeys: &linkv1.VerificationKeys{Keys: h.cfg.Keys}, Issuer: h.cfg.Issuer,
+		VerificationKeys: h.keys(), Issuer: h.cfg.Issuer, PublicKey: desired.PublicKey,
 	}
 	if err := c.send(&planeFrame{Frame: &linkv1.PlaneFrame_Welcome{Welcome: welcome}}); err != nil {
 		h.detach(s, c)
@@ -216,6 +216,12 @@ func (h *Hub) handle(ctx context.Context, s *session, c *conn, f *linkv1.RunnerF
 	case *linkv1.RunnerFrame_StreamClose:
 		c.ended(f.StreamClose)
 		return false, nil
+	case *linkv1.RunnerFrame_SecretRequest:
+		h.deliver(ctx, c, f.SecretRequest)
+		return false, nil
+	case *linkv1.RunnerFrame_Reply:
+		c.replied(f.Reply)
+		return false, nil
 	case *linkv1.RunnerFrame_Goodbye:
 		h.detach(s, c)
 		h.end(ctx, s, "The runner said goodbye: "+cutText(f.Goodbye.GetReason()))
@@ -274,7 +280,8 @@ func openingOf(hello *linkv1.Hello) (fleet.Opening, error) {
 		}
 	}
 	return fleet.Opening{
-		BootID: id.Canonical(hello.GetBootId()), HostName: hello.GetHostName(), PublicKey: hello.GetPublicKey(), Standby: hello.GetStandby(),
+		BootID: id.Canonical(hello.GetBootId()), HostName: hello.GetHostName(), PublicKey: hello.GetPublicKey(),
+		SigningKey: hello.GetSigningKey(), Endorsement: hello.GetEndorsement(), Standby: hello.GetStandby(),
 		AppliedRevision: hello.GetAppliedRevision(), Report: rep, Schema: schema,
 	}, nil
 }

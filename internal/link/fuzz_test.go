@@ -15,6 +15,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/seal"
 )
 
 // calmFleet accepts everything.
@@ -32,6 +33,10 @@ func (calmFleet) Desired(context.Context, id.Runner) (fleet.Desired, error) {
 func (calmFleet) FinishDelete(context.Context, id.Runner) error { return nil }
 func (calmFleet) Applied(context.Context, id.Runner, int64, int64, []string, string) error {
 	return nil
+}
+
+func (calmFleet) Deliver(context.Context, access.Caller, string) (seal.Secret, error) {
+	return seal.Secret("sealed"), nil
 }
 
 type calmReplica struct{}
@@ -80,22 +85,31 @@ func FuzzFrames(f *testing.F) {
 		frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_StreamClose{StreamClose: &linkv1.StreamClose{StreamId: 1, Error: "e", TokenRefused: true}}}))
 	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_ConfigurationAck{ConfigurationAck: &linkv1.ConfigurationAck{Revision: -1, Unsupported: []string{"x"}}}}),
 		frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Deleted{}}))
+	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_SecretRequest{SecretRequest: &linkv1.SecretRequest{RequestId: 1, Name: "runner/x/y"}}}),
+		frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: &linkv1.Reply{RequestId: 2, Error: "e"}}}))
+	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{}}),
+		frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: &linkv1.Reply{RequestId: 2, Reply: &linkv1.Reply_TokenRotated{}}}}))
 	f.Add([]byte{}, []byte{0xff, 0xff})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		h := New(Config{Fleet: calmFleet{}, Replica: calmReplica{}, Log: slog.New(slog.DiscardHandler)})
+		h := New(Config{Fleet: calmFleet{}, Secrets: calmFleet{}, Replica: calmReplica{}, Log: slog.New(slog.DiscardHandler)})
 		run := func(frames ...[]byte) {
 			s := &script{frames}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
-			c := &conn{stream: s, control: s, cancel: cancel, relays: map[uint64]*Stream{}}
 			caller := access.Caller{Subject: access.Subject{Principal: access.PrincipalRunner, ID: "0192aaaa-0000-7000-8000-00000000000a"}}
+			c := newConn(caller, s, s, cancel)
 			sess, err := h.open(ctx, caller, c)
 			if err == nil {
 				if _, oerr := h.OpenStream(ctx, sess.runner, "token", Logs(1, true)); oerr != nil {
 					t.Fatalf("a connected runner is not there: %v", oerr)
 				}
+				_, waiting, aerr := c.ask()
+				if aerr != nil {
+					t.Fatalf("a connected runner cannot be asked: %v", aerr)
+				}
 				err = h.receive(ctx, sess, c)
 				c.close()
+				<-waiting // with a reply, or closed
 				h.detach(sess, c)
 			}
 			if err != nil && !errors.Is(err, io.EOF) && fault.Is(err, fault.Internal) {

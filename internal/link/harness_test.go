@@ -178,6 +178,7 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 type plane struct {
 	*link.Hub
 	fleet   *fakeFleet
+	secrets *fakeSecrets
 	replica *fakeReplica
 	pipes   *pipes
 	revoke  context.CancelCauseFunc
@@ -188,9 +189,9 @@ type plane struct {
 func test(t *testing.T, fn func(t *testing.T, p *plane)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := &plane{fleet: newFakeFleet(), replica: &fakeReplica{}, pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
+		p := &plane{fleet: newFakeFleet(), secrets: &fakeSecrets{}, replica: &fakeReplica{}, pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 		p.Hub = link.New(link.Config{
-			Fleet: p.fleet, Replica: p.replica, Issuer: "https://muster.example", Log: slog.New(slog.DiscardHandler),
+			Fleet: p.fleet, Secrets: p.secrets, Replica: p.replica, Issuer: "https://muster.example", Log: slog.New(slog.DiscardHandler),
 			Gateways: []fleet.Gateway{{Name: "g", URL: "https://g.example"}},
 		})
 		valid, revoke := context.WithCancelCause(context.Background())

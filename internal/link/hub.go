@@ -21,6 +21,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/seal"
 )
 
 // Timing of runner leases.
@@ -49,6 +50,11 @@ type Fleet interface {
 	FinishDelete(ctx context.Context, r id.Runner) error
 }
 
+// Secrets delivers what is sealed to runners; see package sealed.
+type Secrets interface {
+	Deliver(ctx context.Context, c access.Caller, name string) (seal.Secret, error)
+}
+
 // Replica is this process's own right to hold sessions; see package lease.
 type Replica interface {
 	ID() string
@@ -59,12 +65,15 @@ type Replica interface {
 // Config has what a Hub needs.
 type Config struct {
 	// Fleet may be set later with SetFleet, since the fleet needs the hub too.
-	Fleet    Fleet
+	Fleet Fleet
+	// Secrets may be set later with SetSecrets.
+	Secrets  Secrets
 	Replica  Replica
 	Gateways []fleet.Gateway
-	// Issuer and Keys let runners verify logs tokens.
+	// Issuer and Keys let runners verify logs tokens. Keys returns those of now; nil
+	// means none. See Hub.KeysChanged.
 	Issuer string
-	Keys   []*linkv1.VerificationKey
+	Keys   func() []*linkv1.VerificationKey
 	Log    *slog.Logger
 }
 
@@ -90,8 +99,19 @@ func New(cfg Config) *Hub {
 	return &Hub{cfg: cfg, sessions: map[id.Runner]*session{}, opening: map[id.Runner]int{}, changed: make(chan struct{}), wasHeld: true}
 }
 
+// keys are what runners verify logs tokens with.
+func (h *Hub) keys() *linkv1.VerificationKeys {
+	if h.cfg.Keys == nil {
+		return &linkv1.VerificationKeys{}
+	}
+	return &linkv1.VerificationKeys{Keys: h.cfg.Keys()}
+}
+
 // SetFleet completes the configuration.
 func (h *Hub) SetFleet(f Fleet) { h.cfg.Fleet = f }
+
+// SetSecrets completes the configuration.
+func (h *Hub) SetSecrets(s Secrets) { h.cfg.Secrets = s }
 
 // SetReplica completes the configuration.
 func (h *Hub) SetReplica(r Replica) { h.cfg.Replica = r }

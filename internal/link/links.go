@@ -61,6 +61,14 @@ func (h *Hub) Lost(cause error) {
 	}
 }
 
+// KeysChanged sends the keys of now to every connected runner. One that is
+// connecting gets them with Welcome, or after it.
+func (h *Hub) KeysChanged() {
+	for _, c := range h.conns() {
+		c.push(&linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_VerificationKeys{VerificationKeys: h.keys()}})
+	}
+}
+
 func (h *Hub) conns() []*conn {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,5 +1,7 @@
 package resource
 
+import "slices"
+
 // Role is what somebody may be to a resource. The numbers are those of the
 // wire's ResourceRole and have no order; the first part of a name says for
 // which type of resource the role is.
@@ -81,6 +83,10 @@ const (
 // installation as a whole. It is not on the wire, and nobody can assign it.
 const RoleOperator Role = -1
 
+// RoleGroupMember is held by the members of a group on the roles that the group
+// has. It is not on the wire, and nobody can assign it.
+const RoleGroupMember Role = -2
+
 type roleFact struct {
 	name string
 	on   Type
@@ -88,6 +94,7 @@ type roleFact struct {
 
 var roleFacts = map[Role]roleFact{
 	RoleOperator:                       {"OPERATOR", Unspecified},
+	RoleGroupMember:                    {"GROUP_MEMBER", Unspecified},
 	RoleOrgAdmin:                       {"ORG_ADMIN", Organization},
 	RoleOrgMember:                      {"ORG_MEMBER", Organization},
 	RoleOrgRunnersAdmin:                {"ORG_RUNNERS_ADMIN", Organization},
@@ -163,6 +170,18 @@ func (r Role) String() string { return roleFacts[r].name }
 // On is the type of resource that the role is for; Unspecified for one that is
 // for none that the wire can name.
 func (r Role) On() Type { return roleFacts[r].on }
+
+// RolesOn are the roles for a type of resource, sorted.
+func RolesOn(t Type) []Role {
+	var roles []Role
+	for r, f := range roleFacts {
+		if f.on == t && t != Unspecified {
+			roles = append(roles, r)
+		}
+	}
+	slices.Sort(roles)
+	return roles
+}
 
 // Assignable tells whether a group may be given the role. Who somebody is
 // cannot be given away, and no resource type stands for teams.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 )
 
@@ -144,26 +143,5 @@ func TestDependenciesAreExplained(t *testing.T) {
 		if !slices.Contains(required, m) {
 			t.Errorf("%s explains %s, which go.mod does not require", decision, m)
 		}
-	}
-}
-
-// What compat.md says to be built is what the table of procedures says.
-func TestCompatibilityIsTold(t *testing.T) {
-	told := map[string]bool{}
-	for _, row := range matches(t, "docs/compat.md", "(?m)^\\| (`[a-z0-9.]+\\.[A-Za-z]+` \\| [A-Za-z, ]+) \\|$") {
-		service, methods, _ := strings.Cut(row, " | ")
-		for method := range strings.SplitSeq(methods, ", ") {
-			told[strings.Trim(service, "`")+"/"+method] = true
-		}
-	}
-	for _, p := range procedures(t) {
-		rule, _ := access.RuleOf(p)
-		if built := rule.Permission != access.Unbuilt; built != told[p] {
-			t.Errorf("%s: built %v, in the table of docs/compat.md %v", p, built, told[p])
-		}
-		delete(told, p)
-	}
-	for p := range told {
-		t.Errorf("docs/compat.md has %s, which is not defined", p)
 	}
 }

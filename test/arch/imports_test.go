@@ -31,20 +31,73 @@ var rooms = map[string]room{
 	"internal/id":    {},
 	"internal/page":  {own: []string{"internal/fault"}},
 
+	"internal/resource": {},
+
 	// What the domain stands on.
-	"internal/access":   {own: []string{"internal/fault", "internal/id"}},
-	"internal/audit":    {own: []string{"internal/access", "internal/id"}},
-	"internal/event":    {own: []string{"internal/access", "internal/id"}},
-	"internal/token":    {own: []string{"internal/access", "internal/id"}},
-	"internal/logtoken": {own: []string{"internal/id"}, foreign: []string{jose}},
-	"internal/seal":     {foreign: []string{"golang.org/x/crypto"}},
+	"internal/access": {own: []string{"internal/fault", "internal/id", "internal/resource"}},
+	"internal/audit":  {own: []string{"internal/access", "internal/id", "internal/resource"}},
+	// The chain of the audit log: whoever verifies an export needs nothing else.
+	"internal/audit/chain": {},
+	"internal/event":       {own: []string{"internal/access", "internal/id", "internal/resource"}},
+	"internal/change":      {own: []string{"internal/access", "internal/audit", "internal/event", "internal/id"}},
+	"internal/token":       {own: []string{"internal/access", "internal/id"}},
+	"internal/logtoken":    {own: []string{"internal/id"}, foreign: []string{jose}},
+	"internal/seal":        {foreign: []string{"golang.org/x/crypto"}},
+
+	// What goes with a subject; it knows no noun.
+	"internal/departure": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/id", "internal/resource", "internal/seal", "internal/token",
+	}},
 
 	// The domain: no wire, no SQL, and no noun imports another.
 	"internal/fleet": {own: []string{
-		"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/seal", "internal/token",
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/resource", "internal/seal",
+		"internal/token",
 	}},
 	"internal/identity": {own: []string{
 		"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/token",
+		"internal/change",
+		"internal/departure",
+		"internal/resource",
+	}},
+	"internal/group": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/resource",
+	}},
+	// What belongs to runners may know them, and nothing of each other.
+	"internal/sealed": {own: []string{
+		"internal/access", "internal/change", "internal/fault", "internal/fleet", "internal/id", "internal/resource", "internal/seal",
+	}},
+	// The audit log; it knows no noun.
+	"internal/auditlog": {own: []string{
+		"internal/access", "internal/audit", "internal/change", "internal/fault", "internal/id", "internal/page", "internal/resource",
+	}},
+	// The control plane's own keys, and the tokens that one of them signs.
+	"internal/keyring": {own: []string{"internal/access", "internal/change", "internal/fault", "internal/id", "internal/seal"}},
+	"internal/idtoken": {own: []string{"internal/access", "internal/change", "internal/fault", "internal/id"}, foreign: []string{jose}},
+	"internal/retention": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
+	}},
+	"internal/llm": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
+		"internal/resource", "internal/seal",
+	}},
+	// What schemas of runners say; pure.
+	"internal/runnerschema": {},
+	"internal/scm": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
+		"internal/resource", "internal/runnerschema", "internal/seal",
+	}},
+	"internal/hosttoken": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
+		"internal/resource", "internal/seal",
+	}},
+	"internal/envclass": {own: []string{
+		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page", "internal/resource",
+		"internal/runnerschema",
+	}},
+	"internal/serviceaccount": {own: []string{
+		"internal/access", "internal/change", "internal/departure", "internal/event", "internal/fault", "internal/id", "internal/page",
+		"internal/resource", "internal/token",
 	}},
 	"internal/lease": {own: []string{"internal/clock", "internal/fault", "internal/id"}},
 
@@ -53,42 +106,64 @@ var rooms = map[string]room{
 	"internal/store/sqlstore/query": {},
 	"internal/store/sqlstore": {
 		own: []string{
-			"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
+			"internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
 			"internal/lease", "internal/page", "internal/seal", "internal/store/migrations", "internal/store/sqlstore/query", "internal/token",
+			"internal/llm", "internal/sealed",
+			"internal/keyring", "internal/idtoken",
+			"internal/envclass", "internal/runnerschema",
+			"internal/hosttoken", "internal/scm",
+			"internal/group", "internal/resource",
+			"internal/departure",
+			"internal/serviceaccount", "internal/retention",
 		},
 		foreign: []string{"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "modernc.org/sqlite"},
 	},
 	"internal/store/pgtest": {foreign: []string{"github.com/jackc/pgx/v5"}},
 	"internal/store/storetest": {
 		own: []string{
-			"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
-			"internal/lease", "internal/page", "internal/seal", "internal/store/sqlstore", "internal/token",
+			"internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
+			"internal/lease", "internal/page", "internal/seal", "internal/sealed", "internal/store/sqlstore", "internal/token",
+			"internal/keyring",
+			"internal/envclass", "internal/runnerschema",
+			"internal/hosttoken", "internal/scm",
+			"internal/group", "internal/resource",
+			"internal/serviceaccount", "internal/llm", "internal/retention",
 		},
 		foreign: []string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 	},
 
 	// The edges: what speaks the wire.
 	"internal/link": {
-		own:     []string{"gen", "internal/access", "internal/clock", "internal/fault", "internal/fleet", "internal/id"},
+		own:     []string{"gen", "internal/access", "internal/clock", "internal/fault", "internal/fleet", "internal/id", "internal/seal"},
 		foreign: []string{connect, protobuf},
 	},
 	"internal/rpc/codec":  {own: []string{"internal/fault"}, foreign: []string{protobuf}},
 	"internal/rpc/jsonl":  {},
 	"internal/rpc/rpcerr": {own: []string{"internal/fault"}, foreign: []string{connect, protobuf, details}},
+	"internal/rpc/oidc":   {own: []string{"internal/audit", "internal/idtoken", "internal/rpc/rpcerr"}, foreign: []string{connect}},
 	"internal/rpc/relay": {
 		own:     []string{"internal/audit", "internal/fault", "internal/id", "internal/link", "internal/logtoken", "internal/rpc/rpcerr"},
 		foreign: []string{connect},
 	},
 	"internal/rpc/gitpodv1": {
 		own: []string{
-			"gen", "internal/access", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity", "internal/link",
+			"gen", "internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity", "internal/link",
 			"internal/page", "internal/seal", "internal/token",
+			"internal/idtoken",
+			"internal/envclass", "internal/runnerschema", "internal/scm",
+			"internal/hosttoken",
+			"internal/group", "internal/resource",
+			"internal/serviceaccount", "internal/llm",
 		},
 		foreign: []string{connect, protobuf},
 	},
 	"internal/rpc/adminv1": {
 		own: []string{
-			"gen", "internal/access", "internal/fault", "internal/fleet", "internal/id", "internal/identity", "internal/rpc/gitpodv1", "internal/seal",
+			"gen", "internal/access", "internal/audit/chain", "internal/auditlog", "internal/fault", "internal/fleet", "internal/id", "internal/identity", "internal/rpc/gitpodv1", "internal/seal",
+			"internal/sealed", "internal/token",
+			"internal/keyring",
+			"internal/group", "internal/resource",
+			"internal/page", "internal/retention",
 		},
 		foreign: []string{connect, protobuf},
 	},
@@ -102,8 +177,14 @@ var rooms = map[string]room{
 	},
 	"internal/app": {
 		own: []string{
-			"gen", "internal/access", "internal/audit", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
+			"gen", "internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
 			"internal/lease", "internal/link", "internal/logtoken", "internal/rpc", "internal/seal", "internal/store/sqlstore", "internal/token",
+			"internal/sealed",
+			"internal/audit/chain", "internal/idtoken", "internal/keyring",
+			"internal/envclass",
+			"internal/hosttoken", "internal/scm",
+			"internal/group",
+			"internal/serviceaccount", "internal/llm", "internal/retention",
 		},
 		foreign: []string{connect, protobuf, metrics},
 	},
@@ -114,10 +195,11 @@ var rooms = map[string]room{
 		foreign: []string{connect, protobuf, "golang.org/x/net/http/httpproxy"},
 	},
 	"internal/cli": {
-		own:     []string{"gen", "internal/cli/out"},
+		own:     []string{"gen", "internal/audit/chain", "internal/cli/manifest", "internal/cli/out"},
 		foreign: []string{connect, protobuf, details, "github.com/alecthomas/kong", "golang.org/x/sys/unix"},
 	},
-	"internal/cli/out": {foreign: []string{protobuf, "go.yaml.in/yaml/v3"}},
+	"internal/cli/manifest": {foreign: []string{"go.yaml.in/yaml/v3"}},
+	"internal/cli/out":      {foreign: []string{protobuf, "go.yaml.in/yaml/v3"}},
 
 	"cmd/muster": {
 		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/fault"},
@@ -130,7 +212,7 @@ var rooms = map[string]room{
 
 // outside lists the folders whose packages no product code imports, and which
 // may import anything.
-var outside = []string{"bench", "proto/contracttest", "test"}
+var outside = []string{"bench", "proto/contracttest", "proto/rpctable", "test"}
 
 func TestImportRules(t *testing.T) {
 	folders := slices.Collect(maps.Keys(rooms))

@@ -532,7 +532,8 @@ type ListAuditLogsRequest struct {
 	Pagination *PaginationRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	// Which entries to return; absent means all.
 	Filter *ListAuditLogsRequest_Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// How to order them; absent means newest first.
+	// How to order them: by "created_at", the only field; newest first unless the
+	// order is SORT_ORDER_ASC.
 	Sort          *Sort `protobuf:"bytes,3,opt,name=sort,proto3" json:"sort,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -861,9 +862,9 @@ type ListAuditLogsRequest_Filter struct {
 	SubjectIds []string `protobuf:"bytes,3,rep,name=subject_ids,json=subjectIds,proto3" json:"subject_ids,omitempty"`
 	// What was done to resources of these types.
 	SubjectTypes []ResourceType `protobuf:"varint,4,rep,packed,name=subject_types,json=subjectTypes,proto3,enum=gitpod.v1.ResourceType" json:"subject_types,omitempty"`
-	// Nothing before this time.
+	// Nothing before this time; an entry of this time is returned.
 	From *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	// Nothing after this time.
+	// Nothing after this time; an entry of this time is returned.
 	To            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=to,proto3,oneof" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -946,15 +947,15 @@ type ListAuditLogsResponse_AuditLogEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the entry.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Who did it.
+	// Who did it; empty for the control plane itself.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// What kind of subject that is.
+	// What kind of subject that is; unspecified for the control plane itself.
 	ActorPrincipal Principal `protobuf:"varint,3,opt,name=actor_principal,json=actorPrincipal,proto3,enum=gitpod.v1.Principal" json:"actor_principal,omitempty"`
 	// The resource that it was done to.
 	SubjectId string `protobuf:"bytes,4,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	// The type of that resource.
 	SubjectType ResourceType `protobuf:"varint,5,opt,name=subject_type,json=subjectType,proto3,enum=gitpod.v1.ResourceType" json:"subject_type,omitempty"`
-	// What was done, as text.
+	// What was done, such as "runner.create".
 	Action string `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`
 	// When it was done.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`

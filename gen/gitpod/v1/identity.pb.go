@@ -93,15 +93,15 @@ func (Principal) EnumDescriptor() ([]byte, []int) {
 	return file_gitpod_v1_identity_proto_rawDescGZIP(), []int{0}
 }
 
-// IDTokenVersion is a form of ID tokens. They differ in the claims.
+// IDTokenVersion is a form of ID tokens. They differ in the claim "sub" alone.
 type IDTokenVersion int32
 
 const (
-	// Not set; the server chooses.
+	// Not set: V2.
 	IDTokenVersion_ID_TOKEN_VERSION_UNSPECIFIED IDTokenVersion = 0
-	// The first form.
+	// The subject is "runner:ID", "user:ID" or "service_account:ID".
 	IDTokenVersion_ID_TOKEN_VERSION_V1 IDTokenVersion = 1
-	// The second form.
+	// The subject is "organization:ID/" and that of V1.
 	IDTokenVersion_ID_TOKEN_VERSION_V2 IDTokenVersion = 2
 )
 
@@ -204,9 +204,9 @@ func (x *Subject) GetPrincipal() Principal {
 // GetIDTokenRequest says whom the token is for.
 type GetIDTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Those who shall accept the token; at least one.
+	// Those who shall accept the token; 1 to 10, each of 1 to 255 bytes.
 	Audience []string `protobuf:"bytes,1,rep,name=audience,proto3" json:"audience,omitempty"`
-	// The form of the token.
+	// The form of the token; V2 when not set.
 	Version       IDTokenVersion `protobuf:"varint,2,opt,name=version,proto3,enum=gitpod.v1.IDTokenVersion" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -547,10 +547,9 @@ type UpdateOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The organization to change.
 	OrganizationId string `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
-	// The new name. Absent leaves it unchanged.
+	// The new name, 3 to 127 characters. Absent leaves it unchanged.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// The new domains, which replace the old ones. Absent leaves them unchanged;
-	// an empty list removes them.
+	// The new domains; only an empty list is accepted.
 	InviteDomains *InviteDomains `protobuf:"bytes,3,opt,name=invite_domains,json=inviteDomains,proto3,oneof" json:"invite_domains,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

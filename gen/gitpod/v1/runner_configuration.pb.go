@@ -456,7 +456,7 @@ type CreateHostAuthenticationTokenRequest struct {
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	// The secret; must not be empty. Sealed on arrival.
 	Token string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
-	// How the credential was obtained.
+	// How the credential was obtained. Not set counts as any way but OAuth.
 	Source HostAuthenticationTokenSource `protobuf:"varint,5,opt,name=source,proto3,enum=gitpod.v1.HostAuthenticationTokenSource" json:"source,omitempty"`
 	// When the host stops accepting it; absent when that is not known or never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
@@ -466,7 +466,7 @@ type CreateHostAuthenticationTokenRequest struct {
 	IntegrationId string `protobuf:"bytes,8,opt,name=integration_id,json=integrationId,proto3" json:"integration_id,omitempty"`
 	// The permissions that it carries, at most 101.
 	Scopes []string `protobuf:"bytes,9,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	// Whose credential it is; absent for the caller.
+	// Whose credential it is: the caller, also when it is absent.
 	//
 	// buf:lint:ignore PROTOVALIDATE no effect on messages; kept for the wire
 	// contract
@@ -831,11 +831,12 @@ type UpdateHostAuthenticationTokenRequest struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The new secret, not empty. Absent leaves it unchanged.
 	Token *string `protobuf:"bytes,5,opt,name=token,proto3,oneof" json:"token,omitempty"`
-	// When the host stops accepting it. Absent leaves it unchanged.
+	// When the host stops accepting it, to the microsecond. Absent leaves it
+	// unchanged; 1970-01-01T00:00:00Z says that it is not known, or never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	// The secret that renews token. Absent leaves it unchanged.
+	// The secret that renews token. Absent leaves it unchanged, empty forgets it.
 	RefreshToken *string `protobuf:"bytes,7,opt,name=refresh_token,json=refreshToken,proto3,oneof" json:"refresh_token,omitempty"`
-	// The permissions that it carries. Empty leaves them unchanged.
+	// The permissions that it carries, at most 101. Empty leaves them unchanged.
 	Scopes        []string `protobuf:"bytes,8,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1236,9 +1237,11 @@ type RunnerConfigurationSchema struct {
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The settings of the runner itself.
 	RunnerConfig []*RunnerConfigurationSchema_Field `protobuf:"bytes,2,rep,name=runner_config,json=runnerConfig,proto3" json:"runner_config,omitempty"`
-	// The settings of its environment classes.
+	// The settings of its environment classes. An empty list says nothing about
+	// them: a class may then have any.
 	EnvironmentClasses []*RunnerConfigurationSchema_Field `protobuf:"bytes,3,rep,name=environment_classes,json=environmentClasses,proto3" json:"environment_classes,omitempty"`
-	// The kinds of source code host that it can talk to.
+	// The kinds of source code host that it can talk to. An empty list says
+	// nothing about them: an integration may then be with any kind.
 	Scm           []*RunnerConfigurationSchema_SCMConfigSchema `protobuf:"bytes,4,rep,name=scm,proto3" json:"scm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1473,7 +1476,7 @@ type CreateSCMIntegrationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runner that the integration will belong to.
 	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	// The kind of host; must be one of the schema's.
+	// The kind of host; must be one of the schema's, if that has any.
 	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
 	// The host, such as "github.com"; must not be empty.
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
@@ -1833,13 +1836,15 @@ type UpdateSCMIntegrationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The integration to change.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The id of the OAuth application. Empty takes OAuth away, together with the
-	// credentials that were obtained with it; without OAuth it does nothing.
+	// The id of the OAuth application. Empty takes OAuth away, together with its
+	// secret, its issuer and the credentials that were obtained with it; without
+	// OAuth it does nothing. Another id keeps the secret, unless one is sent.
 	OauthClientId *string `protobuf:"bytes,2,opt,name=oauth_client_id,json=oauthClientId,proto3,oneof" json:"oauth_client_id,omitempty"`
-	// The secret of the OAuth application; sealed on arrival.
+	// The secret of the OAuth application; sealed on arrival. Absent or empty
+	// leaves it unchanged.
 	OauthPlaintextClientSecret *string `protobuf:"bytes,3,opt,name=oauth_plaintext_client_secret,json=oauthPlaintextClientSecret,proto3,oneof" json:"oauth_plaintext_client_secret,omitempty"`
-	// People may sign in with personal access tokens. False deletes the personal
-	// access tokens that are stored for this integration.
+	// People may sign in with personal access tokens. False deletes the
+	// credentials for the host on this runner that were not obtained with OAuth.
 	Pat *bool `protobuf:"varint,4,opt,name=pat,proto3,oneof" json:"pat,omitempty"`
 	// Where people sign in. Empty clears it.
 	IssuerUrl *string `protobuf:"bytes,5,opt,name=issuer_url,json=issuerUrl,proto3,oneof" json:"issuer_url,omitempty"`
@@ -2142,8 +2147,8 @@ type CreateEnvironmentClassRequest struct {
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// What it is good for, 3 to 200 characters; must be given.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
-	// Its settings, as the runner's schema names them. They cannot be changed
-	// later.
+	// Its settings, as the runner's schema names them, each key once, at most
+	// 100. They cannot be changed later.
 	Configuration []*FieldValue `protobuf:"bytes,4,rep,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2891,9 +2896,10 @@ type SCMIntegrationValidationResult struct {
 	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
 	// What is wrong with the kind of host; absent when it is fine.
 	ScmIdError *string `protobuf:"bytes,2,opt,name=scm_id_error,json=scmIdError,proto3,oneof" json:"scm_id_error,omitempty"`
-	// What is wrong with the host; absent when it is fine.
+	// What is wrong with the host or the virtual directory on it; absent when they
+	// are fine.
 	HostError *string `protobuf:"bytes,3,opt,name=host_error,json=hostError,proto3,oneof" json:"host_error,omitempty"`
-	// What is wrong with OAuth; absent when it is fine.
+	// What is wrong with OAuth or its issuer; absent when they are fine.
 	OauthError *string `protobuf:"bytes,4,opt,name=oauth_error,json=oauthError,proto3,oneof" json:"oauth_error,omitempty"`
 	// What is wrong with personal access tokens; absent when they are fine.
 	PatError      *string `protobuf:"bytes,5,opt,name=pat_error,json=patError,proto3,oneof" json:"pat_error,omitempty"`
@@ -2973,7 +2979,7 @@ type LLMIntegration struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The runner that uses it.
 	RunnerId string `protobuf:"bytes,2,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	// The models that it provides; the order has no meaning.
+	// The models that it provides, as they were set; the order has no meaning.
 	Models []SupportedModel `protobuf:"varint,3,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
 	// The URL of the provider; empty for the provider's usual one.
 	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
@@ -2982,7 +2988,8 @@ type LLMIntegration struct {
 	// The most tokens that one request may ask for; 0 for no limit. A string in
 	// JSON.
 	MaxTokens uint64 `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
-	// Whether the integration can be used.
+	// Whether the integration can be used. It cannot be while one of its secrets
+	// is sealed to an older key of the runner.
 	Phase LLMIntegrationPhase `protobuf:"varint,7,opt,name=phase,proto3,enum=gitpod.v1.LLMIntegrationPhase" json:"phase,omitempty"`
 	// Explains the phase to people; often empty.
 	PhaseReason string `protobuf:"bytes,8,opt,name=phase_reason,json=phaseReason,proto3" json:"phase_reason,omitempty"`
@@ -3097,11 +3104,14 @@ func (x *LLMIntegration) GetProvider() LLMProvider {
 // LLMIntegrationRequestHeader is one HTTP header of requests to a provider.
 type LLMIntegrationRequestHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the header.
+	// The name of the header, at most 128 bytes; upper and lower case make no
+	// difference.
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// The value, or the expression that computes it; header_type tells which.
+	// The value, or the expression that computes it; header_type tells which. At
+	// most 4,096 bytes. A literal value is sealed on arrival and returned sealed;
+	// sent back as it was returned, it stays as it is.
 	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	// How to read value.
+	// How to read value; not set means LITERAL.
 	HeaderType    LLMIntegrationRequestHeaderType `protobuf:"varint,3,opt,name=header_type,json=headerType,proto3,enum=gitpod.v1.LLMIntegrationRequestHeaderType" json:"header_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3163,13 +3173,15 @@ type CreateLLMIntegrationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runner that will use it.
 	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	// The models that it provides; at least one.
+	// The models that it provides; at least one, and all of one provider.
 	Models []SupportedModel `protobuf:"varint,2,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
-	// The URL of the provider; empty for the provider's usual one.
+	// The URL of the provider, http or https and without credentials; empty for
+	// the provider's usual one.
 	Endpoint string `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// The API key; sealed on arrival.
+	// The API key; sealed on arrival. Empty for a provider that needs none.
 	ApiKey string `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
-	// The most tokens that one request may ask for; 0 for no limit.
+	// The most tokens that one request may ask for, at most 2^63-1; 0 for no
+	// limit.
 	MaxTokens     uint64 `protobuf:"varint,5,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3522,15 +3534,16 @@ type UpdateLLMIntegrationRequest struct {
 	Endpoint *string `protobuf:"bytes,2,opt,name=endpoint,proto3,oneof" json:"endpoint,omitempty"`
 	// The models that it provides; replaces the list.
 	Models []SupportedModel `protobuf:"varint,3,rep,packed,name=models,proto3,enum=gitpod.v1.SupportedModel" json:"models,omitempty"`
-	// The API key; sealed on arrival.
+	// The API key; sealed on arrival. Absent leaves it unchanged; empty forgets it.
 	ApiKey *string `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
 	// The most tokens that one request may ask for. Absent leaves it unchanged; 0
 	// removes the limit.
 	MaxTokens *uint64 `protobuf:"varint,5,opt,name=max_tokens,json=maxTokens,proto3,oneof" json:"max_tokens,omitempty"`
 	// LLM_INTEGRATION_PHASE_AVAILABLE switches the integration on,
-	// LLM_INTEGRATION_PHASE_DISABLED off.
+	// LLM_INTEGRATION_PHASE_DISABLED off; there is no other choice.
 	Phase *LLMIntegrationPhase `protobuf:"varint,6,opt,name=phase,proto3,enum=gitpod.v1.LLMIntegrationPhase,oneof" json:"phase,omitempty"`
-	// Headers that go with every request to the provider; replaces the list.
+	// Headers that go with every request to the provider, at most 32; replaces the
+	// list. Empty leaves it unchanged.
 	RequestHeaders []*LLMIntegrationRequestHeader `protobuf:"bytes,7,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -3657,7 +3670,8 @@ type DeleteLLMIntegrationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The integration to delete.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Delete it even while it is in use.
+	// Delete it even while it is in use. This control plane cannot tell, and always
+	// deletes.
 	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3822,7 +3836,8 @@ type RunnerConfigurationSchema_Field struct {
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// It must be set.
 	Required bool `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
-	// Its value must not be shown.
+	// Its value must not be shown. A class cannot set such a setting, since
+	// everybody who may use the class can read its settings.
 	Secret bool `protobuf:"varint,5,opt,name=secret,proto3" json:"secret,omitempty"`
 	// What kind of value it takes.
 	//
@@ -3999,7 +4014,8 @@ type RunnerConfigurationSchema_StringField struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The value when none is set.
 	Default string `protobuf:"bytes,1,opt,name=default,proto3" json:"default,omitempty"`
-	// A regular expression that values must match; empty for none.
+	// A regular expression (RE2) that values must match as a whole; empty for
+	// none.
 	Pattern       string `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4100,9 +4116,9 @@ type RunnerConfigurationSchema_IntField struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The value when none is set.
 	Default int32 `protobuf:"varint,1,opt,name=default,proto3" json:"default,omitempty"`
-	// The smallest value.
+	// The smallest value. When both are 0 any number will do.
 	Min int32 `protobuf:"varint,2,opt,name=min,proto3" json:"min,omitempty"`
-	// The largest value.
+	// The largest value; below min it is none.
 	Max           int32 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4587,8 +4603,9 @@ type ListEnvironmentClassesRequest_Filter struct {
 	RunnerIds []string `protobuf:"bytes,1,rep,name=runner_ids,json=runnerIds,proto3" json:"runner_ids,omitempty"`
 	// Classes that are enabled, or those that are not.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Classes of which the caller can make environments now, or those of which
-	// not.
+	// Classes of which the caller can make environments, or those of which not:
+	// the class is enabled, the caller may use its runner, and the runner is not
+	// being deleted. Whether the runner is connected does not matter.
 	CanCreateEnvironments *bool `protobuf:"varint,3,opt,name=can_create_environments,json=canCreateEnvironments,proto3,oneof" json:"can_create_environments,omitempty"`
 	// Classes of runners of these kinds.
 	RunnerKinds []RunnerKind `protobuf:"varint,4,rep,packed,name=runner_kinds,json=runnerKinds,proto3,enum=gitpod.v1.RunnerKind" json:"runner_kinds,omitempty"`

@@ -49,7 +49,8 @@ type ServiceAccount struct {
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
 	// It was deleted: it cannot sign in any more.
 	Suspended bool `protobuf:"varint,8,opt,name=suspended,proto3" json:"suspended,omitempty"`
-	// The server keeps the account; it cannot be changed.
+	// The server keeps the account; it cannot be changed. This server keeps none,
+	// and never sets it.
 	SystemManaged bool `protobuf:"varint,9,opt,name=system_managed,json=systemManaged,proto3" json:"system_managed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

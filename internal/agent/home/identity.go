@@ -1,6 +1,8 @@
 package home
 
 import (
+	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 
 	"github.com/musterhq/muster/internal/seal"
@@ -16,18 +18,94 @@ type Identity struct {
 	Server string `json:"server"`
 	// AccessToken is what the exchange token was redeemed for; empty before.
 	AccessToken string `json:"accessToken,omitempty"`
-	// PublicKey and PrivateKey are an X25519 pair.
+	// KeyPair is the pair in use.
+	KeyPair
+	// Next is the pair that is to take its place; nil when none is. The one in use
+	// is kept until the control plane has taken the next one.
+	Next *KeyPair `json:"next,omitempty"`
+}
+
+// KeyPair is an X25519 pair.
+type KeyPair struct {
 	PublicKey  []byte `json:"publicKey"`
 	PrivateKey []byte `json:"privateKey"`
 }
 
-// New makes an identity with a fresh key pair that has not joined yet.
-func New(server string) (Identity, error) {
+func newKeyPair() (KeyPair, error) {
 	public, private, err := seal.NewKeyPair()
 	if err != nil {
-		return Identity{}, err
+		return KeyPair{}, err
 	}
-	return Identity{Server: server, PublicKey: public[:], PrivateKey: private[:]}, nil
+	return KeyPair{PublicKey: public[:], PrivateKey: private[:]}, nil
+}
+
+func (k KeyPair) sound() bool {
+	return len(k.PublicKey) == seal.KeySize && len(k.PrivateKey) == seal.KeySize
+}
+
+// String keeps the private key out of messages.
+func (k KeyPair) String() string { return "key " + seal.Fingerprint(k.PublicKey) }
+
+// GoString does the same for %#v.
+func (k KeyPair) GoString() string { return k.String() }
+
+// LogValue does the same for logs.
+func (k KeyPair) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// Presented is what a runner shows of its keys when it connects.
+type Presented struct {
+	PublicKey, SigningKey []byte
+	// Endorsement is the signature of the pair in use over the next one; empty
+	// when no pair is to take its place.
+	Endorsement []byte
+}
+
+// Present returns the keys to connect with: the next ones, if there are such.
+func (id Identity) Present() (Presented, error) {
+	if id.Next == nil {
+		signing, err := seal.SigningKey(id.PrivateKey)
+		if err != nil {
+			return Presented{}, fmt.Errorf("home: %w", err)
+		}
+		return Presented{PublicKey: id.PublicKey, SigningKey: public(signing)}, nil
+	}
+	inUse, err := seal.SigningKey(id.PrivateKey)
+	if err != nil {
+		return Presented{}, fmt.Errorf("home: %w", err)
+	}
+	next, err := seal.SigningKey(id.Next.PrivateKey)
+	if err != nil {
+		return Presented{}, fmt.Errorf("home: %w", err)
+	}
+	p := Presented{PublicKey: id.Next.PublicKey, SigningKey: public(next)}
+	p.Endorsement = seal.Endorse(inUse, id.RunnerID, p.PublicKey, p.SigningKey)
+	return p, nil
+}
+
+func public(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
+
+// WithNext returns the identity with a fresh pair that is to take the place of
+// the one in use. A pair that is to do so already stays.
+func (id Identity) WithNext() (Identity, error) {
+	if id.Next != nil {
+		return id, nil
+	}
+	next, err := newKeyPair()
+	id.Next = &next
+	return id, err
+}
+
+// Promoted returns the identity with the next pair in use. The older private
+// key is gone from it.
+func (id Identity) Promoted() Identity {
+	id.KeyPair, id.Next = *id.Next, nil
+	return id
+}
+
+// New makes an identity with a fresh key pair that has not joined yet.
+func New(server string) (Identity, error) {
+	keys, err := newKeyPair()
+	return Identity{Server: server, KeyPair: keys}, err
 }
 
 // Joined tells whether the identity has an access token.
@@ -37,12 +115,12 @@ func (id Identity) Joined() bool { return id.AccessToken != "" }
 func (id Identity) Made() bool { return len(id.PrivateKey) != 0 }
 
 // Open opens a secret that was sealed to the public key.
-func (id Identity) Open(s seal.Secret, purpose string) ([]byte, error) {
-	return seal.Open(s, (*[seal.KeySize]byte)(id.PublicKey), (*[seal.KeySize]byte)(id.PrivateKey), purpose)
+func (k KeyPair) Open(s seal.Secret, purpose string) ([]byte, error) {
+	return seal.Open(s, (*[seal.KeySize]byte)(k.PublicKey), (*[seal.KeySize]byte)(k.PrivateKey), purpose)
 }
 
 func (id Identity) sound() bool {
-	return id.Server != "" && len(id.PublicKey) == seal.KeySize && len(id.PrivateKey) == seal.KeySize
+	return id.Server != "" && id.KeyPair.sound() && (id.Next == nil || id.Next.sound())
 }
 
 // String keeps the secrets out of messages.

@@ -10,6 +10,7 @@ import (
 	"github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/auditlog"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -19,7 +20,8 @@ import (
 // Events serves EventService.
 type Events struct {
 	gitpodv1connect.UnimplementedEventServiceHandler
-	Bus *event.Bus
+	Bus   *event.Bus
+	Audit *auditlog.Service
 }
 
 // WatchEvents serves the Connect and gRPC forms.

@@ -10,6 +10,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/idtoken"
 )
 
 // tier is the only tier of a self-hosted control plane: nothing is held back.
@@ -18,7 +19,17 @@ const tier = gitpodv1.OrganizationTier_ORGANIZATION_TIER_ENTERPRISE
 // Identities serves IdentityService.
 type Identities struct {
 	gitpodv1connect.UnimplementedIdentityServiceHandler
-	Fleet *fleet.Service
+	Fleet    *fleet.Service
+	IDTokens *idtoken.Service
+}
+
+// GetIDToken makes a token that proves the caller's identity to a third party.
+func (s *Identities) GetIDToken(ctx context.Context, req *connect.Request[gitpodv1.GetIDTokenRequest]) (*connect.Response[gitpodv1.GetIDTokenResponse], error) {
+	signed, err := s.IDTokens.Create(ctx, access.CallerOf(ctx), req.Msg.GetAudience(), idtoken.Version(req.Msg.GetVersion()))
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&gitpodv1.GetIDTokenResponse{Token: signed}), nil
 }
 
 // GetAuthenticatedIdentity tells callers who they are.

@@ -8,7 +8,9 @@ import (
 	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/llm"
 	"github.com/musterhq/muster/internal/resource"
 )
 
@@ -40,12 +42,25 @@ func TestNumbersAreThoseOfTheWire(t *testing.T) {
 		{int32(resource.RoleOrgAdmin), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN)},
 		{int32(resource.RoleOrgMember), int32(gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER)},
 
+		{int32(hosttoken.SourceUnspecified), int32(gitpodv1.HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_UNSPECIFIED)},
+		{int32(hosttoken.SourceOAuth), int32(gitpodv1.HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_OAUTH)},
+		{int32(hosttoken.SourcePAT), int32(gitpodv1.HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_PAT)},
+
 		{int32(identity.StatusActive), int32(gitpodv1.UserStatus_USER_STATUS_ACTIVE)},
 		{int32(identity.StatusSuspended), int32(gitpodv1.UserStatus_USER_STATUS_SUSPENDED)},
 		{int32(identity.StatusLeft), int32(gitpodv1.UserStatus_USER_STATUS_LEFT)},
 
 		{int32(audit.KindChange), int32(gitpodv1.AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE)},
 		{int32(audit.KindCredentialAccess), int32(gitpodv1.AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS)},
+
+		{int32(llm.PhaseAvailable), int32(gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_AVAILABLE)},
+		{int32(llm.PhaseUnavailable), int32(gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_UNAVAILABLE)},
+		{int32(llm.PhaseDisabled), int32(gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_DISABLED)},
+		{int32(llm.ProviderAnthropic), int32(gitpodv1.LLMProvider_LLM_PROVIDER_ANTHROPIC)},
+		{int32(llm.ProviderOpenAI), int32(gitpodv1.LLMProvider_LLM_PROVIDER_OPENAI)},
+		{int32(llm.HeaderLiteral), int32(gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL)},
+		{int32(llm.HeaderExpression), int32(gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_CEL_EXPRESSION)},
+		{int32(llm.HeaderCapability), int32(gitpodv1.RunnerCapability_RUNNER_CAPABILITY_DYNAMIC_LLM_REQUEST_HEADERS)},
 
 		{int32(event.Created), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_CREATE)},
 		{int32(event.Updated), int32(gitpodv1.ResourceOperation_RESOURCE_OPERATION_UPDATE)},

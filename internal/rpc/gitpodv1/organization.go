@@ -2,6 +2,7 @@ package gitpodv1
 
 import (
 	"context"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -9,6 +10,7 @@ import (
 	"github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/resource"
@@ -26,10 +28,42 @@ func (s *Organizations) GetOrganization(ctx context.Context, req *connect.Reques
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&gitpodv1.GetOrganizationResponse{Organization: &gitpodv1.Organization{
-		Id: string(o.ID), Name: o.Name, CreatedAt: timestamppb.New(o.CreatedAt), UpdatedAt: timestamppb.New(o.UpdatedAt), Tier: tier,
-	}}), nil
+	return connect.NewResponse(&gitpodv1.GetOrganizationResponse{Organization: Organization(o)}), nil
 }
+
+// Organization is a tenant on the wire.
+func Organization(o identity.Organization) *gitpodv1.Organization {
+	return &gitpodv1.Organization{
+		Id: string(o.ID), Name: o.Name, CreatedAt: timestamppb.New(o.CreatedAt), UpdatedAt: timestamppb.New(o.UpdatedAt), Tier: tier,
+	}
+}
+
+// UpdateOrganization renames the caller's organization.
+func (s *Organizations) UpdateOrganization(ctx context.Context, req *connect.Request[gitpodv1.UpdateOrganizationRequest]) (*connect.Response[gitpodv1.UpdateOrganizationResponse], error) {
+	m := req.Msg
+	if len(m.GetInviteDomains().GetDomains()) > 0 {
+		return nil, fault.Invalid("invite_domains", "cannot be set: nobody joins by the domain of an address here. An admin adds members, with \"muster member add\"")
+	}
+	if n := utf8.RuneCountInString(m.GetName()); m.Name != nil && (n < 3 || n > 127) {
+		return nil, fault.Invalid("name", "must have 3 to 127 characters, has %d", n)
+	}
+	o, err := s.Identity.RenameOrganization(ctx, access.CallerOf(ctx), organizationID(m), m.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&gitpodv1.UpdateOrganizationResponse{Organization: Organization(o)}), nil
+}
+
+// SetRole makes a member an admin, or an admin a member.
+func (s *Organizations) SetRole(ctx context.Context, req *connect.Request[gitpodv1.SetRoleRequest]) (*connect.Response[gitpodv1.SetRoleResponse], error) {
+	m := req.Msg
+	if err := s.Identity.SetRole(ctx, access.CallerOf(ctx), organizationID(m), userID(m), resource.Role(m.GetRole())); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&gitpodv1.SetRoleResponse{}), nil
+}
+
+func userID(m interface{ GetUserId() string }) id.User { return id.User(id.Canonical(m.GetUserId())) }
 
 // ListMembers lists the people of the caller's organization.
 func (s *Organizations) ListMembers(ctx context.Context, req *connect.Request[gitpodv1.ListMembersRequest]) (*connect.Response[gitpodv1.ListMembersResponse], error) {
@@ -40,6 +74,7 @@ func (s *Organizations) ListMembers(ctx context.Context, req *connect.Request[gi
 		Statuses:     numbers[identity.Status](f.GetStatuses()),
 		Roles:        numbers[resource.Role](f.GetRoles()),
 		IDs:          canonical(f.GetUserIds()),
+		NotIn:        canonical(f.GetExcludeGroupIds()),
 		Sort:         userSort(m.GetSort()),
 	}
 	if err := boundedList("filter.statuses", q.Statuses); err != nil {
@@ -48,8 +83,7 @@ func (s *Organizations) ListMembers(ctx context.Context, req *connect.Request[gi
 	if err := boundedList("filter.roles", q.Roles); err != nil {
 		return nil, err
 	}
-	// There are no groups and teams yet, so excluding the members of some
-	// excludes nobody.
+	// There are no teams here, so excluding their members excludes nobody.
 	rows, next, count, err := s.Identity.Members(ctx, access.CallerOf(ctx), q, pageOf(m.GetPagination()), m.GetCount().GetInclude())
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/group"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 )
@@ -20,7 +21,8 @@ import (
 // Runners serves RunnerService.
 type Runners struct {
 	gitpodv1connect.UnimplementedRunnerServiceHandler
-	Fleet *fleet.Service
+	Fleet  *fleet.Service
+	Groups *group.Service
 }
 
 // CreateRunner registers a runner.

@@ -32,11 +32,31 @@ func (s *Users) GetAuthenticatedUser(ctx context.Context, _ *connect.Request[git
 
 // GetUser returns a person of the caller's organization.
 func (s *Users) GetUser(ctx context.Context, req *connect.Request[gitpodv1.GetUserRequest]) (*connect.Response[gitpodv1.GetUserResponse], error) {
-	u, err := s.Identity.User(ctx, access.CallerOf(ctx), id.User(id.Canonical(req.Msg.GetUserId())))
+	u, err := s.Identity.User(ctx, access.CallerOf(ctx), userID(req.Msg))
 	if err != nil {
 		return nil, err
 	}
 	return connect.NewResponse(&gitpodv1.GetUserResponse{User: user(u)}), nil
+}
+
+// SetSuspended refuses a person's tokens, or accepts them again.
+func (s *Users) SetSuspended(ctx context.Context, req *connect.Request[gitpodv1.SetSuspendedRequest]) (*connect.Response[gitpodv1.SetSuspendedResponse], error) {
+	set := s.Identity.ResumeMember
+	if req.Msg.GetSuspended() {
+		set = s.Identity.SuspendMember
+	}
+	if err := set(ctx, access.CallerOf(ctx), userID(req.Msg)); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&gitpodv1.SetSuspendedResponse{}), nil
+}
+
+// DeleteUser takes a person out of the organization.
+func (s *Users) DeleteUser(ctx context.Context, req *connect.Request[gitpodv1.DeleteUserRequest]) (*connect.Response[gitpodv1.DeleteUserResponse], error) {
+	if err := s.Identity.RemoveMember(ctx, access.CallerOf(ctx), userID(req.Msg)); err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(&gitpodv1.DeleteUserResponse{}), nil
 }
 
 func user(u identity.User) *gitpodv1.User {
@@ -53,7 +73,7 @@ func (s *Users) CreatePersonalAccessToken(ctx context.Context, req *connect.Requ
 		return nil, err
 	}
 	secret, err := s.Identity.CreatePersonalToken(ctx, access.CallerOf(ctx), identity.NewPersonalToken{
-		User: id.User(id.Canonical(m.GetUserId())), Description: m.GetDescription(), ValidFor: m.GetValidFor().AsDuration(), ReadOnly: m.GetReadOnly(),
+		User: userID(m), Description: m.GetDescription(), ValidFor: m.GetValidFor().AsDuration(), ReadOnly: m.GetReadOnly(),
 	})
 	if err != nil {
 		return nil, err

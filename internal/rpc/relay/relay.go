@@ -30,8 +30,8 @@ import (
 type Handler struct {
 	Hub    *link.Hub
 	Issuer string
-	// Keys verify logs tokens, by "kid".
-	Keys map[string]ed25519.PublicKey
+	// Keys returns the keys that verify logs tokens, by "kid".
+	Keys func(ctx context.Context) (map[string]ed25519.PublicKey, error)
 }
 
 // Routes are the patterns and handlers to mount.
@@ -160,7 +160,11 @@ func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, un
 		return "", time.Time{}, fault.New(fault.Unauthenticated, fault.MissingToken,
 			"Reading a runner's logs needs a logs token, as \"Authorization: Bearer <token>\". CreateRunnerLogsToken makes one; \"muster runner logs\" does it for you.")
 	}
-	reader, err := logtoken.NewTrust(h.Issuer, runner, h.Keys).Verify(token)
+	keys, err := h.Keys(r.Context())
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	reader, err := logtoken.NewTrust(h.Issuer, runner, keys).Verify(token)
 	if err != nil {
 		return "", time.Time{}, fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
 	}

@@ -24,6 +24,7 @@ CREATE TABLE service_accounts (
     name_lower        TEXT    NOT NULL
 );
 CREATE INDEX service_accounts_by_age ON service_accounts (organization_id, created_at, id);
+CREATE INDEX service_accounts_in_use ON service_accounts (organization_id, created_at, id) WHERE suspended_at = 0;
 
 -- Tokens may now be those of service accounts, too. SQLite cannot change a CHECK
 -- in place, so the table is made anew.
@@ -64,12 +65,13 @@ DROP TABLE tokens;
 ALTER TABLE tokens_2 RENAME TO tokens;
 CREATE INDEX tokens_by_user ON tokens (user_id, organization_id, created_at, id) WHERE user_id IS NOT NULL;
 CREATE INDEX tokens_by_runner ON tokens (runner_id) WHERE runner_id IS NOT NULL;
-CREATE INDEX tokens_by_service_account ON tokens (service_account_id, created_at, id) WHERE service_account_id IS NOT NULL;
+CREATE INDEX tokens_by_service_account ON tokens (service_account_id, kind, created_at, id) WHERE service_account_id IS NOT NULL;
 CREATE INDEX tokens_personal ON tokens (organization_id, created_at, id) WHERE kind = 'pat';
+CREATE INDEX tokens_long ON tokens (organization_id, created_at, id) WHERE kind = 'sa';
 CREATE INDEX tokens_by_expiry ON tokens (expires_at, id) WHERE expires_at > 0;
 
 -- A group with a direct_id exists to share something with that one subject; its
--- name is of no importance.
+-- name is made of that.
 CREATE TABLE groups (
     id               TEXT    NOT NULL PRIMARY KEY,
     organization_id  TEXT    NOT NULL REFERENCES organizations (id),
@@ -82,7 +84,7 @@ CREATE TABLE groups (
     revision         BIGINT  NOT NULL,
     name_lower       TEXT    NOT NULL
 );
-CREATE UNIQUE INDEX groups_by_name ON groups (organization_id, name) WHERE direct_id = '';
+CREATE UNIQUE INDEX groups_by_name ON groups (organization_id, name);
 CREATE UNIQUE INDEX groups_by_direct ON groups (organization_id, direct_id) WHERE direct_id <> '';
 CREATE INDEX groups_by_age ON groups (organization_id, created_at, id);
 
@@ -97,6 +99,20 @@ CREATE TABLE memberships (
 CREATE UNIQUE INDEX memberships_of_group ON memberships (group_id, subject_id);
 CREATE INDEX memberships_by_age ON memberships (group_id, created_at, id);
 CREATE INDEX memberships_of_subject ON memberships (subject_id, group_id);
+
+-- A membership with the member's name.
+CREATE VIEW membership_rows AS
+SELECT
+    m.id, m.organization_id, m.group_id, m.subject_principal, m.subject_id, m.created_at,
+    CAST(COALESCE(
+        (SELECT u.name FROM users u WHERE u.id = m.subject_id),
+        (SELECT s.name FROM service_accounts s WHERE s.id = m.subject_id), ''
+    ) AS TEXT) AS name,
+    CAST(COALESCE(
+        (SELECT u.name_lower FROM users u WHERE u.id = m.subject_id),
+        (SELECT s.name_lower FROM service_accounts s WHERE s.id = m.subject_id), ''
+    ) AS TEXT) AS name_lower
+FROM memberships m;
 
 -- Which role a group has on a resource. A runner policy is such a row with one
 -- of the roles 14 (RUNNER_ADMIN) and 17 (RUNNER_USER), of which a group has one
@@ -120,11 +136,24 @@ CREATE TABLE role_assignments (
 );
 CREATE UNIQUE INDEX role_assignments_by_slot ON role_assignments (group_id, resource_type, resource_id, slot);
 CREATE INDEX role_assignments_by_age ON role_assignments (organization_id, created_at, id);
-CREATE INDEX role_assignments_by_type ON role_assignments (organization_id, resource_type, created_at, id);
+CREATE INDEX role_assignments_by_role ON role_assignments (organization_id, resource_role, created_at, id);
 CREATE INDEX role_assignments_of_group ON role_assignments (group_id, created_at, id);
-CREATE INDEX role_assignments_of_resource ON role_assignments (resource_id, resource_type, created_at, id);
+CREATE INDEX role_assignments_of_resource ON role_assignments (resource_id, created_at, id);
 CREATE INDEX role_assignments_of_runner ON role_assignments (runner_id) WHERE runner_id IS NOT NULL;
 CREATE INDEX role_assignments_runners ON role_assignments (group_id, runner_created_at, runner_id) WHERE runner_id IS NOT NULL;
+
+-- A group with the number of its members and the roles that groups have on it,
+-- as "GROUP:ROLE,GROUP:ROLE".
+CREATE VIEW group_rows AS
+SELECT
+    g.id, g.organization_id, g.name, g.description, g.direct_principal, g.direct_id, g.created_at, g.updated_at,
+    g.revision, g.name_lower,
+    CAST((SELECT COUNT(*) FROM memberships m WHERE m.group_id = g.id) AS INTEGER) AS member_count,
+    CAST(COALESCE((
+        SELECT string_agg(a.group_id || ':' || CAST(a.resource_role AS TEXT), ',')
+        FROM role_assignments a WHERE a.resource_id = g.id AND a.resource_type = 12
+    ), '') AS TEXT) AS grants
+FROM groups g;
 
 -- A runner with its newest session and the roles that groups have on it, as
 -- "GROUP:ROLE,GROUP:ROLE".
@@ -153,7 +182,8 @@ FROM runners r
 LEFT JOIN sessions s ON s.runner_id = r.id;
 
 -- Every key that a runner ever came with, and what became of it. Rows are only
--- ever added.
+-- ever added; nothing in them changes but an empty signing key, which is filled
+-- once.
 CREATE TABLE runner_keys (
     runner_id       TEXT    NOT NULL REFERENCES runners (id) ON DELETE CASCADE,
     sequence        BIGINT  NOT NULL,
@@ -241,13 +271,24 @@ CREATE TABLE llm_integrations (
 CREATE INDEX llm_integrations_by_age ON llm_integrations (organization_id, created_at, id);
 CREATE INDEX llm_integrations_of_runner ON llm_integrations (runner_id, created_at, id);
 
+-- An integration with the public key and the creator of its runner.
+CREATE VIEW llm_integration_rows AS
+SELECT
+    i.id, i.organization_id, i.runner_id, i.models, i.endpoint, i.api_key, i.max_tokens, i.enabled, i.headers,
+    i.created_at, i.updated_at, i.revision,
+    r.public_key AS runner_key, r.creator_id AS runner_creator_id
+FROM llm_integrations i
+JOIN runners r ON r.id = i.runner_id;
+
 -- The place of an entry in the chain of its organization; 0 until it has one.
 ALTER TABLE audit_entries ADD COLUMN sequence BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE audit_entries ADD COLUMN hash BYTEA NOT NULL DEFAULT '';
 CREATE UNIQUE INDEX audit_entries_by_sequence ON audit_entries (organization_id, sequence) WHERE sequence > 0;
 CREATE INDEX audit_entries_unchained ON audit_entries (organization_id, created_at, id) WHERE sequence = 0;
-CREATE INDEX audit_entries_of_actor ON audit_entries (organization_id, actor_id, created_at, id);
-CREATE INDEX audit_entries_of_subject ON audit_entries (organization_id, subject_id, created_at, id);
+-- Without the organization, which both ids imply: SQLite would otherwise take
+-- audit_entries_by_age for lists between two times.
+CREATE INDEX audit_entries_of_actor ON audit_entries (actor_id, created_at, id);
+CREATE INDEX audit_entries_of_subject ON audit_entries (subject_id, created_at, id);
 
 -- The end of each organization's chain, and the place up to which entries were
 -- removed by age.
@@ -260,12 +301,14 @@ CREATE TABLE audit_chains (
 );
 
 CREATE TABLE audit_checkpoints (
-    organization_id TEXT   NOT NULL REFERENCES organizations (id),
-    sequence        BIGINT NOT NULL,
-    hash            BYTEA  NOT NULL,
-    signed_at       BIGINT NOT NULL,
-    key_id          TEXT   NOT NULL,
-    signature       BYTEA  NOT NULL,
+    organization_id TEXT    NOT NULL REFERENCES organizations (id),
+    sequence        BIGINT  NOT NULL,
+    hash            BYTEA   NOT NULL,
+    -- Whether this says that the entries up to it were removed by age.
+    floor           BOOLEAN NOT NULL,
+    signed_at       BIGINT  NOT NULL,
+    key_id          TEXT    NOT NULL,
+    signature       BYTEA   NOT NULL,
     PRIMARY KEY (organization_id, sequence)
 );
 
@@ -274,3 +317,6 @@ CREATE TABLE audit_checkpoints (
 ALTER TABLE signing_keys ADD COLUMN purpose TEXT NOT NULL DEFAULT 'logs';
 DROP INDEX signing_keys_in_use;
 CREATE UNIQUE INDEX signing_keys_in_use ON signing_keys (purpose) WHERE retired_at = 0;
+
+-- Nothing ever was in it.
+DROP TABLE meta;

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 
 	"github.com/pressly/goose/v3"
 
@@ -24,6 +26,12 @@ type Options struct {
 	Publish func([]event.Event)
 	// Logger is told of changes of the schema. Nil drops them.
 	Logger *slog.Logger
+}
+
+// Initialized tells whether a data directory has a database.
+func Initialized(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, databaseFile))
+	return err == nil
 }
 
 // Open opens the database and brings its schema up to date. Its errors are

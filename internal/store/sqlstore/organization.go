@@ -5,6 +5,7 @@ import (
 
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
@@ -20,11 +21,28 @@ func (r reads) AnyOrganization(ctx context.Context) (identity.Organization, bool
 	return one(r, row, err, "reading an organization", organizationOf)
 }
 
+// Organizations returns up to Limit+1 organizations, oldest first.
+func (r reads) Organizations(ctx context.Context, q page.Query) ([]identity.Organization, error) {
+	after, err := cursorOf(q, beforeAll)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.q.ListOrganizations(ctx, query.ListOrganizationsParams{AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q)})
+	return all(r, rows, err, "listing organizations", organizationOf)
+}
+
 // InsertOrganization adds a tenant.
 func (tx *Tx) InsertOrganization(ctx context.Context, o identity.Organization) error {
 	return tx.explained(tx.q.InsertOrganization(ctx, query.InsertOrganizationParams{
 		ID: string(o.ID), Name: o.Name, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
 	}), "adding an organization")
+}
+
+// UpdateOrganization stores name and updated_at.
+func (tx *Tx) UpdateOrganization(ctx context.Context, o identity.Organization) error {
+	return tx.explained(tx.q.UpdateOrganization(ctx, query.UpdateOrganizationParams{
+		ID: string(o.ID), Name: o.Name, UpdatedAt: micros(o.UpdatedAt),
+	}), "changing an organization")
 }
 
 // LockOrganization makes transactions that lock the same organization run one

@@ -13,10 +13,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/group"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/llm"
 	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/resource"
+	"github.com/musterhq/muster/internal/retention"
+	"github.com/musterhq/muster/internal/serviceaccount"
 	"github.com/musterhq/muster/internal/store/pgtest"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 	"github.com/musterhq/muster/internal/token"
@@ -62,7 +68,7 @@ func TestPlans(t *testing.T) {
 				}
 				plan := c.explain(t, db, rec.text, rec.args)
 				for _, step := range c.forbidden {
-					if strings.Contains(plan, step) {
+					if strings.Contains(plan, step) && !sorted(q, step) {
 						t.Errorf("%s: %s\n%s", q.name, step, plan)
 					}
 				}
@@ -79,6 +85,10 @@ type filled struct {
 	org     id.Organization
 	creator string
 	user    string
+	account id.ServiceAccount
+	runner  id.Runner
+	group   id.Group
+	sharer  id.Group
 	middle  timeCursor
 }
 
@@ -120,6 +130,14 @@ func (w filled) queries() []plannedQuery {
 	half := fmt.Sprintf("%016x", w.middle.at)
 	var queries []plannedQuery
 	for where, key := range map[string]string{"from the start": "", "from the middle": half} {
+		queries = append(queries, w.llmQueries(where, at(key))...)
+		queries = append(queries, w.groupQueries(where, at(key))...)
+		queries = append(queries, w.retentionQueries(where, at(key))...)
+		queries = append(queries, w.auditQueries(where, at(key))...)
+		queries = append(queries, w.classQueries(where, at(key))...)
+		queries = append(queries, w.scmQueries(where, at(key))...)
+		queries = append(queries, w.hostTokenQueries(where, at(key))...)
+		queries = append(queries, w.serviceAccountQueries(where, at(key))...)
 		queries = append(queries,
 			plannedQuery{"all runners " + where, "runners_by_age", runners(fleet.Query{Organization: w.org, Reach: all, Page: at(key)})},
 			plannedQuery{"runners of a creator " + where, "runners_by_creator", runners(fleet.Query{Organization: w.org, Reach: all, Creators: []string{w.creator}, Page: at(key)})},
@@ -142,17 +160,123 @@ func (w filled) queries() []plannedQuery {
 		plannedQuery{"a runner", "runners", func(r reads) error { _, _, err := r.Runner(context.Background(), "x"); return err }},
 		plannedQuery{"a credential", "tokens", func(r reads) error { _, _, err := r.Credential(context.Background(), []byte("x")); return err }},
 		plannedQuery{"runners that are being deleted", "runners_deleting", func(r reads) error { _, err := r.q.ListDeletingRunners(context.Background()); return err }},
+		plannedQuery{"the log of a runner's keys", "runner_keys", func(r reads) error { _, err := r.KeyLog(context.Background(), "x", 10); return err }},
 		plannedQuery{"live sessions", "sessions_live", func(r reads) error { _, err := r.LiveSessionsOf(context.Background(), "replica 7", 10); return err }},
 	)
+}
+
+func (w filled) llmQueries(where string, p page.Query) []plannedQuery {
+	list := func(reach access.Reach, runners ...id.Runner) func(reads) error {
+		return func(r reads) error {
+			_, err := r.LLMIntegrations(context.Background(), llm.Query{Organization: w.org, Reach: reach, Runners: runners, Page: p})
+			return err
+		}
+	}
+	return []plannedQuery{
+		{"LLM integrations " + where, "llm_integrations_by_age", list(access.Reach{All: true})},
+		{"LLM integrations of a runner " + where, "llm_integrations_of_runner", list(access.Reach{All: true}, "r")},
+		{"LLM integrations of a creator's runners " + where, "llm_integrations_by_age", list(access.Reach{Creator: w.creator})},
+	}
+}
+
+func (w filled) classQueries(where string, p page.Query) []plannedQuery {
+	list := func(reach access.Reach, runners ...id.Runner) func(reads) error {
+		return func(r reads) error {
+			q := envclass.Query{Organization: w.org, Reach: reach, Runners: runners, Usable: new(bool), Page: p}
+			q.Use = envclass.Use{Creator: w.creator, Groups: reach.Groups, Roles: []resource.Role{resource.RoleRunnerUser}}
+			_, err := r.EnvironmentClasses(context.Background(), q)
+			return err
+		}
+	}
+	return []plannedQuery{
+		{"classes " + where, "environment_classes_by_age", list(access.Reach{All: true})},
+		{"classes of a runner " + where, "environment_classes_of_runner", list(access.Reach{All: true}, w.runner)},
+		{"visible classes " + where, "environment_classes_by_age", func(r reads) error {
+			_, err := r.q.ListEnvironmentClasses(context.Background(), query.ListEnvironmentClassesParams{
+				OrganizationID: string(w.org), CreatorID: w.creator, GroupIds: string(w.group), Kinds: -1, Providers: -1, Enabled: 3, Usable: 3,
+				AfterAt: afterOf(p).at, AfterID: afterOf(p).id, MaxRows: maxRows(p),
+			})
+			return err
+		}},
+		{"some runners of a creator", "runners_by_creator", func(r reads) error {
+			_, _, err := r.fewRunners(context.Background(), w.org, access.Reach{Creator: w.creator})
+			return err
+		}},
+		{"some runners of a group", "role_assignments_runners", func(r reads) error {
+			_, _, err := r.fewRunners(context.Background(), w.org, access.Reach{Groups: []id.Group{w.group}})
+			return err
+		}},
+	}
+}
+
+func afterOf(p page.Query) timeCursor {
+	after, err := cursorOf(p, beforeAll)
+	if err != nil {
+		panic(err)
+	}
+	return after
+}
+
+func (w filled) serviceAccountQueries(where string, p page.Query) []plannedQuery {
+	accounts := func(suspended bool) func(reads) error {
+		return func(r reads) error {
+			_, err := r.ListServiceAccounts(context.Background(), serviceaccount.Query{Organization: w.org, IncludeSuspended: suspended, Page: p})
+			return err
+		}
+	}
+	tokens := func(account id.ServiceAccount) func(reads) error {
+		return func(r reads) error {
+			_, err := r.ListServiceAccountTokens(context.Background(), serviceaccount.TokenQuery{Organization: w.org, Account: account, Page: p})
+			return err
+		}
+	}
+	return []plannedQuery{
+		{"service accounts in use " + where, "service_accounts_in_use", accounts(false)},
+		{"all service accounts " + where, "service_accounts_by_age", accounts(true)},
+		{"service account tokens " + where, "tokens_long", tokens("")},
+		{"tokens of a service account " + where, "tokens_by_service_account", tokens(w.account)},
+		{"organizations " + where, "organizations", func(r reads) error {
+			_, err := r.Organizations(context.Background(), p)
+			return err
+		}},
+	}
+}
+
+func (w filled) retentionQueries(where string, p page.Query) []plannedQuery {
+	middle := time.UnixMicro(w.middle.at)
+	limits := retention.Limits{NeverConnectedBefore: middle, OfflineBefore: middle.Add(-time.Millisecond)}
+	return []plannedQuery{
+		{"stale runners " + where, "runners_by_age", func(r reads) error {
+			_, err := r.StaleRunners(context.Background(), retention.Query{Organization: w.org, Limits: limits, Page: p})
+			return err
+		}},
+	}
 }
 
 func fill(t *testing.T, s *Store) filled {
 	t.Helper()
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := filled{org: id.Organization(id.New()), creator: "creator 0", middle: timeCursor{at: start.UnixMicro() + big/2, id: id.New()}}
+	w.group = id.Group(id.New())
 	err := s.write(t.Context(), func(tx *Tx) error {
-		errs := []error{tx.InsertOrganization(t.Context(), identity.Organization{ID: w.org})}
-		for i := range big {
+		return errors.Join(tx.InsertOrganization(t.Context(), identity.Organization{ID: w.org}), tx.InsertGroup(t.Context(), group.Group{ID: w.group, Organization: w.org}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const batch = 500 // a transaction must end in time, also on a busy machine
+	for from := 0; from < big; from += batch {
+		fillRows(t, s, &w, start, from, from+batch)
+	}
+	return w
+}
+
+// fillRows adds the rows with the numbers from to until, in one transaction.
+func fillRows(t *testing.T, s *Store, w *filled, start time.Time, from, until int) {
+	t.Helper()
+	err := s.write(t.Context(), func(tx *Tx) error {
+		var errs []error
+		for i := from; i < until; i++ {
 			at := start.Add(time.Duration(i) * time.Microsecond)
 			u := identity.User{ID: id.User(id.New()), Organization: w.org, Name: fmt.Sprintf("Person %04d", i), Email: fmt.Sprint(i), Role: 2, Status: 1, CreatedAt: at}
 			r := fleet.Runner{
@@ -171,13 +295,34 @@ func fill(t *testing.T, s *Store) filled {
 			}))
 			_, _, err := tx.OpenSession(t.Context(), fleet.Session{Runner: r.ID, Replica: fmt.Sprintf("replica %d", i%50)})
 			errs = append(errs, err)
+			a := serviceaccount.Account{ID: id.ServiceAccount(id.New()), Organization: w.org, CreatedAt: at, ValidUntil: at.AddDate(1, 0, 0)}
+			if i%3 > 0 {
+				a.SuspendedAt = at
+			}
+			if i%8 == 0 {
+				w.account = a.ID
+			}
+			errs = append(errs, tx.InsertServiceAccount(t.Context(), a), tx.InsertToken(t.Context(), token.Record{
+				ID: id.Token(id.New()), Organization: w.org, Kind: token.ServiceAccount, Hash: token.Hash(string(a.ID)), CreatedAt: at,
+				Subject: access.Subject{Principal: access.PrincipalServiceAccount, ID: string(w.account)},
+			}), tx.InsertOrganization(t.Context(), identity.Organization{ID: id.Organization(id.New()), CreatedAt: at}))
+			errs = append(errs, tx.InsertEnvironmentClass(t.Context(), envclass.Class{ID: id.New(), Organization: w.org, Runner: r.ID, CreatedAt: at}))
+			errs = append(errs, fillGroups(t, tx, w, i, at, r, u.ID)...)
+			if w.runner = r.ID; i%10 == 0 {
+				errs = append(errs, tx.InsertAssignment(t.Context(), group.Assignment{
+					ID: id.New(), Organization: w.org, Group: w.group, Type: resource.Runner, Resource: string(r.ID), Role: resource.RoleRunnerUser, CreatedAt: at,
+				}))
+			}
+			errs = append(errs, tx.AppendKey(t.Context(), fleet.KeyEvent{Runner: r.ID, Operation: fleet.KeyFirst, CreatedAt: at}))
+			errs = append(errs, w.fillAudit(t.Context(), tx, i, at))
+			errs = append(errs, fillSCM(t.Context(), tx, *w, r, at)...)
+			errs = append(errs, tx.InsertLLMIntegration(t.Context(), llm.Integration{ID: id.New(), Organization: w.org, Runner: r.ID, CreatedAt: at}))
 		}
 		return errors.Join(errs...)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
 }
 
 var errRecorded = errors.New("sqlstore: the query was recorded")

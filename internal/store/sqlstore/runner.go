@@ -89,14 +89,22 @@ func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
 // Belongings returns what belongs to a runner and is deleted with it.
 func (tx *Tx) Belongings(ctx context.Context, r id.Runner) ([]access.Object, error) {
 	rows, err := tx.q.ListBelongings(ctx, string(r))
-	return all(tx.reads, rows, err, "listing what belongs to a runner", func(row query.ListBelongingsRow) (access.Object, error) {
+	belongings, err := all(tx.reads, rows, err, "listing what belongs to a runner", func(row query.ListBelongingsRow) (access.Object, error) {
 		return access.Object{Type: resource.Type(row.ResourceType), ID: row.ID, Owner: subject(row.OwnerPrincipal, row.OwnerID)}, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	shares, err := tx.lockShares(ctx, r)
+	return append(belongings, shares...), err
 }
 
 // DeleteRunner removes the runner and all that belongs to it.
 func (tx *Tx) DeleteRunner(ctx context.Context, r id.Runner) (bool, error) {
 	tx.changed = append(tx.changed, r)
+	if err := tx.deleteShares(ctx, r); err != nil {
+		return false, err
+	}
 	n, err := tx.q.DeleteRunner(ctx, string(r))
 	return n > 0, tx.explained(err, "deleting a runner")
 }

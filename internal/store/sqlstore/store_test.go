@@ -83,6 +83,14 @@ func (d database) AuditEntries(t *testing.T, o id.Organization) []audit.Entry {
 	return entries
 }
 
+// Exec implements storetest.Database.
+func (d database) Exec(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	if _, err := d.raw(t).ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // raw connects to the database without the store.
 func (d database) raw(t *testing.T) *sql.DB {
 	t.Helper()

@@ -112,19 +112,21 @@ func (tx *Tx) DeleteToken(ctx context.Context, t id.Token) error {
 	return tx.explained(tx.q.DeleteToken(ctx, string(t)), "deleting a token")
 }
 
-// DeleteTokensOf deletes every token that authenticates or admits s.
-func (tx *Tx) DeleteTokensOf(ctx context.Context, s access.Subject) error {
+// DeleteTokensOf deletes every token that authenticates or admits s, and returns
+// them.
+func (tx *Tx) DeleteTokensOf(ctx context.Context, s access.Subject) ([]token.Record, error) {
+	var rows []query.Token
 	var err error
 	switch s.Principal {
 	case access.PrincipalUser:
-		err = tx.q.DeleteTokensOfUser(ctx, present(s.ID))
+		rows, err = tx.q.DeleteTokensOfUser(ctx, present(s.ID))
 	case access.PrincipalRunner:
-		err = tx.q.DeleteTokensOfRunner(ctx, present(s.ID))
+		rows, err = tx.q.DeleteTokensOfRunner(ctx, present(s.ID))
 	case access.PrincipalServiceAccount:
-		err = tx.q.DeleteTokensOfServiceAccount(ctx, present(s.ID))
+		rows, err = tx.q.DeleteTokensOfServiceAccount(ctx, present(s.ID))
 	default: // has none; see InsertToken
 	}
-	return tx.explained(err, "deleting tokens")
+	return all(tx.reads, rows, err, "deleting tokens", recordOf)
 }
 
 func recordOf(row query.Token) (token.Record, error) {

@@ -1,11 +1,9 @@
 package sqlstore
 
 import (
-	"context"
 	"errors"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
@@ -55,22 +53,6 @@ func (tx *Tx) run(fn func(*Tx) error) error {
 
 // Emit keeps e until the transaction has committed.
 func (tx *Tx) Emit(e event.Event) { tx.events = append(tx.events, e) }
-
-// InsertAuditEntry adds a line to the audit log.
-func (tx *Tx) InsertAuditEntry(ctx context.Context, e audit.Entry) error {
-	return tx.explained(tx.q.InsertAuditEntry(ctx, query.InsertAuditEntryParams{
-		ID:             e.ID,
-		OrganizationID: string(e.Organization),
-		ActorPrincipal: int32(e.Actor.Principal),
-		ActorID:        e.Actor.ID,
-		SubjectID:      e.SubjectID,
-		SubjectType:    int32(e.SubjectType),
-		Action:         e.Action,
-		Kind:           int32(e.Kind),
-		RequestID:      e.RequestID,
-		CreatedAt:      micros(e.CreatedAt),
-	}), "writing the audit log")
-}
 
 func subject(principal int32, id string) access.Subject {
 	return access.Subject{Principal: access.Principal(principal), ID: id}

@@ -43,13 +43,13 @@ func (r reads) usersInOrder(ctx context.Context, q identity.UserQuery, f userFil
 	case identity.ByName:
 		after := nameCursor(q, nil)
 		return r.q.ListUsersByName(ctx, query.ListUsersByNameParams{
-			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern,
+			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern, Excluded: f.excluded,
 			AfterName: after.name, AfterID: after.id, MaxRows: maxRows(q.Page),
 		})
 	case identity.ByNameDescending:
 		after := nameCursor(q, []byte{0xff}) // no text in UTF-8 has this byte
 		return r.q.ListUsersByNameDescending(ctx, query.ListUsersByNameDescendingParams{
-			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern,
+			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern, Excluded: f.excluded,
 			AfterName: after.name, AfterID: after.id, MaxRows: maxRows(q.Page),
 		})
 	case identity.ByJoinedDescending:
@@ -58,7 +58,7 @@ func (r reads) usersInOrder(ctx context.Context, q identity.UserQuery, f userFil
 			return nil, err
 		}
 		return r.q.ListUsersByJoinedDescending(ctx, query.ListUsersByJoinedDescendingParams{
-			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern,
+			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern, Excluded: f.excluded,
 			AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q.Page),
 		})
 	default:
@@ -67,7 +67,7 @@ func (r reads) usersInOrder(ctx context.Context, q identity.UserQuery, f userFil
 			return nil, err
 		}
 		return r.q.ListUsersByJoined(ctx, query.ListUsersByJoinedParams{
-			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern,
+			OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern, Excluded: f.excluded,
 			AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q.Page),
 		})
 	}
@@ -79,7 +79,7 @@ func (r reads) usersByID(ctx context.Context, q identity.UserQuery, f userFilter
 	compare := userOrder(q.Sort)
 	rows, err := lanes(q.IDs, int32(len(q.IDs)), compare, func(u string) ([]query.User, error) { //nolint:gosec // at most 25
 		return r.q.FindUser(ctx, query.FindUserParams{
-			OrganizationID: f.organization, ID: u, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern,
+			OrganizationID: f.organization, ID: u, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern, Excluded: f.excluded,
 		})
 	})
 	if err != nil {
@@ -105,7 +105,7 @@ func (r reads) CountUsers(ctx context.Context, q identity.UserQuery) (int64, err
 		return int64(len(rows)), r.explained(err, "counting members")
 	}
 	n, err := r.q.CountUsers(ctx, query.CountUsersParams{
-		OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern,
+		OrganizationID: f.organization, Statuses: f.statuses, Roles: f.roles, Pattern: f.pattern, Excluded: f.excluded,
 	})
 	return n, r.explained(err, "counting members")
 }
@@ -167,6 +167,7 @@ type userFilter struct {
 	organization    string
 	statuses, roles int64
 	pattern         string
+	excluded        string
 }
 
 func filterOf(q identity.UserQuery) userFilter {
@@ -175,6 +176,7 @@ func filterOf(q identity.UserQuery) userFilter {
 		statuses:     mask(q.Statuses),
 		roles:        mask(q.Roles),
 		pattern:      containing(strings.ToLower(q.Search)),
+		excluded:     strings.Join(q.NotIn, ","),
 	}
 }
 

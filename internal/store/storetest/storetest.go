@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,13 +11,22 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/auditlog"
+	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/group"
+	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/keyring"
 	"github.com/musterhq/muster/internal/lease"
+	"github.com/musterhq/muster/internal/llm"
 	"github.com/musterhq/muster/internal/resource"
-	"github.com/musterhq/muster/internal/store/sqlstore"
+	"github.com/musterhq/muster/internal/retention"
+	"github.com/musterhq/muster/internal/scm"
+	"github.com/musterhq/muster/internal/sealed"
+	"github.com/musterhq/muster/internal/serviceaccount"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -26,11 +34,17 @@ import (
 type Store interface {
 	Identity() identity.Store
 	Fleet() fleet.Store
+	Groups() group.Store
+	SCM() scm.Store
+	HostTokens() hosttoken.Store
+	Sealed() sealed.Store
 	Lease() lease.Store
-	SigningKeys(ctx context.Context, purpose string) ([]sqlstore.SigningKey, error)
-	InsertSigningKey(ctx context.Context, k sqlstore.SigningKey) error
-	Meta(ctx context.Context, name string) (string, bool, error)
-	SetMeta(ctx context.Context, name, value string) (string, error)
+	AuditLog() auditlog.Store
+	EnvClass() envclass.Store
+	LLM() llm.Store
+	Retention() retention.Store
+	ServiceAccounts() serviceaccount.Store
+	Keyring() keyring.Store
 	Close() error
 }
 
@@ -41,6 +55,8 @@ type Database interface {
 	// AuditEntries reads the audit log of an organization, oldest first, past the
 	// store.
 	AuditEntries(t *testing.T, o id.Organization) []audit.Entry
+	// Exec runs a statement past the store.
+	Exec(t *testing.T, statement string, args ...any)
 }
 
 // Run tests an engine. fresh makes an empty database that lasts as long as t.
@@ -56,9 +72,21 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Runners", runnerTests()},
 		{"RunnerLists", runnerListTests()},
 		{"Paging", pagingTests()},
+		{"EnvironmentClasses", classTests()},
+		{"LLM", llmTests()},
+		{"Retention", retentionTests()},
+		{"ServiceAccounts", serviceAccountTests()},
+		{"RunnerKeys", runnerKeyTests()},
+		{"Sealed", sealedTests()},
 		{"Sessions", sessionTests()},
+		{"Groups", groupTests()},
+		{"RoleAssignments", roleAssignmentTests()},
+		{"Reach", reachTests()},
 		{"Replicas", replicaTests()},
-		{"Installation", installationTests()},
+		{"Keyring", keyringTests()},
+		{"SCM", scmTests()},
+		{"HostTokens", hostTokenTests()},
+		{"AuditLog", auditTests()},
 		{"Transactions", transactionTests()},
 		{"Concurrency", concurrencyTests()},
 	} {

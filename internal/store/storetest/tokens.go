@@ -115,9 +115,9 @@ func tokenTests() map[string]func(*testing.T, *world) {
 			pat := w.token(token.Personal, userSubject(u), 1)
 			exchange, own := w.token(token.Exchange, runnerSubject(r), 2), w.token(token.Runner, runnerSubject(r), 3)
 			w.addTokens(t, pat, exchange, own)
-			w.writeIdentity(t, func(tx identity.Tx) error { return tx.DeleteTokensOf(t.Context(), runnerSubject(r)) })
+			w.deleteTokensOf(t, runnerSubject(r), 2)
 			w.wantTokens(t, map[*token.Record]bool{&pat: true, &exchange: false, &own: false})
-			w.writeIdentity(t, func(tx identity.Tx) error { return tx.DeleteTokensOf(t.Context(), userSubject(u)) })
+			w.deleteTokensOf(t, userSubject(u), 1)
 			w.wantTokens(t, map[*token.Record]bool{&pat: false})
 		},
 		"An exchange token is redeemed once": func(t *testing.T, w *world) {
@@ -186,4 +186,15 @@ func (w *world) wantTokens(t *testing.T, want map[*token.Record]bool) {
 			t.Errorf("%s: there is %v, %v; want %v", rec.Description, ok, err, there)
 		}
 	}
+}
+
+func (w *world) deleteTokensOf(t *testing.T, s access.Subject, want int) {
+	t.Helper()
+	w.writeIdentity(t, func(tx identity.Tx) error {
+		gone, err := tx.DeleteTokensOf(t.Context(), s)
+		if len(gone) != want {
+			t.Errorf("%d tokens were deleted, want %d", len(gone), want)
+		}
+		return err
+	})
 }

@@ -14,6 +14,45 @@ import (
 
 func userListTests() map[string]func(*testing.T, *world) {
 	return map[string]func(*testing.T, *world){
+		"Who is in one of some groups is left out": func(t *testing.T, w *world) {
+			users := []identity.User{w.user(1), w.user(2), w.user(3), w.user(4)}
+			w.addUsers(t, users...)
+			groups := []string{id.New(), id.New(), id.New()}
+			for i, g := range groups {
+				w.db.Exec(t, `INSERT INTO groups (id, organization_id, name, description, direct_principal, direct_id, created_at, updated_at, revision, name_lower)
+					VALUES ($1, $2, $1, '', 0, '', 1, 1, 1, $1)`, g, string(w.org))
+				w.db.Exec(t, `INSERT INTO memberships (id, organization_id, group_id, subject_principal, subject_id, created_at)
+					VALUES ($1, $2, $1, 2, $3, 1)`, g, string(w.org), string(users[i].ID))
+			}
+			for _, c := range []struct {
+				notIn, ids []string
+				want       string
+			}{
+				{nil, nil, "001 002 003 004"},
+				{groups[:1], nil, "002 003 004"},
+				{groups[1:], nil, "001 004"},
+				{append([]string{id.New()}, groups...), nil, "004"},
+				{groups[:1], []string{string(users[0].ID), string(users[1].ID)}, "002"},
+			} {
+				for _, sort := range []identity.UserSort{identity.ByJoined, identity.ByJoinedDescending, identity.ByName, identity.ByNameDescending} {
+					q := identity.UserQuery{Organization: w.org, NotIn: c.notIn, IDs: c.ids, Sort: sort, Page: page(t, 100)}
+					got, err := w.store.Identity().Users(t.Context(), q)
+					must(t, err)
+					var names []string
+					for _, u := range got {
+						names = append(names, strings.TrimPrefix(u.Name, "Person "))
+					}
+					slices.Sort(names)
+					if s := strings.Join(names, " "); s != c.want {
+						t.Errorf("not in %d groups, order %d: %s, want %s", len(c.notIn), sort, s, c.want)
+					}
+					n, err := w.store.Identity().CountUsers(t.Context(), q)
+					if err != nil || int(n) != len(names) {
+						t.Errorf("counted %d of %d, %v", n, len(names), err)
+					}
+				}
+			}
+		},
 		"A search takes its text literally": func(t *testing.T, w *world) {
 			names := []string{`100% sure`, `under_score`, `back\slash`, `Plain`, `ÄRGER`, `quo'te`}
 			users := make([]identity.User, len(names))

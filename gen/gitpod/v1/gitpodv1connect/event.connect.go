@@ -61,7 +61,7 @@ type EventServiceClient interface {
 	// environment scope; not_found for the environment; resource_exhausted when
 	// the watcher falls too far behind.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1.WatchEventsResponse], error)
-	// ListAuditLogs returns entries of the audit log.
+	// ListAuditLogs returns entries of the audit log of the caller's organization.
 	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
 	// GetAuditLog returns one entry with all that is known of it.
 	//
@@ -139,7 +139,7 @@ type EventServiceHandler interface {
 	// environment scope; not_found for the environment; resource_exhausted when
 	// the watcher falls too far behind.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest], *connect.ServerStream[v1.WatchEventsResponse]) error
-	// ListAuditLogs returns entries of the audit log.
+	// ListAuditLogs returns entries of the audit log of the caller's organization.
 	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
 	// GetAuditLog returns one entry with all that is known of it.
 	//

@@ -53,26 +53,29 @@ const (
 
 // OrganizationServiceClient is a client for the gitpod.v1.OrganizationService service.
 type OrganizationServiceClient interface {
-	// CreateOrganization makes an organization. A server that holds only the
-	// organization that it was set up with answers unimplemented.
+	// CreateOrganization makes an organization. A server whose operator makes them
+	// (muster.admin.v1.InstallationService) answers unimplemented.
 	CreateOrganization(context.Context, *connect.Request[v1.CreateOrganizationRequest]) (*connect.Response[v1.CreateOrganizationResponse], error)
 	// GetOrganization returns an organization.
 	//
 	// Errors: not_found.
 	GetOrganization(context.Context, *connect.Request[v1.GetOrganizationRequest]) (*connect.Response[v1.GetOrganizationResponse], error)
-	// UpdateOrganization changes the name or the invite domains.
+	// UpdateOrganization changes the name. Nobody joins by the domain of an email
+	// address here, so invite domains can only be empty.
 	//
-	// Errors: not_found.
+	// Errors: not_found; invalid_argument for invite domains.
 	UpdateOrganization(context.Context, *connect.Request[v1.UpdateOrganizationRequest]) (*connect.Response[v1.UpdateOrganizationResponse], error)
 	// ListMembers returns the members of an organization, those who have left
 	// included.
 	//
 	// Errors: not_found for the organization.
 	ListMembers(context.Context, *connect.Request[v1.ListMembersRequest]) (*connect.Response[v1.ListMembersResponse], error)
-	// SetRole makes a member an admin, or an admin a member.
+	// SetRole makes a member an admin, or an admin a member. It takes effect at
+	// once: open streams of the member are cut.
 	//
 	// Errors: not_found for the organization or the user; failed_precondition for
-	// the last active admin; invalid_argument for ORGANIZATION_ROLE_UNSPECIFIED.
+	// the last active admin and for a member who has left; invalid_argument for
+	// ORGANIZATION_ROLE_UNSPECIFIED.
 	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
 }
 
@@ -156,26 +159,29 @@ func (c *organizationServiceClient) SetRole(ctx context.Context, req *connect.Re
 
 // OrganizationServiceHandler is an implementation of the gitpod.v1.OrganizationService service.
 type OrganizationServiceHandler interface {
-	// CreateOrganization makes an organization. A server that holds only the
-	// organization that it was set up with answers unimplemented.
+	// CreateOrganization makes an organization. A server whose operator makes them
+	// (muster.admin.v1.InstallationService) answers unimplemented.
 	CreateOrganization(context.Context, *connect.Request[v1.CreateOrganizationRequest]) (*connect.Response[v1.CreateOrganizationResponse], error)
 	// GetOrganization returns an organization.
 	//
 	// Errors: not_found.
 	GetOrganization(context.Context, *connect.Request[v1.GetOrganizationRequest]) (*connect.Response[v1.GetOrganizationResponse], error)
-	// UpdateOrganization changes the name or the invite domains.
+	// UpdateOrganization changes the name. Nobody joins by the domain of an email
+	// address here, so invite domains can only be empty.
 	//
-	// Errors: not_found.
+	// Errors: not_found; invalid_argument for invite domains.
 	UpdateOrganization(context.Context, *connect.Request[v1.UpdateOrganizationRequest]) (*connect.Response[v1.UpdateOrganizationResponse], error)
 	// ListMembers returns the members of an organization, those who have left
 	// included.
 	//
 	// Errors: not_found for the organization.
 	ListMembers(context.Context, *connect.Request[v1.ListMembersRequest]) (*connect.Response[v1.ListMembersResponse], error)
-	// SetRole makes a member an admin, or an admin a member.
+	// SetRole makes a member an admin, or an admin a member. It takes effect at
+	// once: open streams of the member are cut.
 	//
 	// Errors: not_found for the organization or the user; failed_precondition for
-	// the last active admin; invalid_argument for ORGANIZATION_ROLE_UNSPECIFIED.
+	// the last active admin and for a member who has left; invalid_argument for
+	// ORGANIZATION_ROLE_UNSPECIFIED.
 	SetRole(context.Context, *connect.Request[v1.SetRoleRequest]) (*connect.Response[v1.SetRoleResponse], error)
 }
 

@@ -110,12 +110,16 @@ const (
 // RunnerConfigurationServiceClient is a client for the gitpod.v1.RunnerConfigurationService
 // service.
 type RunnerConfigurationServiceClient interface {
-	// CreateHostAuthenticationToken stores a credential of one principal for one
-	// source code host on one runner.
+	// CreateHostAuthenticationToken stores a credential of the caller, a user or a
+	// service account, for one source code host on one runner.
 	//
-	// Errors: not_found for the runner; already_exists when the principal has a
-	// credential for this host on this runner; permission_denied when the subject
-	// is somebody else; failed_precondition when the runner has no public key.
+	// Errors: not_found for the runner, and for an integration that the runner does
+	// not have; invalid_argument for a host that is none, and for an integration
+	// with another host; already_exists when the caller has a credential for this
+	// host on this runner, whatever the case of the host; permission_denied when
+	// the subject is somebody else, also for admins, and when the caller may see the
+	// runner and not use it; failed_precondition when the runner has no public key
+	// or is being deleted.
 	CreateHostAuthenticationToken(context.Context, *connect.Request[v1.CreateHostAuthenticationTokenRequest]) (*connect.Response[v1.CreateHostAuthenticationTokenResponse], error)
 	// GetHostAuthenticationToken returns what is known of a credential, never the
 	// credential itself.
@@ -123,13 +127,17 @@ type RunnerConfigurationServiceClient interface {
 	// Errors: not_found, also for a credential that the caller may not see.
 	GetHostAuthenticationToken(context.Context, *connect.Request[v1.GetHostAuthenticationTokenRequest]) (*connect.Response[v1.GetHostAuthenticationTokenResponse], error)
 	// ListHostAuthenticationTokens returns the credentials that the caller may
-	// see, without their secrets.
+	// see, without their secrets, oldest first: its own, and those on runners that
+	// it administers.
 	ListHostAuthenticationTokens(context.Context, *connect.Request[v1.ListHostAuthenticationTokensRequest]) (*connect.Response[v1.ListHostAuthenticationTokensResponse], error)
 	// UpdateHostAuthenticationToken replaces the secrets or the facts about a
 	// credential.
 	//
+	// Only the subject may, since nobody else knows the host's answer.
+	//
 	// Errors: not_found, also for a credential that the caller may not see;
-	// failed_precondition when a secret is sent and the runner has no public key.
+	// permission_denied for somebody else's that it may see; failed_precondition
+	// when a secret is sent and the runner has no public key.
 	UpdateHostAuthenticationToken(context.Context, *connect.Request[v1.UpdateHostAuthenticationTokenRequest]) (*connect.Response[v1.UpdateHostAuthenticationTokenResponse], error)
 	// DeleteHostAuthenticationToken removes a credential; the runner forgets it
 	// too.
@@ -137,45 +145,54 @@ type RunnerConfigurationServiceClient interface {
 	// Errors: not_found, also for a credential that the caller may not see.
 	DeleteHostAuthenticationToken(context.Context, *connect.Request[v1.DeleteHostAuthenticationTokenRequest]) (*connect.Response[v1.DeleteHostAuthenticationTokenResponse], error)
 	// GetRunnerConfigurationSchema returns the settings that a runner
-	// understands, as it reported them. The schema is empty until the runner has
-	// connected.
+	// understands, as it last reported them, also while it is not connected. The
+	// schema is empty until the runner has connected.
 	//
 	// Errors: not_found for the runner.
 	GetRunnerConfigurationSchema(context.Context, *connect.Request[v1.GetRunnerConfigurationSchemaRequest]) (*connect.Response[v1.GetRunnerConfigurationSchemaResponse], error)
 	// CreateSCMIntegration connects a runner to a source code host.
 	//
 	// Errors: not_found for the runner; invalid_argument for an empty scm_id or
-	// host, and for an issuer or virtual directory that does not go with the kind
-	// of host; failed_precondition when OAuth is asked for and the runner has no
-	// public key. An integration with personal access tokens only needs no key.
+	// host, for an issuer or virtual directory that does not go with the kind of
+	// host, for OAuth without its secret, and when nobody could sign in;
+	// already_exists when the runner has an integration with the host, whatever its
+	// case; failed_precondition when OAuth is asked for and the runner has no public
+	// key, and while the runner is being deleted. An integration with personal
+	// access tokens only needs no key.
 	CreateSCMIntegration(context.Context, *connect.Request[v1.CreateSCMIntegrationRequest]) (*connect.Response[v1.CreateSCMIntegrationResponse], error)
 	// GetSCMIntegration returns one integration.
 	//
 	// Errors: not_found.
 	GetSCMIntegration(context.Context, *connect.Request[v1.GetSCMIntegrationRequest]) (*connect.Response[v1.GetSCMIntegrationResponse], error)
 	// ListSCMIntegrations returns the integrations of the runners that the caller
-	// may see.
+	// may see, oldest first.
 	ListSCMIntegrations(context.Context, *connect.Request[v1.ListSCMIntegrationsRequest]) (*connect.Response[v1.ListSCMIntegrationsResponse], error)
 	// UpdateSCMIntegration changes how people sign in to a host. The kind of
 	// host, the host and the runner cannot be changed.
 	//
-	// Errors: not_found; failed_precondition when an OAuth secret is sent and the
-	// runner has no public key.
+	// Errors: not_found; invalid_argument for a result that CreateSCMIntegration
+	// would refuse; failed_precondition when an OAuth secret is sent and the runner
+	// has no public key.
 	UpdateSCMIntegration(context.Context, *connect.Request[v1.UpdateSCMIntegrationRequest]) (*connect.Response[v1.UpdateSCMIntegrationResponse], error)
-	// DeleteSCMIntegration disconnects a runner from a source code host.
+	// DeleteSCMIntegration disconnects a runner from a source code host. The
+	// credentials that are stored for the host on the runner are deleted with it.
 	//
 	// Errors: not_found.
 	DeleteSCMIntegration(context.Context, *connect.Request[v1.DeleteSCMIntegrationRequest]) (*connect.Response[v1.DeleteSCMIntegrationResponse], error)
-	// CreateEnvironmentClass adds a class to a runner. The class is enabled.
+	// CreateEnvironmentClass adds a class to a runner. The class is enabled. Its
+	// settings must be such that ValidateRunnerConfiguration has nothing against
+	// them.
 	//
-	// Errors: not_found for the runner.
+	// Errors: not_found for the runner; invalid_argument for settings that the
+	// runner's schema does not allow, and for a key that is set twice;
+	// failed_precondition while the runner is being deleted.
 	CreateEnvironmentClass(context.Context, *connect.Request[v1.CreateEnvironmentClassRequest]) (*connect.Response[v1.CreateEnvironmentClassResponse], error)
 	// GetEnvironmentClass returns one class, enabled or not.
 	//
 	// Errors: not_found.
 	GetEnvironmentClass(context.Context, *connect.Request[v1.GetEnvironmentClassRequest]) (*connect.Response[v1.GetEnvironmentClassResponse], error)
 	// ListEnvironmentClasses returns the classes of the runners that the caller
-	// may see.
+	// may see, oldest first.
 	ListEnvironmentClasses(context.Context, *connect.Request[v1.ListEnvironmentClassesRequest]) (*connect.Response[v1.ListEnvironmentClassesResponse], error)
 	// UpdateEnvironmentClass renames, describes, enables or disables a class. A
 	// class cannot be deleted on its own; disable it, or delete its runner.
@@ -183,19 +200,19 @@ type RunnerConfigurationServiceClient interface {
 	// Errors: not_found.
 	UpdateEnvironmentClass(context.Context, *connect.Request[v1.UpdateEnvironmentClassRequest]) (*connect.Response[v1.UpdateEnvironmentClassResponse], error)
 	// ValidateRunnerConfiguration checks a class or an integration without
-	// storing it, where possible against the real host. A configuration that is
-	// not valid is a normal reply, with an error for each field; for this reason
-	// the rules on the fields of EnvironmentClass are not enforced on the
-	// request.
+	// storing it, against the schema that the runner last published; the runner
+	// need not be connected, and no host is asked. A configuration that is not
+	// valid is a normal reply, with an error for each field; for this reason the
+	// rules on the fields of EnvironmentClass are not enforced on the request.
 	//
 	// Errors: not_found for the runner; invalid_argument when neither part of
-	// config is set; unavailable when the runner is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// config is set.
 	ValidateRunnerConfiguration(context.Context, *connect.Request[v1.ValidateRunnerConfigurationRequest]) (*connect.Response[v1.ValidateRunnerConfigurationResponse], error)
 	// CreateLLMIntegration gives a runner access to language models.
 	//
-	// Errors: not_found for the runner; failed_precondition when the runner has
-	// no public key.
+	// Errors: invalid_argument for models of several providers; not_found for the
+	// runner; failed_precondition when the runner has no public key, also when
+	// there is no API key to seal to it.
 	CreateLLMIntegration(context.Context, *connect.Request[v1.CreateLLMIntegrationRequest]) (*connect.Response[v1.CreateLLMIntegrationResponse], error)
 	// GetLLMIntegration returns one integration.
 	//
@@ -206,8 +223,9 @@ type RunnerConfigurationServiceClient interface {
 	ListLLMIntegrations(context.Context, *connect.Request[v1.ListLLMIntegrationsRequest]) (*connect.Response[v1.ListLLMIntegrationsResponse], error)
 	// UpdateLLMIntegration changes an integration, or switches it on and off.
 	//
-	// Errors: not_found; failed_precondition when a key is sent and the runner
-	// has no public key.
+	// Errors: invalid_argument for models of several providers and for headers
+	// that HTTP does not allow; not_found; failed_precondition when a header is an
+	// expression and the runner lacks the capability for it.
 	UpdateLLMIntegration(context.Context, *connect.Request[v1.UpdateLLMIntegrationRequest]) (*connect.Response[v1.UpdateLLMIntegrationResponse], error)
 	// DeleteLLMIntegration removes an integration.
 	//
@@ -494,12 +512,16 @@ func (c *runnerConfigurationServiceClient) DeleteLLMIntegration(ctx context.Cont
 // RunnerConfigurationServiceHandler is an implementation of the
 // gitpod.v1.RunnerConfigurationService service.
 type RunnerConfigurationServiceHandler interface {
-	// CreateHostAuthenticationToken stores a credential of one principal for one
-	// source code host on one runner.
+	// CreateHostAuthenticationToken stores a credential of the caller, a user or a
+	// service account, for one source code host on one runner.
 	//
-	// Errors: not_found for the runner; already_exists when the principal has a
-	// credential for this host on this runner; permission_denied when the subject
-	// is somebody else; failed_precondition when the runner has no public key.
+	// Errors: not_found for the runner, and for an integration that the runner does
+	// not have; invalid_argument for a host that is none, and for an integration
+	// with another host; already_exists when the caller has a credential for this
+	// host on this runner, whatever the case of the host; permission_denied when
+	// the subject is somebody else, also for admins, and when the caller may see the
+	// runner and not use it; failed_precondition when the runner has no public key
+	// or is being deleted.
 	CreateHostAuthenticationToken(context.Context, *connect.Request[v1.CreateHostAuthenticationTokenRequest]) (*connect.Response[v1.CreateHostAuthenticationTokenResponse], error)
 	// GetHostAuthenticationToken returns what is known of a credential, never the
 	// credential itself.
@@ -507,13 +529,17 @@ type RunnerConfigurationServiceHandler interface {
 	// Errors: not_found, also for a credential that the caller may not see.
 	GetHostAuthenticationToken(context.Context, *connect.Request[v1.GetHostAuthenticationTokenRequest]) (*connect.Response[v1.GetHostAuthenticationTokenResponse], error)
 	// ListHostAuthenticationTokens returns the credentials that the caller may
-	// see, without their secrets.
+	// see, without their secrets, oldest first: its own, and those on runners that
+	// it administers.
 	ListHostAuthenticationTokens(context.Context, *connect.Request[v1.ListHostAuthenticationTokensRequest]) (*connect.Response[v1.ListHostAuthenticationTokensResponse], error)
 	// UpdateHostAuthenticationToken replaces the secrets or the facts about a
 	// credential.
 	//
+	// Only the subject may, since nobody else knows the host's answer.
+	//
 	// Errors: not_found, also for a credential that the caller may not see;
-	// failed_precondition when a secret is sent and the runner has no public key.
+	// permission_denied for somebody else's that it may see; failed_precondition
+	// when a secret is sent and the runner has no public key.
 	UpdateHostAuthenticationToken(context.Context, *connect.Request[v1.UpdateHostAuthenticationTokenRequest]) (*connect.Response[v1.UpdateHostAuthenticationTokenResponse], error)
 	// DeleteHostAuthenticationToken removes a credential; the runner forgets it
 	// too.
@@ -521,45 +547,54 @@ type RunnerConfigurationServiceHandler interface {
 	// Errors: not_found, also for a credential that the caller may not see.
 	DeleteHostAuthenticationToken(context.Context, *connect.Request[v1.DeleteHostAuthenticationTokenRequest]) (*connect.Response[v1.DeleteHostAuthenticationTokenResponse], error)
 	// GetRunnerConfigurationSchema returns the settings that a runner
-	// understands, as it reported them. The schema is empty until the runner has
-	// connected.
+	// understands, as it last reported them, also while it is not connected. The
+	// schema is empty until the runner has connected.
 	//
 	// Errors: not_found for the runner.
 	GetRunnerConfigurationSchema(context.Context, *connect.Request[v1.GetRunnerConfigurationSchemaRequest]) (*connect.Response[v1.GetRunnerConfigurationSchemaResponse], error)
 	// CreateSCMIntegration connects a runner to a source code host.
 	//
 	// Errors: not_found for the runner; invalid_argument for an empty scm_id or
-	// host, and for an issuer or virtual directory that does not go with the kind
-	// of host; failed_precondition when OAuth is asked for and the runner has no
-	// public key. An integration with personal access tokens only needs no key.
+	// host, for an issuer or virtual directory that does not go with the kind of
+	// host, for OAuth without its secret, and when nobody could sign in;
+	// already_exists when the runner has an integration with the host, whatever its
+	// case; failed_precondition when OAuth is asked for and the runner has no public
+	// key, and while the runner is being deleted. An integration with personal
+	// access tokens only needs no key.
 	CreateSCMIntegration(context.Context, *connect.Request[v1.CreateSCMIntegrationRequest]) (*connect.Response[v1.CreateSCMIntegrationResponse], error)
 	// GetSCMIntegration returns one integration.
 	//
 	// Errors: not_found.
 	GetSCMIntegration(context.Context, *connect.Request[v1.GetSCMIntegrationRequest]) (*connect.Response[v1.GetSCMIntegrationResponse], error)
 	// ListSCMIntegrations returns the integrations of the runners that the caller
-	// may see.
+	// may see, oldest first.
 	ListSCMIntegrations(context.Context, *connect.Request[v1.ListSCMIntegrationsRequest]) (*connect.Response[v1.ListSCMIntegrationsResponse], error)
 	// UpdateSCMIntegration changes how people sign in to a host. The kind of
 	// host, the host and the runner cannot be changed.
 	//
-	// Errors: not_found; failed_precondition when an OAuth secret is sent and the
-	// runner has no public key.
+	// Errors: not_found; invalid_argument for a result that CreateSCMIntegration
+	// would refuse; failed_precondition when an OAuth secret is sent and the runner
+	// has no public key.
 	UpdateSCMIntegration(context.Context, *connect.Request[v1.UpdateSCMIntegrationRequest]) (*connect.Response[v1.UpdateSCMIntegrationResponse], error)
-	// DeleteSCMIntegration disconnects a runner from a source code host.
+	// DeleteSCMIntegration disconnects a runner from a source code host. The
+	// credentials that are stored for the host on the runner are deleted with it.
 	//
 	// Errors: not_found.
 	DeleteSCMIntegration(context.Context, *connect.Request[v1.DeleteSCMIntegrationRequest]) (*connect.Response[v1.DeleteSCMIntegrationResponse], error)
-	// CreateEnvironmentClass adds a class to a runner. The class is enabled.
+	// CreateEnvironmentClass adds a class to a runner. The class is enabled. Its
+	// settings must be such that ValidateRunnerConfiguration has nothing against
+	// them.
 	//
-	// Errors: not_found for the runner.
+	// Errors: not_found for the runner; invalid_argument for settings that the
+	// runner's schema does not allow, and for a key that is set twice;
+	// failed_precondition while the runner is being deleted.
 	CreateEnvironmentClass(context.Context, *connect.Request[v1.CreateEnvironmentClassRequest]) (*connect.Response[v1.CreateEnvironmentClassResponse], error)
 	// GetEnvironmentClass returns one class, enabled or not.
 	//
 	// Errors: not_found.
 	GetEnvironmentClass(context.Context, *connect.Request[v1.GetEnvironmentClassRequest]) (*connect.Response[v1.GetEnvironmentClassResponse], error)
 	// ListEnvironmentClasses returns the classes of the runners that the caller
-	// may see.
+	// may see, oldest first.
 	ListEnvironmentClasses(context.Context, *connect.Request[v1.ListEnvironmentClassesRequest]) (*connect.Response[v1.ListEnvironmentClassesResponse], error)
 	// UpdateEnvironmentClass renames, describes, enables or disables a class. A
 	// class cannot be deleted on its own; disable it, or delete its runner.
@@ -567,19 +602,19 @@ type RunnerConfigurationServiceHandler interface {
 	// Errors: not_found.
 	UpdateEnvironmentClass(context.Context, *connect.Request[v1.UpdateEnvironmentClassRequest]) (*connect.Response[v1.UpdateEnvironmentClassResponse], error)
 	// ValidateRunnerConfiguration checks a class or an integration without
-	// storing it, where possible against the real host. A configuration that is
-	// not valid is a normal reply, with an error for each field; for this reason
-	// the rules on the fields of EnvironmentClass are not enforced on the
-	// request.
+	// storing it, against the schema that the runner last published; the runner
+	// need not be connected, and no host is asked. A configuration that is not
+	// valid is a normal reply, with an error for each field; for this reason the
+	// rules on the fields of EnvironmentClass are not enforced on the request.
 	//
 	// Errors: not_found for the runner; invalid_argument when neither part of
-	// config is set; unavailable when the runner is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// config is set.
 	ValidateRunnerConfiguration(context.Context, *connect.Request[v1.ValidateRunnerConfigurationRequest]) (*connect.Response[v1.ValidateRunnerConfigurationResponse], error)
 	// CreateLLMIntegration gives a runner access to language models.
 	//
-	// Errors: not_found for the runner; failed_precondition when the runner has
-	// no public key.
+	// Errors: invalid_argument for models of several providers; not_found for the
+	// runner; failed_precondition when the runner has no public key, also when
+	// there is no API key to seal to it.
 	CreateLLMIntegration(context.Context, *connect.Request[v1.CreateLLMIntegrationRequest]) (*connect.Response[v1.CreateLLMIntegrationResponse], error)
 	// GetLLMIntegration returns one integration.
 	//
@@ -590,8 +625,9 @@ type RunnerConfigurationServiceHandler interface {
 	ListLLMIntegrations(context.Context, *connect.Request[v1.ListLLMIntegrationsRequest]) (*connect.Response[v1.ListLLMIntegrationsResponse], error)
 	// UpdateLLMIntegration changes an integration, or switches it on and off.
 	//
-	// Errors: not_found; failed_precondition when a key is sent and the runner
-	// has no public key.
+	// Errors: invalid_argument for models of several providers and for headers
+	// that HTTP does not allow; not_found; failed_precondition when a header is an
+	// expression and the runner lacks the capability for it.
 	UpdateLLMIntegration(context.Context, *connect.Request[v1.UpdateLLMIntegrationRequest]) (*connect.Response[v1.UpdateLLMIntegrationResponse], error)
 	// DeleteLLMIntegration removes an integration.
 	//

@@ -86,15 +86,14 @@ type ServiceAccountServiceClient interface {
 	// UpdateServiceAccount changes the name or the description. How long an
 	// account is valid cannot be changed.
 	//
-	// Errors: not_found; failed_precondition for an account that the system
-	// manages.
+	// Errors: not_found; failed_precondition for a suspended account.
 	UpdateServiceAccount(context.Context, *connect.Request[v1.UpdateServiceAccountRequest]) (*connect.Response[v1.UpdateServiceAccountResponse], error)
-	// DeleteServiceAccount suspends an account for good and revokes its tokens.
-	// The account stays readable with suspended set, so that what it created
-	// keeps its creator.
+	// DeleteServiceAccount suspends an account for good and revokes its tokens. It
+	// leaves its groups, and its credentials for source code hosts are deleted. The
+	// account stays readable with suspended set, so that what it created keeps its
+	// creator.
 	//
-	// Errors: not_found; failed_precondition for an account that the system
-	// manages.
+	// Errors: not_found, also for an account that was deleted before.
 	DeleteServiceAccount(context.Context, *connect.Request[v1.DeleteServiceAccountRequest]) (*connect.Response[v1.DeleteServiceAccountResponse], error)
 	// CreateServiceAccountAccessToken makes a short-lived token that acts as the
 	// account.
@@ -105,15 +104,17 @@ type ServiceAccountServiceClient interface {
 	// CreateServiceAccountToken makes a long-lived token for the service account
 	// that calls.
 	//
-	// Errors: permission_denied when the caller is not a service account.
+	// Errors: permission_denied when the caller is not a service account;
+	// failed_precondition when the account was suspended meanwhile.
 	CreateServiceAccountToken(context.Context, *connect.Request[v1.CreateServiceAccountTokenRequest]) (*connect.Response[v1.CreateServiceAccountTokenResponse], error)
 	// GetServiceAccountToken returns what is known of a token, never the token
 	// itself.
 	//
 	// Errors: not_found.
 	GetServiceAccountToken(context.Context, *connect.Request[v1.GetServiceAccountTokenRequest]) (*connect.Response[v1.GetServiceAccountTokenResponse], error)
-	// ListServiceAccountTokens returns the service account tokens that the caller
-	// may see, without their secrets.
+	// ListServiceAccountTokens returns service account tokens without their
+	// secrets, oldest first: to an organization admin those of all accounts, to a
+	// service account its own. Access tokens are not among them.
 	ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error)
 	// DeleteServiceAccountToken revokes a token and cuts the streams that it
 	// opened.
@@ -277,15 +278,14 @@ type ServiceAccountServiceHandler interface {
 	// UpdateServiceAccount changes the name or the description. How long an
 	// account is valid cannot be changed.
 	//
-	// Errors: not_found; failed_precondition for an account that the system
-	// manages.
+	// Errors: not_found; failed_precondition for a suspended account.
 	UpdateServiceAccount(context.Context, *connect.Request[v1.UpdateServiceAccountRequest]) (*connect.Response[v1.UpdateServiceAccountResponse], error)
-	// DeleteServiceAccount suspends an account for good and revokes its tokens.
-	// The account stays readable with suspended set, so that what it created
-	// keeps its creator.
+	// DeleteServiceAccount suspends an account for good and revokes its tokens. It
+	// leaves its groups, and its credentials for source code hosts are deleted. The
+	// account stays readable with suspended set, so that what it created keeps its
+	// creator.
 	//
-	// Errors: not_found; failed_precondition for an account that the system
-	// manages.
+	// Errors: not_found, also for an account that was deleted before.
 	DeleteServiceAccount(context.Context, *connect.Request[v1.DeleteServiceAccountRequest]) (*connect.Response[v1.DeleteServiceAccountResponse], error)
 	// CreateServiceAccountAccessToken makes a short-lived token that acts as the
 	// account.
@@ -296,15 +296,17 @@ type ServiceAccountServiceHandler interface {
 	// CreateServiceAccountToken makes a long-lived token for the service account
 	// that calls.
 	//
-	// Errors: permission_denied when the caller is not a service account.
+	// Errors: permission_denied when the caller is not a service account;
+	// failed_precondition when the account was suspended meanwhile.
 	CreateServiceAccountToken(context.Context, *connect.Request[v1.CreateServiceAccountTokenRequest]) (*connect.Response[v1.CreateServiceAccountTokenResponse], error)
 	// GetServiceAccountToken returns what is known of a token, never the token
 	// itself.
 	//
 	// Errors: not_found.
 	GetServiceAccountToken(context.Context, *connect.Request[v1.GetServiceAccountTokenRequest]) (*connect.Response[v1.GetServiceAccountTokenResponse], error)
-	// ListServiceAccountTokens returns the service account tokens that the caller
-	// may see, without their secrets.
+	// ListServiceAccountTokens returns service account tokens without their
+	// secrets, oldest first: to an organization admin those of all accounts, to a
+	// service account its own. Access tokens are not among them.
 	ListServiceAccountTokens(context.Context, *connect.Request[v1.ListServiceAccountTokensRequest]) (*connect.Response[v1.ListServiceAccountTokensResponse], error)
 	// DeleteServiceAccountToken revokes a token and cuts the streams that it
 	// opened.

@@ -90,9 +90,9 @@ type UserServiceClient interface {
 	// Errors: not_found; failed_precondition for the last active admin and for a
 	// user who has left.
 	SetSuspended(context.Context, *connect.Request[v1.SetSuspendedRequest]) (*connect.Response[v1.SetSuspendedResponse], error)
-	// DeleteUser takes a user out of the organization and deletes all tokens of
-	// the user for good. The user stays readable with USER_STATUS_LEFT, so that
-	// what they created keeps its creator.
+	// DeleteUser takes a user out of the organization and its groups, and deletes
+	// all tokens and credentials for hosts of the user for good. The user stays
+	// readable with USER_STATUS_LEFT, so that what they created keeps its creator.
 	//
 	// Errors: not_found; failed_precondition for the last active admin.
 	DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error)
@@ -334,9 +334,9 @@ type UserServiceHandler interface {
 	// Errors: not_found; failed_precondition for the last active admin and for a
 	// user who has left.
 	SetSuspended(context.Context, *connect.Request[v1.SetSuspendedRequest]) (*connect.Response[v1.SetSuspendedResponse], error)
-	// DeleteUser takes a user out of the organization and deletes all tokens of
-	// the user for good. The user stays readable with USER_STATUS_LEFT, so that
-	// what they created keeps its creator.
+	// DeleteUser takes a user out of the organization and its groups, and deletes
+	// all tokens and credentials for hosts of the user for good. The user stays
+	// readable with USER_STATUS_LEFT, so that what they created keeps its creator.
 	//
 	// Errors: not_found; failed_precondition for the last active admin.
 	DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error)

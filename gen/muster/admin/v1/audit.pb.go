@@ -304,7 +304,10 @@ type AuditCheckpoint struct {
 	// AuditKey.id of the key that signed it.
 	KeyId string `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// An Ed25519 signature; what is signed is in docs/audit.md.
-	Signature     []byte `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
+	Signature []byte `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Whether this entry and all before it were removed by the retention policy.
+	// A log begins at sequence 1, or behind such a checkpoint.
+	Floor         bool `protobuf:"varint,6,opt,name=floor,proto3" json:"floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +375,13 @@ func (x *AuditCheckpoint) GetSignature() []byte {
 		return x.Signature
 	}
 	return nil
+}
+
+func (x *AuditCheckpoint) GetFloor() bool {
+	if x != nil {
+		return x.Floor
+	}
+	return false
 }
 
 // AuditKey is an Ed25519 public key that verifies checkpoints.
@@ -457,13 +467,14 @@ const file_muster_admin_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\t \x01(\tR\trequestId\x12*\n" +
 	"\x11created_at_micros\x18\n" +
-	" \x01(\x03R\x0fcreatedAtMicros\"\xaf\x01\n" +
+	" \x01(\x03R\x0fcreatedAtMicros\"\xc5\x01\n" +
 	"\x0fAuditCheckpoint\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x127\n" +
 	"\tsigned_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x15\n" +
 	"\x06key_id\x18\x04 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x05 \x01(\fR\tsignature\"9\n" +
+	"\tsignature\x18\x05 \x01(\fR\tsignature\x12\x14\n" +
+	"\x05floor\x18\x06 \x01(\bR\x05floor\"9\n" +
 	"\bAuditKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +

@@ -1381,7 +1381,11 @@ type Welcome struct {
 	// The keys that verify logs tokens.
 	VerificationKeys *VerificationKeys `protobuf:"bytes,8,opt,name=verification_keys,json=verificationKeys,proto3" json:"verification_keys,omitempty"`
 	// How the control plane identifies itself in tokens that it issues.
-	Issuer        string `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Issuer string `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The key in use: secrets are sealed to it. When it is not Hello.public_key,
+	// that key waits for a person's approval. Empty from a control plane that does
+	// not know Hello.endorsement.
+	PublicKey     []byte `protobuf:"bytes,10,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1477,6 +1481,13 @@ func (x *Welcome) GetIssuer() string {
 		return x.Issuer
 	}
 	return ""
+}
+
+func (x *Welcome) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
 }
 
 // Renewed confirms that the session still holds its epoch.
@@ -2516,7 +2527,7 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\fsecret_reply\x18\v \x01(\v2\x1b.muster.link.v1.SecretReplyH\x00R\vsecretReply\x12I\n" +
 	"\x0fsecrets_changed\x18\f \x01(\v2\x1e.muster.link.v1.SecretsChangedH\x00R\x0esecretsChanged\x123\n" +
 	"\arequest\x18\r \x01(\v2\x17.muster.link.v1.RequestH\x00R\arequestB\a\n" +
-	"\x05frame\"\xae\x03\n" +
+	"\x05frame\"\xcd\x03\n" +
 	"\aWelcome\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12/\n" +
 	"\x05lease\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12:\n" +
@@ -2527,7 +2538,10 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\rconfiguration\x18\x06 \x01(\v2\x1d.muster.link.v1.ConfigurationR\rconfiguration\x12.\n" +
 	"\bgateways\x18\a \x03(\v2\x12.gitpod.v1.GatewayR\bgateways\x12M\n" +
 	"\x11verification_keys\x18\b \x01(\v2 .muster.link.v1.VerificationKeysR\x10verificationKeys\x12\x16\n" +
-	"\x06issuer\x18\t \x01(\tR\x06issuer\"%\n" +
+	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\n" +
+	" \x01(\fR\tpublicKey\"%\n" +
 	"\aRenewed\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xd0\x01\n" +
 	"\rConfiguration\x12\x1a\n" +

@@ -9,6 +9,147 @@ import (
 	"context"
 )
 
+const advanceAuditChain = `-- name: AdvanceAuditChain :execrows
+UPDATE audit_chains SET sequence = $1, hash = $2
+WHERE organization_id = $3 AND sequence = $4
+`
+
+type AdvanceAuditChainParams struct {
+	Sequence       int64
+	Hash           []byte
+	OrganizationID string
+	FromSequence   int64
+}
+
+func (q *Queries) AdvanceAuditChain(ctx context.Context, arg AdvanceAuditChainParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, advanceAuditChain,
+		arg.Sequence,
+		arg.Hash,
+		arg.OrganizationID,
+		arg.FromSequence,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteAuditCheckpoints = `-- name: DeleteAuditCheckpoints :exec
+DELETE FROM audit_checkpoints WHERE organization_id = $1 AND sequence <= $2
+`
+
+func (q *Queries) DeleteAuditCheckpoints(ctx context.Context, organizationID string, throughSequence int64) error {
+	_, err := q.db.ExecContext(ctx, deleteAuditCheckpoints, organizationID, throughSequence)
+	return err
+}
+
+const deleteChainedAuditEntries = `-- name: DeleteChainedAuditEntries :exec
+DELETE FROM audit_entries
+WHERE organization_id = $1 AND sequence > 0 AND sequence <= $2
+`
+
+func (q *Queries) DeleteChainedAuditEntries(ctx context.Context, organizationID string, throughSequence int64) error {
+	_, err := q.db.ExecContext(ctx, deleteChainedAuditEntries, organizationID, throughSequence)
+	return err
+}
+
+const getAuditChain = `-- name: GetAuditChain :one
+SELECT organization_id, sequence, hash, floor_sequence, floor_hash FROM audit_chains WHERE organization_id = $1
+`
+
+func (q *Queries) GetAuditChain(ctx context.Context, organizationID string) (AuditChain, error) {
+	row := q.db.QueryRowContext(ctx, getAuditChain, organizationID)
+	var i AuditChain
+	err := row.Scan(
+		&i.OrganizationID,
+		&i.Sequence,
+		&i.Hash,
+		&i.FloorSequence,
+		&i.FloorHash,
+	)
+	return i, err
+}
+
+const getAuditEntry = `-- name: GetAuditEntry :one
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries WHERE id = $1 AND organization_id = $2
+`
+
+func (q *Queries) GetAuditEntry(ctx context.Context, iD string, organizationID string) (AuditEntry, error) {
+	row := q.db.QueryRowContext(ctx, getAuditEntry, iD, organizationID)
+	var i AuditEntry
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.ActorPrincipal,
+		&i.ActorID,
+		&i.SubjectID,
+		&i.SubjectType,
+		&i.Action,
+		&i.Kind,
+		&i.RequestID,
+		&i.CreatedAt,
+		&i.Sequence,
+		&i.Hash,
+	)
+	return i, err
+}
+
+const getUnchainedOrganization = `-- name: GetUnchainedOrganization :one
+SELECT organization_id FROM audit_entries
+WHERE sequence = 0 AND organization_id > $1
+ORDER BY organization_id
+LIMIT 1
+`
+
+// GetUnchainedOrganization is asked for every second.
+func (q *Queries) GetUnchainedOrganization(ctx context.Context, afterOrganizationID string) (string, error) {
+	row := q.db.QueryRowContext(ctx, getUnchainedOrganization, afterOrganizationID)
+	var organization_id string
+	err := row.Scan(&organization_id)
+	return organization_id, err
+}
+
+const insertAuditChain = `-- name: InsertAuditChain :exec
+INSERT INTO audit_chains (organization_id, sequence, hash, floor_sequence, floor_hash)
+VALUES ($1, 0, $2, 0, $2)
+ON CONFLICT (organization_id) DO NOTHING
+`
+
+func (q *Queries) InsertAuditChain(ctx context.Context, organizationID string, hash []byte) error {
+	_, err := q.db.ExecContext(ctx, insertAuditChain, organizationID, hash)
+	return err
+}
+
+const insertAuditCheckpoint = `-- name: InsertAuditCheckpoint :exec
+INSERT INTO audit_checkpoints (organization_id, sequence, hash, floor, signed_at, key_id, signature)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (organization_id, sequence) DO NOTHING
+`
+
+type InsertAuditCheckpointParams struct {
+	OrganizationID string
+	Sequence       int64
+	Hash           []byte
+	Floor          bool
+	SignedAt       int64
+	KeyID          string
+	Signature      []byte
+}
+
+// InsertAuditCheckpoint does nothing when the entry has a checkpoint already.
+func (q *Queries) InsertAuditCheckpoint(ctx context.Context, arg InsertAuditCheckpointParams) error {
+	_, err := q.db.ExecContext(ctx, insertAuditCheckpoint,
+		arg.OrganizationID,
+		arg.Sequence,
+		arg.Hash,
+		arg.Floor,
+		arg.SignedAt,
+		arg.KeyID,
+		arg.Signature,
+	)
+	return err
+}
+
 const insertAuditEntry = `-- name: InsertAuditEntry :exec
 INSERT INTO audit_entries (
     id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at
@@ -44,4 +185,647 @@ func (q *Queries) InsertAuditEntry(ctx context.Context, arg InsertAuditEntryPara
 		arg.CreatedAt,
 	)
 	return err
+}
+
+const listAuditCheckpoints = `-- name: ListAuditCheckpoints :many
+SELECT organization_id, sequence, hash, floor, signed_at, key_id, signature FROM audit_checkpoints
+WHERE organization_id = $1 AND sequence >= $2 AND sequence <= $3
+ORDER BY sequence
+`
+
+type ListAuditCheckpointsParams struct {
+	OrganizationID string
+	FromSequence   int64
+	ToSequence     int64
+}
+
+func (q *Queries) ListAuditCheckpoints(ctx context.Context, arg ListAuditCheckpointsParams) ([]AuditCheckpoint, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditCheckpoints, arg.OrganizationID, arg.FromSequence, arg.ToSequence)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditCheckpoint
+	for rows.Next() {
+		var i AuditCheckpoint
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.Sequence,
+			&i.Hash,
+			&i.Floor,
+			&i.SignedAt,
+			&i.KeyID,
+			&i.Signature,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditEntries = `-- name: ListAuditEntries :many
+
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE organization_id = $1
+  AND (created_at, id) < ($2, CAST($3 AS TEXT)) AND created_at >= $4
+  AND ((CAST($5 AS BIGINT) >> actor_principal) & 1) <> 0
+  AND ((CAST($6 AS BIGINT) >> subject_type) & 1) <> 0
+ORDER BY created_at DESC, id DESC
+LIMIT $7
+`
+
+type ListAuditEntriesParams struct {
+	OrganizationID string
+	BeforeAt       int64
+	BeforeID       string
+	FromAt         int64
+	Principals     int64
+	SubjectTypes   int64
+	MaxRows        int32
+}
+
+// The lists differ in the index that serves them and in the direction; the
+// negation keeps SQLite from taking the index of the organization.
+func (q *Queries) ListAuditEntries(ctx context.Context, arg ListAuditEntriesParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditEntries,
+		arg.OrganizationID,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.FromAt,
+		arg.Principals,
+		arg.SubjectTypes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditEntriesOfActor = `-- name: ListAuditEntriesOfActor :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE actor_id = $1 AND NOT (organization_id <> $2)
+  AND (created_at, id) < ($3, CAST($4 AS TEXT)) AND created_at >= $5
+  AND ((CAST($6 AS BIGINT) >> actor_principal) & 1) <> 0
+  AND ((CAST($7 AS BIGINT) >> subject_type) & 1) <> 0
+ORDER BY created_at DESC, id DESC
+LIMIT $8
+`
+
+type ListAuditEntriesOfActorParams struct {
+	ActorID        string
+	OrganizationID string
+	BeforeAt       int64
+	BeforeID       string
+	FromAt         int64
+	Principals     int64
+	SubjectTypes   int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListAuditEntriesOfActor(ctx context.Context, arg ListAuditEntriesOfActorParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditEntriesOfActor,
+		arg.ActorID,
+		arg.OrganizationID,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.FromAt,
+		arg.Principals,
+		arg.SubjectTypes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditEntriesOfActorOldestFirst = `-- name: ListAuditEntriesOfActorOldestFirst :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE actor_id = $1 AND NOT (organization_id <> $2)
+  AND (created_at, id) > ($3, CAST($4 AS TEXT)) AND created_at <= $5
+  AND ((CAST($6 AS BIGINT) >> actor_principal) & 1) <> 0
+  AND ((CAST($7 AS BIGINT) >> subject_type) & 1) <> 0
+ORDER BY created_at, id
+LIMIT $8
+`
+
+type ListAuditEntriesOfActorOldestFirstParams struct {
+	ActorID        string
+	OrganizationID string
+	AfterAt        int64
+	AfterID        string
+	ToAt           int64
+	Principals     int64
+	SubjectTypes   int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListAuditEntriesOfActorOldestFirst(ctx context.Context, arg ListAuditEntriesOfActorOldestFirstParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditEntriesOfActorOldestFirst,
+		arg.ActorID,
+		arg.OrganizationID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.ToAt,
+		arg.Principals,
+		arg.SubjectTypes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditEntriesOfSubject = `-- name: ListAuditEntriesOfSubject :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE subject_id = $1 AND NOT (organization_id <> $2)
+  AND (created_at, id) < ($3, CAST($4 AS TEXT)) AND created_at >= $5
+  AND ((CAST($6 AS BIGINT) >> actor_principal) & 1) <> 0
+  AND ((CAST($7 AS BIGINT) >> subject_type) & 1) <> 0
+ORDER BY created_at DESC, id DESC
+LIMIT $8
+`
+
+type ListAuditEntriesOfSubjectParams struct {
+	SubjectID      string
+	OrganizationID string
+	BeforeAt       int64
+	BeforeID       string
+	FromAt         int64
+	Principals     int64
+	SubjectTypes   int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListAuditEntriesOfSubject(ctx context.Context, arg ListAuditEntriesOfSubjectParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditEntriesOfSubject,
+		arg.SubjectID,
+		arg.OrganizationID,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.FromAt,
+		arg.Principals,
+		arg.SubjectTypes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditEntriesOfSubjectOldestFirst = `-- name: ListAuditEntriesOfSubjectOldestFirst :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE subject_id = $1 AND NOT (organization_id <> $2)
+  AND (created_at, id) > ($3, CAST($4 AS TEXT)) AND created_at <= $5
+  AND ((CAST($6 AS BIGINT) >> actor_principal) & 1) <> 0
+  AND ((CAST($7 AS BIGINT) >> subject_type) & 1) <> 0
+ORDER BY created_at, id
+LIMIT $8
+`
+
+type ListAuditEntriesOfSubjectOldestFirstParams struct {
+	SubjectID      string
+	OrganizationID string
+	AfterAt        int64
+	AfterID        string
+	ToAt           int64
+	Principals     int64
+	SubjectTypes   int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListAuditEntriesOfSubjectOldestFirst(ctx context.Context, arg ListAuditEntriesOfSubjectOldestFirstParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditEntriesOfSubjectOldestFirst,
+		arg.SubjectID,
+		arg.OrganizationID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.ToAt,
+		arg.Principals,
+		arg.SubjectTypes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditEntriesOldestFirst = `-- name: ListAuditEntriesOldestFirst :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE organization_id = $1
+  AND (created_at, id) > ($2, CAST($3 AS TEXT)) AND created_at <= $4
+  AND ((CAST($5 AS BIGINT) >> actor_principal) & 1) <> 0
+  AND ((CAST($6 AS BIGINT) >> subject_type) & 1) <> 0
+ORDER BY created_at, id
+LIMIT $7
+`
+
+type ListAuditEntriesOldestFirstParams struct {
+	OrganizationID string
+	AfterAt        int64
+	AfterID        string
+	ToAt           int64
+	Principals     int64
+	SubjectTypes   int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListAuditEntriesOldestFirst(ctx context.Context, arg ListAuditEntriesOldestFirstParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditEntriesOldestFirst,
+		arg.OrganizationID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.ToAt,
+		arg.Principals,
+		arg.SubjectTypes,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditRetention = `-- name: ListAuditRetention :many
+SELECT id, audit_days FROM organizations WHERE audit_days > 0 ORDER BY id
+`
+
+type ListAuditRetentionRow struct {
+	ID        string
+	AuditDays int32
+}
+
+func (q *Queries) ListAuditRetention(ctx context.Context) ([]ListAuditRetentionRow, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditRetention)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListAuditRetentionRow
+	for rows.Next() {
+		var i ListAuditRetentionRow
+		if err := rows.Scan(&i.ID, &i.AuditDays); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listChainedAuditEntries = `-- name: ListChainedAuditEntries :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE organization_id = $1 AND sequence > 0 AND sequence > $2
+ORDER BY sequence
+LIMIT $3
+`
+
+type ListChainedAuditEntriesParams struct {
+	OrganizationID string
+	AfterSequence  int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListChainedAuditEntries(ctx context.Context, arg ListChainedAuditEntriesParams) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listChainedAuditEntries, arg.OrganizationID, arg.AfterSequence, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUnchainedAuditEntries = `-- name: ListUnchainedAuditEntries :many
+SELECT id, organization_id, actor_principal, actor_id, subject_id, subject_type, action, kind, request_id, created_at, sequence, hash FROM audit_entries
+WHERE organization_id = $1 AND sequence = 0
+ORDER BY created_at, id
+LIMIT $2
+`
+
+func (q *Queries) ListUnchainedAuditEntries(ctx context.Context, organizationID string, maxRows int32) ([]AuditEntry, error) {
+	rows, err := q.db.QueryContext(ctx, listUnchainedAuditEntries, organizationID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditEntry
+	for rows.Next() {
+		var i AuditEntry
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.SubjectID,
+			&i.SubjectType,
+			&i.Action,
+			&i.Kind,
+			&i.RequestID,
+			&i.CreatedAt,
+			&i.Sequence,
+			&i.Hash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUnsignedAuditChains = `-- name: ListUnsignedAuditChains :many
+SELECT c.organization_id, c.sequence, c.hash, c.floor_sequence, c.floor_hash FROM audit_chains c
+WHERE c.sequence > 0 AND NOT EXISTS (
+    SELECT 1 FROM audit_checkpoints p WHERE p.organization_id = c.organization_id AND p.sequence = c.sequence
+)
+ORDER BY c.organization_id
+`
+
+// ListUnsignedAuditChains returns the chains whose end has no checkpoint.
+func (q *Queries) ListUnsignedAuditChains(ctx context.Context) ([]AuditChain, error) {
+	rows, err := q.db.QueryContext(ctx, listUnsignedAuditChains)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditChain
+	for rows.Next() {
+		var i AuditChain
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.Sequence,
+			&i.Hash,
+			&i.FloorSequence,
+			&i.FloorHash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const placeAuditEntry = `-- name: PlaceAuditEntry :execrows
+UPDATE audit_entries SET sequence = $1, hash = $2 WHERE id = $3 AND sequence = 0
+`
+
+type PlaceAuditEntryParams struct {
+	Sequence int64
+	Hash     []byte
+	ID       string
+}
+
+func (q *Queries) PlaceAuditEntry(ctx context.Context, arg PlaceAuditEntryParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, placeAuditEntry, arg.Sequence, arg.Hash, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const raiseAuditFloor = `-- name: RaiseAuditFloor :execrows
+UPDATE audit_chains SET floor_sequence = $1, floor_hash = $2
+WHERE organization_id = $3 AND floor_sequence = $4
+`
+
+type RaiseAuditFloorParams struct {
+	FloorSequence  int64
+	FloorHash      []byte
+	OrganizationID string
+	FromSequence   int64
+}
+
+func (q *Queries) RaiseAuditFloor(ctx context.Context, arg RaiseAuditFloorParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, raiseAuditFloor,
+		arg.FloorSequence,
+		arg.FloorHash,
+		arg.OrganizationID,
+		arg.FromSequence,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

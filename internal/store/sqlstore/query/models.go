@@ -8,6 +8,123 @@ import (
 	"database/sql"
 )
 
+type AuditChain struct {
+	OrganizationID string
+	Sequence       int64
+	Hash           []byte
+	FloorSequence  int64
+	FloorHash      []byte
+}
+
+type AuditCheckpoint struct {
+	OrganizationID string
+	Sequence       int64
+	Hash           []byte
+	Floor          bool
+	SignedAt       int64
+	KeyID          string
+	Signature      []byte
+}
+
+type AuditEntry struct {
+	ID             string
+	OrganizationID string
+	ActorPrincipal int32
+	ActorID        string
+	SubjectID      string
+	SubjectType    int32
+	Action         string
+	Kind           int32
+	RequestID      string
+	CreatedAt      int64
+	Sequence       int64
+	Hash           []byte
+}
+
+type EnvironmentClass struct {
+	ID             string
+	OrganizationID string
+	RunnerID       string
+	DisplayName    string
+	Description    string
+	Configuration  string
+	Enabled        bool
+	CreatedAt      int64
+	UpdatedAt      int64
+	Revision       int64
+}
+
+type GroupRow struct {
+	ID              string
+	OrganizationID  string
+	Name            string
+	Description     string
+	DirectPrincipal int32
+	DirectID        string
+	CreatedAt       int64
+	UpdatedAt       int64
+	Revision        int64
+	NameLower       string
+	MemberCount     int32
+	Grants          string
+}
+
+type HostToken struct {
+	ID               string
+	OrganizationID   string
+	RunnerID         string
+	Host             string
+	SubjectPrincipal int32
+	SubjectID        string
+	Source           int32
+	Token            []byte
+	RefreshToken     []byte
+	IntegrationID    string
+	Scopes           string
+	ExpiresAt        int64
+	CreatedAt        int64
+	UpdatedAt        int64
+	Revision         int64
+	HostLower        string
+}
+
+type LlmIntegrationRow struct {
+	ID              string
+	OrganizationID  string
+	RunnerID        string
+	Models          string
+	Endpoint        string
+	ApiKey          []byte
+	MaxTokens       int64
+	Enabled         bool
+	Headers         string
+	CreatedAt       int64
+	UpdatedAt       int64
+	Revision        int64
+	RunnerKey       []byte
+	RunnerCreatorID string
+}
+
+type Membership struct {
+	ID               string
+	OrganizationID   string
+	GroupID          string
+	SubjectPrincipal int32
+	SubjectID        string
+	CreatedAt        int64
+}
+
+type MembershipRow struct {
+	ID               string
+	OrganizationID   string
+	GroupID          string
+	SubjectPrincipal int32
+	SubjectID        string
+	CreatedAt        int64
+	Name             string
+	NameLower        string
+}
+
 type Organization struct {
 	ID                 string
 	Name               string
@@ -24,6 +141,31 @@ type Replica struct {
 	Beat        int64
 	TakenOverBy string
 	StartedAt   int64
+}
+
+type RoleAssignment struct {
+	ID              string
+	OrganizationID  string
+	GroupID         string
+	ResourceType    int32
+	ResourceID      string
+	ResourceRole    int32
+	Slot            int32
+	CreatedAt       int64
+	Revision        int64
+	RunnerID        sql.NullString
+	RunnerCreatedAt int64
+}
+
+type RunnerKey struct {
+	RunnerID       string
+	Sequence       int64
+	Operation      int32
+	PublicKey      []byte
+	SigningKey     []byte
+	ActorPrincipal int32
+	ActorID        string
+	CreatedAt      int64
 }
 
 type RunnerRow struct {
@@ -61,6 +203,38 @@ type RunnerRow struct {
 	SessionUnsupported     string
 	SessionApplyError      string
 	Grants                 string
+}
+
+type ScmIntegration struct {
+	ID                string
+	OrganizationID    string
+	RunnerID          string
+	ScmID             string
+	Host              string
+	Pat               bool
+	OauthClientID     string
+	OauthClientSecret []byte
+	IssuerUrl         string
+	VirtualDirectory  string
+	CreatedAt         int64
+	UpdatedAt         int64
+	Revision          int64
+	HostLower         string
+}
+
+type ServiceAccount struct {
+	ID               string
+	OrganizationID   string
+	Name             string
+	Description      string
+	CreatorPrincipal int32
+	CreatorID        string
+	ValidUntil       int64
+	SuspendedAt      int64
+	CreatedAt        int64
+	UpdatedAt        int64
+	Revision         int64
+	NameLower        string
 }
 
 type SigningKey struct {

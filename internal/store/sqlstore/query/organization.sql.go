@@ -69,6 +69,50 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 	return err
 }
 
+const listOrganizations = `-- name: ListOrganizations :many
+SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days FROM organizations
+WHERE (created_at, id) > ($1, CAST($2 AS TEXT))
+ORDER BY created_at, id
+LIMIT $3
+`
+
+type ListOrganizationsParams struct {
+	AfterAt int64
+	AfterID string
+	MaxRows int32
+}
+
+func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsParams) ([]Organization, error) {
+	rows, err := q.db.QueryContext(ctx, listOrganizations, arg.AfterAt, arg.AfterID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Organization
+	for rows.Next() {
+		var i Organization
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.NeverConnectedDays,
+			&i.OfflineDays,
+			&i.AuditDays,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockOrganization = `-- name: LockOrganization :exec
 UPDATE organizations SET name = name WHERE id = $1
 `
@@ -77,5 +121,20 @@ UPDATE organizations SET name = name WHERE id = $1
 // the transaction ends.
 func (q *Queries) LockOrganization(ctx context.Context, id string) error {
 	_, err := q.db.ExecContext(ctx, lockOrganization, id)
+	return err
+}
+
+const updateOrganization = `-- name: UpdateOrganization :exec
+UPDATE organizations SET name = $1, updated_at = $2 WHERE id = $3
+`
+
+type UpdateOrganizationParams struct {
+	Name      string
+	UpdatedAt int64
+	ID        string
+}
+
+func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganizationParams) error {
+	_, err := q.db.ExecContext(ctx, updateOrganization, arg.Name, arg.UpdatedAt, arg.ID)
 	return err
 }

@@ -48,11 +48,28 @@ UPDATE tokens SET last_used_at = @at WHERE id = @id AND last_used_at < @at;
 -- name: DeleteToken :exec
 DELETE FROM tokens WHERE id = @id;
 
--- name: DeleteTokensOfUser :exec
-DELETE FROM tokens WHERE user_id = @user_id;
+-- name: DeleteTokensOfUser :many
+DELETE FROM tokens WHERE user_id = @user_id RETURNING *;
 
--- name: DeleteTokensOfRunner :exec
-DELETE FROM tokens WHERE runner_id = @runner_id;
+-- name: DeleteTokensOfRunner :many
+DELETE FROM tokens WHERE runner_id = @runner_id RETURNING *;
 
--- name: DeleteTokensOfServiceAccount :exec
-DELETE FROM tokens WHERE service_account_id = @service_account_id;
+-- name: DeleteTokensOfServiceAccount :many
+DELETE FROM tokens WHERE service_account_id = @service_account_id RETURNING *;
+
+-- name: GetServiceAccountToken :one
+SELECT * FROM tokens WHERE organization_id = @organization_id AND id = @id AND kind = 'sa';
+
+-- name: ListServiceAccountTokens :many
+SELECT * FROM tokens
+WHERE organization_id = @organization_id AND kind = 'sa'
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListTokensOfServiceAccount :many
+SELECT * FROM tokens
+WHERE service_account_id = @service_account_id AND kind = 'sa'
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+ORDER BY created_at, id
+LIMIT @max_rows;

@@ -19,31 +19,136 @@ func (q *Queries) DeleteToken(ctx context.Context, id string) error {
 	return err
 }
 
-const deleteTokensOfRunner = `-- name: DeleteTokensOfRunner :exec
-DELETE FROM tokens WHERE runner_id = $1
+const deleteTokensOfRunner = `-- name: DeleteTokensOfRunner :many
+DELETE FROM tokens WHERE runner_id = $1 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
 `
 
-func (q *Queries) DeleteTokensOfRunner(ctx context.Context, runnerID sql.NullString) error {
-	_, err := q.db.ExecContext(ctx, deleteTokensOfRunner, runnerID)
-	return err
+func (q *Queries) DeleteTokensOfRunner(ctx context.Context, runnerID sql.NullString) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteTokensOfRunner, runnerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const deleteTokensOfServiceAccount = `-- name: DeleteTokensOfServiceAccount :exec
-DELETE FROM tokens WHERE service_account_id = $1
+const deleteTokensOfServiceAccount = `-- name: DeleteTokensOfServiceAccount :many
+DELETE FROM tokens WHERE service_account_id = $1 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
 `
 
-func (q *Queries) DeleteTokensOfServiceAccount(ctx context.Context, serviceAccountID sql.NullString) error {
-	_, err := q.db.ExecContext(ctx, deleteTokensOfServiceAccount, serviceAccountID)
-	return err
+func (q *Queries) DeleteTokensOfServiceAccount(ctx context.Context, serviceAccountID sql.NullString) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteTokensOfServiceAccount, serviceAccountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const deleteTokensOfUser = `-- name: DeleteTokensOfUser :exec
-DELETE FROM tokens WHERE user_id = $1
+const deleteTokensOfUser = `-- name: DeleteTokensOfUser :many
+DELETE FROM tokens WHERE user_id = $1 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
 `
 
-func (q *Queries) DeleteTokensOfUser(ctx context.Context, userID sql.NullString) error {
-	_, err := q.db.ExecContext(ctx, deleteTokensOfUser, userID)
-	return err
+func (q *Queries) DeleteTokensOfUser(ctx context.Context, userID sql.NullString) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteTokensOfUser, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getCredential = `-- name: GetCredential :one
@@ -127,6 +232,34 @@ SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, 
 
 func (q *Queries) GetPersonalToken(ctx context.Context, organizationID string, iD string) (Token, error) {
 	row := q.db.QueryRowContext(ctx, getPersonalToken, organizationID, iD)
+	var i Token
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.Kind,
+		&i.Hash,
+		&i.UserID,
+		&i.RunnerID,
+		&i.ServiceAccountID,
+		&i.CreatorPrincipal,
+		&i.CreatorID,
+		&i.Description,
+		&i.ReadOnly,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.UsedAt,
+		&i.GrantsFor,
+	)
+	return i, err
+}
+
+const getServiceAccountToken = `-- name: GetServiceAccountToken :one
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE organization_id = $1 AND id = $2 AND kind = 'sa'
+`
+
+func (q *Queries) GetServiceAccountToken(ctx context.Context, organizationID string, iD string) (Token, error) {
+	row := q.db.QueryRowContext(ctx, getServiceAccountToken, organizationID, iD)
 	var i Token
 	err := row.Scan(
 		&i.ID,
@@ -282,6 +415,126 @@ func (q *Queries) ListPersonalTokensOfUser(ctx context.Context, arg ListPersonal
 		arg.UserID,
 		arg.BeforeAt,
 		arg.BeforeID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listServiceAccountTokens = `-- name: ListServiceAccountTokens :many
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
+WHERE organization_id = $1 AND kind = 'sa'
+  AND (created_at, id) > ($2, CAST($3 AS TEXT))
+ORDER BY created_at, id
+LIMIT $4
+`
+
+type ListServiceAccountTokensParams struct {
+	OrganizationID string
+	AfterAt        int64
+	AfterID        string
+	MaxRows        int32
+}
+
+func (q *Queries) ListServiceAccountTokens(ctx context.Context, arg ListServiceAccountTokensParams) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, listServiceAccountTokens,
+		arg.OrganizationID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTokensOfServiceAccount = `-- name: ListTokensOfServiceAccount :many
+SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
+WHERE service_account_id = $1 AND kind = 'sa'
+  AND (created_at, id) > ($2, CAST($3 AS TEXT))
+ORDER BY created_at, id
+LIMIT $4
+`
+
+type ListTokensOfServiceAccountParams struct {
+	ServiceAccountID sql.NullString
+	AfterAt          int64
+	AfterID          string
+	MaxRows          int32
+}
+
+func (q *Queries) ListTokensOfServiceAccount(ctx context.Context, arg ListTokensOfServiceAccountParams) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, listTokensOfServiceAccount,
+		arg.ServiceAccountID,
+		arg.AfterAt,
+		arg.AfterID,
 		arg.MaxRows,
 	)
 	if err != nil {

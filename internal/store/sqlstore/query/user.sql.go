@@ -10,11 +10,14 @@ import (
 )
 
 const countUsers = `-- name: CountUsers :one
-SELECT COUNT(*) FROM users
-WHERE organization_id = $1
-  AND ((CAST($2 AS BIGINT) >> status) & 1) <> 0
-  AND ((CAST($3 AS BIGINT) >> role) & 1) <> 0
-  AND CASE WHEN name_lower LIKE CAST($4 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($4 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+SELECT COUNT(*) FROM users u
+WHERE u.organization_id = $1
+  AND ((CAST($2 AS BIGINT) >> u.status) & 1) <> 0
+  AND ((CAST($3 AS BIGINT) >> u.role) & 1) <> 0
+  AND CASE WHEN u.name_lower LIKE CAST($4 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($4 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+  AND (CAST($5 AS TEXT) = '' OR (
+        SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($5 AS TEXT) LIKE '%' || m.group_id || '%'
+      ) = 0)
 `
 
 type CountUsersParams struct {
@@ -22,6 +25,7 @@ type CountUsersParams struct {
 	Statuses       int64
 	Roles          int64
 	Pattern        string
+	Excluded       string
 }
 
 func (q *Queries) CountUsers(ctx context.Context, arg CountUsersParams) (int64, error) {
@@ -30,6 +34,7 @@ func (q *Queries) CountUsers(ctx context.Context, arg CountUsersParams) (int64, 
 		arg.Statuses,
 		arg.Roles,
 		arg.Pattern,
+		arg.Excluded,
 	)
 	var count int64
 	err := row.Scan(&count)
@@ -37,11 +42,15 @@ func (q *Queries) CountUsers(ctx context.Context, arg CountUsersParams) (int64, 
 }
 
 const findUser = `-- name: FindUser :many
-SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
-WHERE organization_id = $1 AND id = $2
-  AND ((CAST($3 AS BIGINT) >> status) & 1) <> 0
-  AND ((CAST($4 AS BIGINT) >> role) & 1) <> 0
-  AND CASE WHEN name_lower LIKE CAST($5 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($5 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+
+SELECT u.id, u.organization_id, u.name, u.email, u.role, u.status, u.created_at, u.updated_at, u.revision, u.name_lower, u.email_lower, u.name_order FROM users u
+WHERE u.organization_id = $1 AND u.id = $2
+  AND ((CAST($3 AS BIGINT) >> u.status) & 1) <> 0
+  AND ((CAST($4 AS BIGINT) >> u.role) & 1) <> 0
+  AND CASE WHEN u.name_lower LIKE CAST($5 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($5 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+  AND (CAST($6 AS TEXT) = '' OR (
+        SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($6 AS TEXT) LIKE '%' || m.group_id || '%'
+      ) = 0)
 `
 
 type FindUserParams struct {
@@ -50,8 +59,11 @@ type FindUserParams struct {
 	Statuses       int64
 	Roles          int64
 	Pattern        string
+	Excluded       string
 }
 
+// The lists leave out who is in one of some groups, whose ids are one after the
+// other in @excluded.
 // FindUser is GetUser with the filters of a list.
 func (q *Queries) FindUser(ctx context.Context, arg FindUserParams) ([]User, error) {
 	rows, err := q.db.QueryContext(ctx, findUser,
@@ -60,6 +72,7 @@ func (q *Queries) FindUser(ctx context.Context, arg FindUserParams) ([]User, err
 		arg.Statuses,
 		arg.Roles,
 		arg.Pattern,
+		arg.Excluded,
 	)
 	if err != nil {
 		return nil, err
@@ -188,14 +201,17 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 }
 
 const listUsersByJoined = `-- name: ListUsersByJoined :many
-SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
-WHERE organization_id = $1
-  AND (created_at, id) > ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
-  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
-  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
-ORDER BY created_at, id
-LIMIT $7
+SELECT u.id, u.organization_id, u.name, u.email, u.role, u.status, u.created_at, u.updated_at, u.revision, u.name_lower, u.email_lower, u.name_order FROM users u
+WHERE u.organization_id = $1
+  AND (u.created_at, u.id) > ($2, CAST($3 AS TEXT))
+  AND ((CAST($4 AS BIGINT) >> u.status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> u.role) & 1) <> 0
+  AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+  AND (CAST($7 AS TEXT) = '' OR (
+        SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+      ) = 0)
+ORDER BY u.created_at, u.id
+LIMIT $8
 `
 
 type ListUsersByJoinedParams struct {
@@ -205,6 +221,7 @@ type ListUsersByJoinedParams struct {
 	Statuses       int64
 	Roles          int64
 	Pattern        string
+	Excluded       string
 	MaxRows        int32
 }
 
@@ -216,6 +233,7 @@ func (q *Queries) ListUsersByJoined(ctx context.Context, arg ListUsersByJoinedPa
 		arg.Statuses,
 		arg.Roles,
 		arg.Pattern,
+		arg.Excluded,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -253,14 +271,17 @@ func (q *Queries) ListUsersByJoined(ctx context.Context, arg ListUsersByJoinedPa
 }
 
 const listUsersByJoinedDescending = `-- name: ListUsersByJoinedDescending :many
-SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
-WHERE organization_id = $1
-  AND (created_at, id) < ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
-  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
-  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
-ORDER BY created_at DESC, id DESC
-LIMIT $7
+SELECT u.id, u.organization_id, u.name, u.email, u.role, u.status, u.created_at, u.updated_at, u.revision, u.name_lower, u.email_lower, u.name_order FROM users u
+WHERE u.organization_id = $1
+  AND (u.created_at, u.id) < ($2, CAST($3 AS TEXT))
+  AND ((CAST($4 AS BIGINT) >> u.status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> u.role) & 1) <> 0
+  AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+  AND (CAST($7 AS TEXT) = '' OR (
+        SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+      ) = 0)
+ORDER BY u.created_at DESC, u.id DESC
+LIMIT $8
 `
 
 type ListUsersByJoinedDescendingParams struct {
@@ -270,6 +291,7 @@ type ListUsersByJoinedDescendingParams struct {
 	Statuses       int64
 	Roles          int64
 	Pattern        string
+	Excluded       string
 	MaxRows        int32
 }
 
@@ -281,6 +303,7 @@ func (q *Queries) ListUsersByJoinedDescending(ctx context.Context, arg ListUsers
 		arg.Statuses,
 		arg.Roles,
 		arg.Pattern,
+		arg.Excluded,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -318,14 +341,17 @@ func (q *Queries) ListUsersByJoinedDescending(ctx context.Context, arg ListUsers
 }
 
 const listUsersByName = `-- name: ListUsersByName :many
-SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
-WHERE organization_id = $1
-  AND (name_order, id) > ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
-  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
-  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
-ORDER BY name_order, id
-LIMIT $7
+SELECT u.id, u.organization_id, u.name, u.email, u.role, u.status, u.created_at, u.updated_at, u.revision, u.name_lower, u.email_lower, u.name_order FROM users u
+WHERE u.organization_id = $1
+  AND (u.name_order, u.id) > ($2, CAST($3 AS TEXT))
+  AND ((CAST($4 AS BIGINT) >> u.status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> u.role) & 1) <> 0
+  AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+  AND (CAST($7 AS TEXT) = '' OR (
+        SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+      ) = 0)
+ORDER BY u.name_order, u.id
+LIMIT $8
 `
 
 type ListUsersByNameParams struct {
@@ -335,6 +361,7 @@ type ListUsersByNameParams struct {
 	Statuses       int64
 	Roles          int64
 	Pattern        string
+	Excluded       string
 	MaxRows        int32
 }
 
@@ -346,6 +373,7 @@ func (q *Queries) ListUsersByName(ctx context.Context, arg ListUsersByNameParams
 		arg.Statuses,
 		arg.Roles,
 		arg.Pattern,
+		arg.Excluded,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -383,14 +411,17 @@ func (q *Queries) ListUsersByName(ctx context.Context, arg ListUsersByNameParams
 }
 
 const listUsersByNameDescending = `-- name: ListUsersByNameDescending :many
-SELECT id, organization_id, name, email, role, status, created_at, updated_at, revision, name_lower, email_lower, name_order FROM users
-WHERE organization_id = $1
-  AND (name_order, id) < ($2, CAST($3 AS TEXT))
-  AND ((CAST($4 AS BIGINT) >> status) & 1) <> 0
-  AND ((CAST($5 AS BIGINT) >> role) & 1) <> 0
-  AND CASE WHEN name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
-ORDER BY name_order DESC, id DESC
-LIMIT $7
+SELECT u.id, u.organization_id, u.name, u.email, u.role, u.status, u.created_at, u.updated_at, u.revision, u.name_lower, u.email_lower, u.name_order FROM users u
+WHERE u.organization_id = $1
+  AND (u.name_order, u.id) < ($2, CAST($3 AS TEXT))
+  AND ((CAST($4 AS BIGINT) >> u.status) & 1) <> 0
+  AND ((CAST($5 AS BIGINT) >> u.role) & 1) <> 0
+  AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
+  AND (CAST($7 AS TEXT) = '' OR (
+        SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+      ) = 0)
+ORDER BY u.name_order DESC, u.id DESC
+LIMIT $8
 `
 
 type ListUsersByNameDescendingParams struct {
@@ -400,6 +431,7 @@ type ListUsersByNameDescendingParams struct {
 	Statuses       int64
 	Roles          int64
 	Pattern        string
+	Excluded       string
 	MaxRows        int32
 }
 
@@ -411,6 +443,7 @@ func (q *Queries) ListUsersByNameDescending(ctx context.Context, arg ListUsersBy
 		arg.Statuses,
 		arg.Roles,
 		arg.Pattern,
+		arg.Excluded,
 		arg.MaxRows,
 	)
 	if err != nil {

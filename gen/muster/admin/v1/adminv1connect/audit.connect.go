@@ -42,8 +42,9 @@ const (
 // AuditServiceClient is a client for the muster.admin.v1.AuditService service.
 type AuditServiceClient interface {
 	// ExportAuditLog returns the chained entries of the caller's organization,
-	// oldest first, and the signed checkpoints between them. Entries of the last
-	// second may not be chained yet, and come with a later call.
+	// oldest first, and the signed checkpoints between them. Every entry whose
+	// change was answered before the call is in the export; the last one has a
+	// checkpoint.
 	//
 	// It needs the permission "audit.read".
 	ExportAuditLog(context.Context, *connect.Request[v1.ExportAuditLogRequest]) (*connect.Response[v1.ExportAuditLogResponse], error)
@@ -82,8 +83,9 @@ func (c *auditServiceClient) ExportAuditLog(ctx context.Context, req *connect.Re
 // AuditServiceHandler is an implementation of the muster.admin.v1.AuditService service.
 type AuditServiceHandler interface {
 	// ExportAuditLog returns the chained entries of the caller's organization,
-	// oldest first, and the signed checkpoints between them. Entries of the last
-	// second may not be chained yet, and come with a later call.
+	// oldest first, and the signed checkpoints between them. Every entry whose
+	// change was answered before the call is in the export; the last one has a
+	// checkpoint.
 	//
 	// It needs the permission "audit.read".
 	ExportAuditLog(context.Context, *connect.Request[v1.ExportAuditLogRequest]) (*connect.Response[v1.ExportAuditLogResponse], error)

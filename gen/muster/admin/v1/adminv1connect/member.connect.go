@@ -64,8 +64,9 @@ type MemberServiceClient interface {
 	//
 	// Errors: not_found; failed_precondition for a member who has left.
 	ResumeMember(context.Context, *connect.Request[v1.ResumeMemberRequest]) (*connect.Response[v1.ResumeMemberResponse], error)
-	// RemoveMember deletes all tokens of a member for good. The user stays
-	// listed with status LEFT, so that what they created keeps its creator.
+	// RemoveMember takes a member out of the groups and deletes all their tokens
+	// and credentials for hosts for good. The user stays listed with status LEFT,
+	// so that what they created keeps its creator.
 	//
 	// Errors: not_found; failed_precondition for the last active admin.
 	RemoveMember(context.Context, *connect.Request[v1.RemoveMemberRequest]) (*connect.Response[v1.RemoveMemberResponse], error)
@@ -153,8 +154,9 @@ type MemberServiceHandler interface {
 	//
 	// Errors: not_found; failed_precondition for a member who has left.
 	ResumeMember(context.Context, *connect.Request[v1.ResumeMemberRequest]) (*connect.Response[v1.ResumeMemberResponse], error)
-	// RemoveMember deletes all tokens of a member for good. The user stays
-	// listed with status LEFT, so that what they created keeps its creator.
+	// RemoveMember takes a member out of the groups and deletes all their tokens
+	// and credentials for hosts for good. The user stays listed with status LEFT,
+	// so that what they created keeps its creator.
 	//
 	// Errors: not_found; failed_precondition for the last active admin.
 	RemoveMember(context.Context, *connect.Request[v1.RemoveMemberRequest]) (*connect.Response[v1.RemoveMemberResponse], error)

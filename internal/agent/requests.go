@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/agent/vault"
+)
+
+const (
+	// maxRequests is how many requests are worked on at once.
+	maxRequests = 16
+	// maxPatience bounds how long a request may take, whatever the control plane
+	// says.
+	maxPatience = 5 * time.Minute
+	// maxCheckNames is how many secrets one request may ask about.
+	maxCheckNames = 1000
+)
+
+// requests are those of the control plane on one link. start is called by the
+// goroutine of the link.
+type requests struct {
+	r       *runner
+	ctx     context.Context //nolint:containedctx // the link's: requests end with it
+	out     *outbox
+	slots   chan struct{}
+	running sync.WaitGroup
+	// rotating is set while a token is being redeemed.
+	rotating bool
+	// rotated gets what became of that.
+	rotated chan rotated
+}
+
+// rotated is an access token that a rotation brought, or why it brought none.
+type rotated struct {
+	request uint64
+	token   string
+	err     error
+}
+
+func newRequests(ctx context.Context, r *runner, out *outbox) *requests {
+	return &requests{r: r, ctx: ctx, out: out, slots: make(chan struct{}, maxRequests), rotated: make(chan rotated, 1)}
+}
+
+// start works on a request. One that cannot be worked on is answered at once;
+// false means that not even that could be said.
+func (q *requests) start(in *linkv1.Request) bool {
+	refuse := func(why string) bool {
+		return q.out.put(replied(&linkv1.Reply{RequestId: in.GetRequestId(), Error: why}))
+	}
+	var work func(ctx context.Context)
+	switch asked := in.GetRequest().(type) {
+	case *linkv1.Request_CheckSecrets:
+		names := asked.CheckSecrets.GetNames()
+		if len(names) > maxCheckNames {
+			return refuse("too many secrets were asked about at once")
+		}
+		work = func(ctx context.Context) {
+			reply := q.r.checkSecrets(ctx, names)
+			reply.RequestId = in.GetRequestId()
+			_ = q.out.stream(ctx, replied(reply))
+		}
+	case *linkv1.Request_RotateToken:
+		if q.rotating {
+			return refuse("this runner is taking a new token already")
+		}
+		q.rotating = true
+		work = func(ctx context.Context) {
+			token, err := q.r.redeemOnce(ctx, asked.RotateToken.GetExchangeToken())
+			q.rotated <- rotated{in.GetRequestId(), token, err}
+		}
+	default:
+		return refuse("this version of the runner does not know what was asked for; update the runner")
+	}
+	select {
+	case q.slots <- struct{}{}:
+	default:
+		q.rotating = q.rotating && in.GetRotateToken() == nil
+		return refuse("this runner already has as much to do as it can; try again when some of it is done")
+	}
+	q.running.Go(func() {
+		defer func() { <-q.slots }()
+		ctx, cancel := context.WithTimeout(q.ctx, min(max(in.GetPatience().AsDuration(), time.Second), maxPatience))
+		defer cancel()
+		work(ctx)
+	})
+	return true
+}
+
+func replied(r *linkv1.Reply) *linkv1.RunnerFrame {
+	return &linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: r}}
+}
+
+// checkSecrets tries to open secrets. The answer is an error when one does not
+// come, such as one that was deleted meanwhile: nothing is known of it.
+func (r *runner) checkSecrets(ctx context.Context, names []string) *linkv1.Reply {
+	var mu sync.Mutex
+	var failed error
+	checked := &linkv1.SecretsChecked{}
+	var workers sync.WaitGroup
+	next := make(chan string)
+	for range min(maxSecretRequests, len(names)) {
+		workers.Go(func() {
+			for name := range next {
+				plain, err := r.vault.Get(ctx, name)
+				clear(plain)
+				mu.Lock()
+				switch {
+				case errors.Is(err, vault.ErrSealed):
+					checked.Unreadable = append(checked.Unreadable, name)
+				case err != nil:
+					failed = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, name := range names {
+		next <- name
+	}
+	close(next)
+	workers.Wait()
+	if failed != nil {
+		return &linkv1.Reply{Error: printable("not all secrets came: "+failed.Error(), maxMessage)}
+	}
+	r.log.Info("the secrets were checked", "asked", len(names), "unreadable", len(checked.GetUnreadable()))
+	return &linkv1.Reply{Reply: &linkv1.Reply_SecretsChecked{SecretsChecked: checked}}
+}

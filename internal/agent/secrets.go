@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/seal"
+)
+
+// maxSecretRequests is how many secrets are asked for at once; the control plane
+// refuses more than a few times that.
+const maxSecretRequests = 16
+
+// secrets asks for secrets over one link. Its methods are safe for all.
+type secrets struct {
+	ctx   context.Context //nolint:containedctx // the link's: requests end with it
+	out   *outbox
+	slots chan struct{}
+
+	mu      sync.Mutex
+	last    uint64
+	waiting map[uint64]chan *linkv1.SecretReply
+}
+
+func newSecrets(ctx context.Context, out *outbox) *secrets {
+	return &secrets{ctx: ctx, out: out, slots: make(chan struct{}, maxSecretRequests), waiting: map[uint64]chan *linkv1.SecretReply{}}
+}
+
+var errLinkEnded = errors.New("the link ended before the secret came")
+
+// ask fetches a sealed secret by its name.
+func (s *secrets) ask(ctx context.Context, name string) (seal.Secret, error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-s.ctx.Done():
+		return nil, errLinkEnded
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+
+	reply := make(chan *linkv1.SecretReply, 1)
+	s.mu.Lock()
+	s.last++
+	request := s.last
+	s.waiting[request] = reply
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.waiting, request)
+		s.mu.Unlock()
+	}()
+
+	err := s.out.stream(ctx, &linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_SecretRequest{
+		SecretRequest: &linkv1.SecretRequest{RequestId: request, Name: name},
+	}})
+	if err == nil {
+		select {
+		case r := <-reply:
+			if r.GetError() != "" {
+				return nil, errors.New(printable(r.GetError(), maxMessage))
+			}
+			return r.GetSealed(), nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if s.ctx.Err() != nil {
+		return nil, errLinkEnded
+	}
+	return nil, err
+}
+
+// reply hands an answer to whoever asked; nobody may any more.
+func (s *secrets) reply(r *linkv1.SecretReply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if waiting := s.waiting[r.GetRequestId()]; waiting != nil {
+		delete(s.waiting, r.GetRequestId())
+		waiting <- r // the only value that it ever gets
+	}
+}

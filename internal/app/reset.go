@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"syscall"
+
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/store/sqlstore"
+)
+
+// Reset is what ResetAdmin made.
+type Reset struct {
+	// Organization is the name of the organization.
+	Organization string
+	// Name and Email are those of the admin whose token it is.
+	Name, Email string
+	Token       string
+}
+
+// ResetAdmin makes a token for an admin of an organization, which is named by its
+// name or id and otherwise the first one. It works on the database that cfg names
+// and needs no control plane; a SQLite database must not be in use by one.
+func ResetAdmin(ctx context.Context, cfg Config, organization string) (Reset, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.DatabaseURL == "" && cfg.DataDir != "" && !sqlstore.Initialized(cfg.DataDir) {
+		return Reset{}, fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
+			"There is no database in %q. Name the directory that \"muster serve\" was started with, or its PostgreSQL database with --database-url.", cfg.DataDir)
+	}
+	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: cfg.DataDir, URL: cfg.DatabaseURL, Logger: cfg.Logger})
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return Reset{}, fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
+			"The data directory %q is in use. Stop the control plane first, then run this again, and start it afterwards.", cfg.DataDir)
+	}
+	if err != nil {
+		return Reset{}, err
+	}
+	made, err := resetAdmin(ctx, identity.New(store.Identity(), nobody{}, cfg.Logger), organization)
+	return made, errors.Join(err, store.Close())
+}
+
+func resetAdmin(ctx context.Context, s *identity.Service, organization string) (Reset, error) {
+	o, err := s.FindOrganization(ctx, organization)
+	if err != nil {
+		return Reset{}, err
+	}
+	u, secret, err := s.ResetAdmin(ctx, o.ID)
+	return Reset{Organization: o.Name, Name: u.Name, Email: u.Email, Token: secret}, err
+}
+
+// nobody stands for the links of a process that serves none.
+type nobody struct{}
+
+func (nobody) SecretsChanged(id.Runner, ...string) {}

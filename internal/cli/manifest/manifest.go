@@ -1,0 +1,162 @@
+// Package manifest is the configuration plane of an organization as a file:
+// what "muster export" writes and "muster apply" reads, and the difference
+// between two of them.
+//
+// Things are known by their names, as people write them; ids stay out of the
+// file. Secrets are never in it: a file may say in which environment variable
+// one is. The package knows neither the wire nor the server.
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// Version is the version of the form that this package reads and writes.
+const Version = 1
+
+// Manifest is the whole file.
+type Manifest struct {
+	Version         int              `yaml:"version"`
+	ServiceAccounts []ServiceAccount `yaml:"serviceAccounts,omitempty"`
+	Groups          []Group          `yaml:"groups,omitempty"`
+	Runners         []Runner         `yaml:"runners,omitempty"`
+}
+
+// ServiceAccount is an account of a program. ValidUntil is RFC 3339 and cannot
+// be changed later.
+type ServiceAccount struct {
+	ID          string `yaml:"-"`
+	Name        string `yaml:"name"`
+	Description string `yaml:"description,omitempty"`
+	ValidUntil  string `yaml:"validUntil"`
+}
+
+// Group is a set of people and service accounts.
+type Group struct {
+	ID          string `yaml:"-"`
+	Name        string `yaml:"name"`
+	Description string `yaml:"description,omitempty"`
+	// Members are "user:ann@example.com" and "service-account:robot".
+	Members []string `yaml:"members,omitempty"`
+	// Roles are those on the organization, such as "org-runners-admin".
+	Roles []string `yaml:"roles,omitempty"`
+	// MemberIDs and RoleIDs name the membership or the assignment of each.
+	MemberIDs map[string]string `yaml:"-"`
+	RoleIDs   map[string]string `yaml:"-"`
+}
+
+// Runner is a runner with what belongs to it.
+type Runner struct {
+	ID       string `yaml:"-"`
+	Name     string `yaml:"name"`
+	Provider string `yaml:"provider"` // such as "linux-host"; cannot be changed later
+	// Configuration is spec.configuration in the JSON form of the API, without
+	// secrets.
+	Configuration   map[string]any `yaml:"configuration,omitempty"`
+	MetricsPassword *Secret        `yaml:"metricsPassword,omitempty"`
+	HoneycombAPIKey *Secret        `yaml:"honeycombApiKey,omitempty"`
+	Classes         []Class        `yaml:"classes,omitempty"`
+	SCM             []SCM          `yaml:"scm,omitempty"`
+	LLM             []LLM          `yaml:"llm,omitempty"`
+	// Policies are the roles of groups on the runner, Shares those of single
+	// people and service accounts.
+	Policies []Policy `yaml:"policies,omitempty"`
+	Shares   []Share  `yaml:"shares,omitempty"`
+}
+
+// Class is an environment class. Its configuration cannot be changed: a class
+// with another one takes the place of the old, which is disabled.
+type Class struct {
+	ID            string            `yaml:"-"`
+	Name          string            `yaml:"name"`
+	Description   string            `yaml:"description"`
+	Disabled      bool              `yaml:"disabled,omitempty"`
+	Configuration map[string]string `yaml:"configuration,omitempty"`
+}
+
+// SCM is an integration with a source-code host. A runner has one for a host.
+type SCM struct {
+	ID               string `yaml:"-"`
+	Host             string `yaml:"host"`
+	Kind             string `yaml:"kind"` // such as "github"
+	PAT              bool   `yaml:"pat,omitempty"`
+	OAuth            *OAuth `yaml:"oauth,omitempty"`
+	VirtualDirectory string `yaml:"virtualDirectory,omitempty"`
+}
+
+// OAuth is how people sign in with OAuth 2.
+type OAuth struct {
+	ClientID     string  `yaml:"clientId"`
+	ClientSecret *Secret `yaml:"clientSecret,omitempty"`
+	IssuerURL    string  `yaml:"issuerUrl,omitempty"`
+}
+
+// LLM is an integration with a provider of language models. It is known by its
+// endpoint and its models.
+type LLM struct {
+	ID        string   `yaml:"-"`
+	Models    []string `yaml:"models"` // such as "sonnet-4"
+	Endpoint  string   `yaml:"endpoint,omitempty"`
+	MaxTokens uint64   `yaml:"maxTokens,omitempty"`
+	Disabled  bool     `yaml:"disabled,omitempty"`
+	APIKey    *Secret  `yaml:"apiKey,omitempty"`
+}
+
+// Policy is the role of a group on a runner: "admin" or "user".
+type Policy struct {
+	Group string `yaml:"group"`
+	Role  string `yaml:"role"`
+}
+
+// Share is the role of one subject on a runner: "admin" or "user".
+type Share struct {
+	With string `yaml:"with"` // as in Group.Members
+	Role string `yaml:"role"`
+}
+
+// Secret says where a secret is.
+type Secret struct {
+	// Env is the name of an environment variable of "muster apply".
+	Env string `yaml:"env"`
+}
+
+// Read reads a file. A field that there is not is an error, since it would be
+// ignored otherwise.
+func Read(r io.Reader) (*Manifest, error) {
+	d := yaml.NewDecoder(r)
+	d.KnownFields(true)
+	m := &Manifest{}
+	if err := d.Decode(m); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("the file is empty; \"muster export\" writes one")
+		}
+		return nil, fmt.Errorf("the file cannot be read: %w", err)
+	}
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the file holds more than one document")
+	}
+	if m.Version != Version {
+		return nil, fmt.Errorf("the file has version %d; this program reads version %d", m.Version, Version)
+	}
+	return m, nil
+}
+
+// Write writes a file.
+func Write(w io.Writer, m *Manifest) error {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(m); err != nil {
+		return fmt.Errorf("writing the file: %w", err)
+	}
+	if err := e.Close(); err != nil {
+		return fmt.Errorf("writing the file: %w", err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}

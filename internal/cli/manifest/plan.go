@@ -1,0 +1,213 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Verb is what a step does.
+type Verb string
+
+// The verbs.
+const (
+	Create Verb = "create"
+	Update Verb = "update"
+	Delete Verb = "delete"
+)
+
+// Step is one change that leads from what there is to what is wanted.
+type Step struct {
+	Verb Verb
+	// Kind and Name say what is changed, for people: "class" and "web/Small".
+	Kind, Name string
+	// Changes are the fields that an update changes.
+	Changes []string
+	// Parent is the name of the runner or the group that it belongs to.
+	Parent string
+	// Want and Have are of the same type: ServiceAccount, Group, Member, GroupRole,
+	// Runner, Class, SCM, LLM, Policy or Share. Have is nil in a creation and Want
+	// in a deletion.
+	Want, Have any
+}
+
+// Member is a member of a group.
+type Member struct {
+	ID      string
+	Subject string // as in Group.Members
+}
+
+// GroupRole is a role of a group on the organization.
+type GroupRole struct {
+	ID   string
+	Role string
+}
+
+// Options say how far a plan goes.
+type Options struct {
+	// Prune deletes what is there and not wanted. Without it that is kept.
+	Prune bool
+	// Secrets sets the secrets that the file names on what exists, too: it cannot
+	// be told whether they have changed.
+	Secrets bool
+}
+
+// Plan is the way from one state to another, in an order in which it works:
+// what others need first, deletions last. Kept names what is there, is not
+// wanted, and stays.
+type Plan struct {
+	Steps []Step
+	Kept  []string
+}
+
+// planner gathers steps; deletions go backwards.
+type planner struct {
+	Options
+	steps, deletions []Step
+	kept             []string
+	err              error
+}
+
+// NewPlan compares what there is with what is wanted.
+func NewPlan(have, want *Manifest, o Options) (Plan, error) {
+	p := &planner{Options: o}
+	compare(p, "service account", "", have.ServiceAccounts, want.ServiceAccounts, func(a ServiceAccount) string { return a.Name }, accountChanges)
+	compare(p, "group", "", have.Groups, want.Groups, func(g Group) string { return g.Name }, groupChanges)
+	for _, g := range want.Groups {
+		before := find(have.Groups, func(h Group) bool { return h.Name == g.Name })
+		compare(p, "member", g.Name, members(before), members(g), func(m Member) string { return m.Subject }, nothing)
+		compare(p, "role", g.Name, groupRoles(before), groupRoles(g), func(r GroupRole) string { return r.Role }, nothing)
+	}
+	compare(p, "runner", "", have.Runners, want.Runners, func(r Runner) string { return r.Name }, p.runnerChanges)
+	for _, r := range want.Runners {
+		before := find(have.Runners, func(h Runner) bool { return h.Name == r.Name })
+		p.classes(r.Name, before.Classes, r.Classes)
+		p.integrations(r.Name, before.SCM, r.SCM)
+		compare(p, "llm", r.Name, before.LLM, r.LLM, LLM.key, p.llmChanges)
+		compare(p, "policy", r.Name, before.Policies, r.Policies, func(x Policy) string { return x.Group }, roleChanges(func(x Policy) string { return x.Role }))
+		compare(p, "share", r.Name, before.Shares, r.Shares, func(x Share) string { return x.With }, roleChanges(func(x Share) string { return x.Role }))
+	}
+	slices.Reverse(p.deletions)
+	return Plan{Steps: append(p.steps, p.deletions...), Kept: p.kept}, p.err
+}
+
+// compare finds what to create, to change and to delete among things of one
+// kind. changes returns the fields that differ.
+func compare[T any](p *planner, kind, parent string, have, want []T, key func(T) string, changes func(have, want T) ([]string, error)) {
+	there, err := byKey(have, key)
+	if err != nil {
+		p.fail("%s %w; rename one of them", label(kind, parent), err)
+		return
+	}
+	wanted, err := byKey(want, key)
+	if err != nil {
+		p.fail("the file: %s %w", label(kind, parent), err)
+		return
+	}
+	for _, w := range want {
+		h, ok := there[key(w)]
+		if !ok {
+			p.steps = append(p.steps, Step{Verb: Create, Kind: kind, Name: name(parent, key(w)), Parent: parent, Want: w})
+			continue
+		}
+		differ, err := changes(h, w)
+		if err != nil {
+			p.fail("%s %q: %w", kind, name(parent, key(w)), err)
+		}
+		if len(differ) > 0 {
+			p.steps = append(p.steps, Step{Verb: Update, Kind: kind, Name: name(parent, key(w)), Parent: parent, Want: w, Have: h, Changes: differ})
+		}
+	}
+	for _, h := range have {
+		if _, ok := wanted[key(h)]; !ok {
+			p.drop(Step{Verb: Delete, Kind: kind, Name: name(parent, key(h)), Parent: parent, Have: h})
+		}
+	}
+}
+
+func (p *planner) drop(s Step) {
+	if !p.Prune {
+		p.kept = append(p.kept, fmt.Sprintf("%s %q", s.Kind, s.Name))
+		return
+	}
+	p.deletions = append(p.deletions, s)
+}
+
+// fail keeps the first error.
+func (p *planner) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf(format, args...)
+	}
+}
+
+func byKey[T any](all []T, key func(T) string) (map[string]T, error) {
+	m := make(map[string]T, len(all))
+	for _, t := range all {
+		k := key(t)
+		if _, twice := m[k]; twice {
+			return nil, fmt.Errorf("%q is there twice", k)
+		}
+		m[k] = t
+	}
+	return m, nil
+}
+
+func find[T any](all []T, is func(T) bool) T {
+	var none T
+	if i := slices.IndexFunc(all, is); i >= 0 {
+		return all[i]
+	}
+	return none
+}
+
+func name(parent, key string) string {
+	if parent == "" {
+		return key
+	}
+	return parent + "/" + key
+}
+
+func label(kind, parent string) string {
+	if parent == "" {
+		return kind
+	}
+	return kind + " of " + parent + ":"
+}
+
+func members(g Group) []Member {
+	var all []Member
+	for _, m := range g.Members {
+		all = append(all, Member{g.MemberIDs[m], m})
+	}
+	return all
+}
+
+func groupRoles(g Group) []GroupRole {
+	var all []GroupRole
+	for _, r := range g.Roles {
+		all = append(all, GroupRole{g.RoleIDs[r], r})
+	}
+	return all
+}
+
+func nothing[T any](T, T) ([]string, error) { return nil, nil }
+
+func roleChanges[T any](role func(T) string) func(have, want T) ([]string, error) {
+	return func(have, want T) ([]string, error) { return field(nil, "role", role(have), role(want)), nil }
+}
+
+// field adds a line when two values differ.
+func field(changes []string, name string, have, want any) []string {
+	h, w := fmt.Sprint(have), fmt.Sprint(want)
+	if h == w {
+		return changes
+	}
+	return append(changes, fmt.Sprintf("%s: %s -> %s", name, shown(h), shown(w)))
+}
+
+func shown(s string) string {
+	if s == "" || strings.ContainsAny(s, " \t\n") {
+		return fmt.Sprintf("%q", s)
+	}
+	return s
+}

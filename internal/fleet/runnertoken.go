@@ -1,0 +1,149 @@
+package fleet
+
+import (
+	"context"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/token"
+)
+
+// rotation is the description of the tokens that a rotation makes: of the
+// exchange token, and of the access token that it is redeemed for. That one ends
+// the older ones when the runner connects with it. A token that a host was given
+// in any other way ends no other host's.
+const rotation = "Rotation"
+
+// rotationTime is how long a runner may take to redeem the exchange token of a
+// rotation.
+const rotationTime = 5 * time.Minute
+
+// Tokens returns the access tokens of a runner and its exchange tokens that were
+// not redeemed, newest first. Expired ones are left out.
+func (s *Service) Tokens(ctx context.Context, c access.Caller, want id.Runner) ([]token.Record, error) {
+	r, found, err := s.store.Runner(ctx, want)
+	if err != nil {
+		return nil, fault.Wrap(err, "reading the runner")
+	}
+	if err := Check(c, access.RunnerToken, &r, found, want); err != nil {
+		return nil, err
+	}
+	all, err := s.store.TokensOf(ctx, want)
+	if err != nil {
+		return nil, fault.Wrap(err, "listing the tokens of a runner")
+	}
+	now := time.Now()
+	live := all[:0]
+	for _, t := range all {
+		if t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt) {
+			live = append(live, t)
+		}
+	}
+	return live, nil
+}
+
+// ExpireToken sets when a token of a runner ends: validFor from now, which 0
+// makes at once. A link that was opened with it ends then, too. No token is made
+// to live longer.
+func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runner, t id.Token, validFor time.Duration) error {
+	subject := access.Subject{Principal: access.PrincipalRunner, ID: string(want)}
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if err := Check(c, access.RunnerToken, &r, found, want); err != nil {
+			return err
+		}
+		rec, found, err := tx.TokenOf(ctx, want, t)
+		if err != nil {
+			return err
+		}
+		at := time.Now().Add(validFor)
+		switch {
+		case !found:
+			return fault.Missing("token of this runner", string(t))
+		case validFor == 0:
+			err = tx.DeleteToken(ctx, t)
+		case !rec.ExpiresAt.IsZero() && rec.ExpiresAt.Before(at):
+			return fault.New(fault.FailedPrecondition, fault.ReasonImmutable,
+				"The token ends at %s already, and no token can be made to live longer. Make a new one with \"muster runner tokens rotate\".", rec.ExpiresAt.UTC().Format(time.RFC3339))
+		default:
+			err = tx.ExpireToken(ctx, t, at)
+		}
+		if err != nil {
+			return err
+		}
+		return record(ctx, tx, &r, c.Subject, "runner.token.expire", 0)
+	})
+	if err != nil {
+		return fault.Wrap(err, "ending the token")
+	}
+	if validFor == 0 {
+		s.revoker.Revoked(t, access.Subject{})
+	} else {
+		// An open link knows the end that the token had when it was opened.
+		s.reconnect(subject)
+	}
+	return nil
+}
+
+// RotateToken makes a connected runner take a new access token, which works for
+// validFor, or with 0 until it is revoked. It returns when the runner has stored
+// it; the older ones end when the runner has connected with it. Until it is
+// stored, the runner goes on with the one that it has.
+func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runner, validFor time.Duration) error {
+	var secret string
+	var rec token.Record
+	err := s.store.Write(ctx, func(tx Tx) error {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil {
+			return err
+		}
+		if err := Check(c, access.RunnerToken, &r, found, want); err != nil {
+			return err
+		}
+		if !r.DeletingAt.IsZero() {
+			return deleting(&r)
+		}
+		if !r.Session.Live() {
+			return fault.New(fault.Unavailable, fault.RunnerOffline,
+				"The runner is not connected right now, so it cannot take a new token. \"muster runner get\" says since when.").WithRetryAfter(5 * time.Second)
+		}
+		secret, rec = exchangeToken(&r, c)
+		rec.Description, rec.GrantsFor, rec.ExpiresAt = rotation, validFor, rec.CreatedAt.Add(rotationTime)
+		if err := tx.InsertToken(ctx, rec); err != nil {
+			return err
+		}
+		return recordCredential(ctx, tx, &r, c.Subject, "runner.token.rotate")
+	})
+	if err != nil {
+		return fault.Wrap(err, "rotating the token")
+	}
+	if err := s.asker.RotateToken(ctx, want, secret); err != nil {
+		s.dropToken(ctx, rec.ID)
+		return err
+	}
+	return nil
+}
+
+// dropToken deletes an exchange token that came to nothing. If that fails, it
+// ends by itself soon.
+func (s *Service) dropToken(ctx context.Context, t id.Token) {
+	ctx = context.WithoutCancel(ctx)
+	if err := s.store.Write(ctx, func(tx Tx) error { return tx.DeleteToken(ctx, t) }); err != nil {
+		s.log.Warn("the exchange token of a rotation that failed could not be deleted", "token_id", t, "error", err)
+	}
+}
+
+// endRotated deletes the older access tokens of a runner that has connected with
+// one that came of a rotation, and returns them.
+func endRotated(ctx context.Context, tx Tx, r *Runner, c access.Caller) ([]token.Record, error) {
+	ended, err := tx.DeleteRotated(ctx, r.ID, c.Token, rotation)
+	if err != nil || len(ended) == 0 {
+		return nil, err
+	}
+	return ended, record(ctx, tx, r, r.subject(), "runner.token.rotated", 0)
+}

@@ -1,0 +1,121 @@
+package group
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
+)
+
+// Share gives one user or service account a role on a resource. Doing it again
+// changes nothing; with the other role of a runner policy, it changes the role.
+// a.Group is ignored.
+func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Subject, a Assignment) error {
+	if err := checkSubject(subject); err != nil {
+		return err
+	}
+	if err := a.check(); err != nil {
+		return err
+	}
+	var made bool
+	err := s.store.Write(ctx, func(tx Tx) error {
+		made = false
+		on, err := shareable(ctx, tx, c, a.Type, a.Resource)
+		if err != nil {
+			return err
+		}
+		p, err := present(ctx, tx, c, subject)
+		if err != nil {
+			return err
+		}
+		g, found, err := tx.DirectGroup(ctx, c.Organization, subject)
+		if err != nil {
+			return err
+		}
+		if found {
+			g, err = locked(ctx, tx, c, g.ID)
+		} else {
+			made = true
+			g, err = directGroup(ctx, tx, c, p)
+		}
+		if err != nil {
+			return err
+		}
+		a.Group = g.ID
+		has, found, err := tx.AssignmentInSlot(ctx, a)
+		switch {
+		case err != nil || found && has.Role == a.Role:
+			return err
+		case found:
+			_, err = setRole(ctx, tx, c, has, on, a.Role)
+		default:
+			_, err = grant(ctx, tx, c, a, on)
+		}
+		return err
+	})
+	if err != nil {
+		return fault.Wrap(err, "sharing the "+a.Type.Words())
+	}
+	s.announce(a)
+	if made {
+		s.identities.Changed(subject, "")
+	}
+	return nil
+}
+
+// directGroup makes the group for sharing with one subject.
+func directGroup(ctx context.Context, tx Tx, c access.Caller, p Principal) (Group, error) {
+	now := time.Now().Truncate(time.Microsecond)
+	g := Group{
+		ID: id.Group(id.New()), Organization: c.Organization, Name: directPrefix + p.ID, Direct: p.Subject, CreatedAt: now, UpdatedAt: now, Revision: 1,
+	}
+	if err := insert(ctx, tx, c, &g); err != nil {
+		return Group{}, err
+	}
+	_, err := join(ctx, tx, c, &g, p)
+	return g, err
+}
+
+// Unshare takes back what Share gave a user or a service account on a resource,
+// whatever the roles.
+func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.Subject, t resource.Type, resourceID string) error {
+	if err := checkSubject(subject); err != nil {
+		return err
+	}
+	var shared []Assignment
+	var gone *Group
+	err := s.store.Write(ctx, func(tx Tx) error {
+		on, err := shareable(ctx, tx, c, t, resourceID)
+		if err != nil {
+			return err
+		}
+		missing := fault.New(fault.NotFound, fault.ReasonNotFound, "This %s is not shared with the %s %q. What it has through a group is taken with the group's role.", t.Words(), subject.Principal, subject.ID)
+		g, found, err := tx.DirectGroup(ctx, c.Organization, subject)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return missing
+		}
+		all, err := tx.AssignmentsOf(ctx, g.ID)
+		if err != nil {
+			return err
+		}
+		shared = slices.DeleteFunc(all, func(a Assignment) bool { return a.Type != t || a.Resource != resourceID })
+		if len(shared) == 0 {
+			return missing
+		}
+		gone, err = take(ctx, tx, c, on, shared...)
+		return err
+	})
+	if err != nil {
+		return fault.Wrap(err, "taking the share back")
+	}
+	s.announce(shared[0])
+	s.dissolved(gone)
+	return nil
+}

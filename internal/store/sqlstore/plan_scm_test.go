@@ -1,0 +1,66 @@
+package sqlstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/hosttoken"
+	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/resource"
+	"github.com/musterhq/muster/internal/scm"
+)
+
+func (w filled) scmQueries(where string, p page.Query) []plannedQuery {
+	list := func(reach access.Reach, runners ...id.Runner) func(reads) error {
+		return func(r reads) error {
+			_, err := r.SCMIntegrations(context.Background(), scm.Query{Organization: w.org, Reach: reach, Runners: runners, Page: p})
+			return err
+		}
+	}
+	some := access.Reach{Creator: w.creator, Groups: []id.Group{w.group}}
+	return []plannedQuery{
+		{"SCM integrations " + where, "scm_integrations_by_age", list(access.Reach{All: true})},
+		{"SCM integrations of a runner " + where, "scm_integrations_of_runner", list(access.Reach{All: true}, w.runner)},
+		{"visible SCM integrations " + where, "scm_integrations_by_age", list(some)},
+		{"visible SCM integrations of a runner " + where, "scm_integrations_of_runner", list(some, w.runner)},
+		{"the SCM integration with a host " + where, "scm_integrations_of_host", func(r reads) error {
+			_, _, err := r.SCMIntegrationOf(context.Background(), w.runner, "github.com")
+			return err
+		}},
+	}
+}
+
+func (w filled) hostTokenQueries(where string, p page.Query) []plannedQuery {
+	list := func(reach hosttoken.Reach, runner id.Runner, subject string) func(reads) error {
+		return func(r reads) error {
+			_, err := r.listHostTokens(context.Background(), hosttoken.Query{Organization: w.org, Reach: reach, Runner: runner, Subject: subject, Page: p})
+			return err
+		}
+	}
+	all := hosttoken.Reach{All: true}
+	return []plannedQuery{
+		{"host tokens " + where, "host_tokens_by_age", list(all, "", "")},
+		{"host tokens on a runner " + where, "host_tokens_of_runner", list(all, w.runner, "")},
+		{"host tokens of a subject " + where, "host_tokens_of_subject", list(all, "", w.user)},
+		{"one's own host tokens " + where, "host_tokens_of_subject", list(hosttoken.Reach{Self: w.user}, "", "")},
+		{"the runners of a host token reader " + where, "role_assignments_", list(hosttoken.Reach{Groups: []id.Group{w.group}, Roles: []resource.Role{resource.RoleRunnerAdmin}}, "", "")},
+		{"the host token of a subject " + where, "host_tokens_of_subject_on_host", func(r reads) error {
+			_, _, err := r.HostTokenOf(context.Background(), w.runner, "github.com", access.Subject{ID: w.user})
+			return err
+		}},
+	}
+}
+
+// fillSCM gives a runner an integration, and somebody a credential on it.
+func fillSCM(ctx context.Context, tx *Tx, w filled, r fleet.Runner, at time.Time) []error {
+	return []error{
+		tx.InsertSCMIntegration(ctx, scm.Integration{ID: id.New(), Organization: w.org, Runner: r.ID, Host: "github.com", CreatedAt: at}),
+		tx.InsertHostToken(ctx, hosttoken.Token{
+			ID: id.New(), Organization: w.org, Runner: r.ID, Host: "github.com", CreatedAt: at,
+			Subject: access.Subject{Principal: access.PrincipalUser, ID: w.user},
+		}),
+	}
+}

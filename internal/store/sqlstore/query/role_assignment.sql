@@ -1,0 +1,84 @@
+-- The lists take sets as texts, which begin and end with a comma and have one
+-- between any two values; the empty text stands for all.
+
+-- name: InsertRoleAssignment :exec
+INSERT INTO role_assignments (
+    id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision,
+    runner_id, runner_created_at
+) VALUES (
+    @id, @organization_id, @group_id, @resource_type, @resource_id, @resource_role, @slot, @created_at, @revision,
+    @runner_id, COALESCE((SELECT r.created_at FROM runners r WHERE r.id = @runner_id), 0)
+);
+
+-- name: UpdateRoleAssignment :execrows
+UPDATE role_assignments SET resource_role = @resource_role, slot = @slot, revision = revision + 1
+WHERE id = @id AND revision = @revision;
+
+-- name: DeleteRoleAssignment :execrows
+DELETE FROM role_assignments WHERE id = @id;
+
+-- name: GetRoleAssignment :one
+SELECT * FROM role_assignments WHERE organization_id = @organization_id AND id = @id;
+
+-- name: GetRoleAssignmentInSlot :one
+SELECT * FROM role_assignments
+WHERE group_id = @group_id AND resource_type = @resource_type AND resource_id = @resource_id AND slot = @slot;
+
+-- name: ListAllRoleAssignmentsOfGroup :many
+SELECT * FROM role_assignments WHERE group_id = @group_id ORDER BY created_at, id;
+
+-- name: ListAllRoleAssignmentsOnResource :many
+SELECT * FROM role_assignments
+WHERE resource_id = @resource_id AND resource_type = @resource_type
+ORDER BY created_at, id;
+
+-- CountOrganizationRolesOfGroup counts the roles that a group has on an
+-- organization as a whole.
+-- name: CountOrganizationRolesOfGroup :one
+SELECT COUNT(*) FROM role_assignments WHERE group_id = @group_id AND resource_type = 7;
+
+-- name: ListRoleAssignments :many
+SELECT * FROM role_assignments
+WHERE organization_id = @organization_id
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListRoleAssignmentsOfRole :many
+SELECT * FROM role_assignments
+WHERE organization_id = @organization_id AND resource_role = @resource_role
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListRoleAssignmentsOfGroup :many
+SELECT * FROM role_assignments
+WHERE organization_id = @organization_id AND group_id = @group_id
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- name: ListRoleAssignmentsOnResource :many
+SELECT * FROM role_assignments
+WHERE organization_id = @organization_id AND resource_id = @resource_id
+  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST(@groups AS TEXT) = '' OR CAST(@groups AS TEXT) LIKE '%,' || group_id || ',%' THEN 1 ELSE 0 END <> 0
+ORDER BY created_at, id
+LIMIT @max_rows;
+
+-- ListRoleAssignmentsSharedBy returns the roles on runners that a group has one
+-- of the sharing roles on. It sorts what the group may share, which no index
+-- has in order, and nothing else.
+-- name: ListRoleAssignmentsSharedBy :many
+SELECT DISTINCT b.* FROM role_assignments a
+JOIN role_assignments b ON b.runner_id = a.runner_id
+WHERE a.group_id = @group_id AND a.runner_id IS NOT NULL
+  AND CASE WHEN CAST(@sharing AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST(@resources AS TEXT) = '' OR CAST(@resources AS TEXT) LIKE '%,' || a.resource_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND (b.created_at, b.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST(@groups AS TEXT) = '' OR CAST(@groups AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
+ORDER BY b.created_at, b.id
+LIMIT @max_rows;
