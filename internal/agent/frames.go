@@ -11,6 +11,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/logtoken"
+	"github.com/musterhq/muster/internal/seal"
 )
 
 // handle takes one frame. It returns an ending when the link is over.
@@ -123,6 +124,8 @@ func (l *link) configure(c *linkv1.Configuration) *ending {
 		return nil // overtaken by a newer one
 	}
 	l.revision = c.GetRevision()
+	// The runner's own secrets change with its configuration.
+	l.r.vault.Forget(seal.Name("runner", l.r.standing.runnerID, ""))
 	ack := l.r.apply(c)
 	if e := l.put(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_ConfigurationAck{ConfigurationAck: ack}}); e != nil {
 		return e

@@ -78,6 +78,16 @@ func TestSecretsComeOverTheLink(t *testing.T) {
 			t.Errorf("unreadable: %v", got)
 		}
 
+		// Its own change with its configuration.
+		own := "runner/" + runnerID + "/metrics.password"
+		l.send(t, checkSecrets(6, own))
+		l.deliver(t, own, key, planted)
+		l.checked(t, 6)
+		l.configure(t, &linkv1.Configuration{Revision: 1})
+		l.send(t, checkSecrets(7, own))
+		l.deliver(t, own, key, planted)
+		l.checked(t, 7)
+
 		// What does not come is no secret that cannot be opened.
 		l.send(t, checkSecrets(4, "a/2/x"))
 		q := expect(t, l, (*linkv1.RunnerFrame).GetSecretRequest)

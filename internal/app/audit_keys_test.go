@@ -23,7 +23,7 @@ func auditKeys(a *audited) {
 	}
 
 	_, err = installation.RotateKeys(ctx, connect.NewRequest(&adminv1.RotateKeysRequest{SigningKeys: true, SecretKey: true}))
-	a.step("muster.admin.v1.InstallationService/RotateKeys", "signing_key.rotate secret_key.rotate", err)
+	a.step("muster.admin.v1.InstallationService/RotateKeys", "secret_key.rotate signing_key.rotate", err)
 	if _, err := installation.RotateKeys(ctx, connect.NewRequest(&adminv1.RotateKeysRequest{})); connect.CodeOf(err) != connect.CodeInvalidArgument {
 		a.Errorf("rotating nothing: %v", err)
 	}

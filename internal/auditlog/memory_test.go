@@ -53,6 +53,11 @@ func (m *memory) isDown() bool {
 	return m.down
 }
 
+func (m *memory) questions() int {
+	defer m.lock()()
+	return m.asked
+}
+
 func (m *memory) setDown(down bool) {
 	defer m.lock()()
 	m.down = down

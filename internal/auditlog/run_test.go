@@ -135,9 +135,9 @@ func TestWhatAnotherProcessLeftUnsignedIsSigned(t *testing.T) {
 
 func TestAnIdleLogAsksOneThingASecond(t *testing.T) {
 	run(t, nothing, func(w *worker) {
-		before := w.store.asked
+		before := w.store.questions()
 		w.after(time.Minute)
-		if asked := w.store.asked - before; asked != 60 {
+		if asked := w.store.questions() - before; asked != 60 {
 			w.Errorf("asked %d times in a minute", asked)
 		}
 	})
@@ -148,9 +148,9 @@ func TestAfterAFailureItRests(t *testing.T) {
 		w.store.setDown(true)
 		w.add(1)
 		w.after(time.Second)
-		before := w.store.asked
+		before := w.store.questions()
 		w.after(time.Minute)
-		if asked := w.store.asked - before; asked != 6 {
+		if asked := w.store.questions() - before; asked != 6 {
 			w.Errorf("asked %d times in a minute without a database", asked)
 		}
 		w.store.setDown(false)

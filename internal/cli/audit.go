@@ -78,7 +78,7 @@ func (cmd *AuditList) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	entries, more, err := c.listAuditLog(ctx, req, int(cmd.Limit)) //nolint:gosec // whoever wants more entries than an int has gets all
+	entries, more, err := c.listAuditLog(ctx, req, int(cmd.Limit))
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (c *Client) listAuditLog(ctx context.Context, req *gitpodv1.ListAuditLogsRe
 		if limit > 0 {
 			size = min(pageSize, limit-len(entries))
 		}
-		req.Pagination = &gitpodv1.PaginationRequest{PageSize: int32(size), Token: token} //nolint:gosec // at most pageSize
+		req.Pagination = &gitpodv1.PaginationRequest{PageSize: int32(size), Token: token}
 		resp, err := c.Events.ListAuditLogs(ctx, connect.NewRequest(req))
 		if err != nil {
 			return nil, false, err

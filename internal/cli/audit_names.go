@@ -48,6 +48,7 @@ func (c *Client) auditNames(ctx context.Context, entries []*gitpodv1.ListAuditLo
 	for t, find := range map[gitpodv1.ResourceType]func(context.Context, string) (string, error){
 		gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER:          c.runnerName,
 		gitpodv1.ResourceType_RESOURCE_TYPE_SERVICE_ACCOUNT: c.serviceAccountName,
+		gitpodv1.ResourceType_RESOURCE_TYPE_GROUP:           c.groupName,
 	} {
 		for _, id := range wanted[t] {
 			if lookups++; lookups > maxLookups {
@@ -95,6 +96,14 @@ func (c *Client) serviceAccountName(ctx context.Context, id string) (string, err
 		return "", err
 	}
 	return resp.Msg.GetServiceAccount().GetName(), nil
+}
+
+func (c *Client) groupName(ctx context.Context, id string) (string, error) {
+	resp, err := c.Groups.GetGroup(ctx, connect.NewRequest(&gitpodv1.GetGroupRequest{Group: &gitpodv1.GetGroupRequest_Id{Id: id}}))
+	if err != nil {
+		return "", err
+	}
+	return resp.Msg.GetGroup().GetName(), nil
 }
 
 // actor says who acted.

@@ -192,7 +192,7 @@ func TestAuditExportAndVerify(t *testing.T) {
 	second := c.run(t, "audit", "export").want(t, 0).stdout
 	c.stdin = second
 	got = verify(0, "-", "--keys", "keys.jsonl", "--checkpoint", "first.jsonl").stdout
-	for _, says := range []string{"5 to 12", "up to 4 said", "whose keys you gave", "2 of its checkpoints"} {
+	for _, says := range []string{"5 to 12", "up to 4 said", "whose keys you gave", "checkpoints in common: 2"} {
 		if !strings.Contains(got, says) {
 			t.Errorf("verify does not say %q:\n%s", says, got)
 		}

@@ -126,7 +126,7 @@ func (cmd *AuditVerify) print(to io.Writer, r chain.Report) error {
 		missing = append(missing, "That the holder of the keys is your control plane: the keys are from the same file. Give keys that you saved earlier with --keys.")
 	}
 	if cmd.Checkpoint != "" {
-		proven = append(proven, fmt.Sprintf("History was not rewritten since the earlier export: %d of its checkpoints are in this one.", r.Compared))
+		proven = append(proven, fmt.Sprintf("History was not rewritten since the earlier export (checkpoints in common: %d).", r.Compared))
 	} else {
 		missing = append(missing, "That the holder of the keys did not rewrite history. Give an earlier export with --checkpoint.")
 	}

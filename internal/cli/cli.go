@@ -88,7 +88,7 @@ type Commands struct {
 	Export         Export                 `cmd:"" group:"nouns" help:"Write the whole configuration as YAML."`
 	Apply          Apply                  `cmd:"" group:"nouns" help:"Make the configuration what a YAML file says."`
 	Audit          AuditCommands          `cmd:"" group:"nouns" help:"The audit log: who did what; export and verify it."`
-	Retention RetentionCommands `cmd:"" group:"nouns" help:"What is removed by age: stale runners, old audit entries."`
+	Retention      RetentionCommands      `cmd:"" group:"nouns" help:"What is removed by age: stale runners, old audit entries."`
 	Keys           KeysCommands           `cmd:"" group:"nouns" help:"Keys of the control plane itself, for whoever operates it."`
 	IDToken        IDToken                `cmd:"" group:"client" name:"id-token" help:"Print a token that proves to others who you are (OpenID Connect)."`
 	Login          Login                  `cmd:"" group:"client" help:"Remember a control plane and a token for it."`

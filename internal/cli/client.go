@@ -27,7 +27,7 @@ type Client struct {
 	Configuration   gitpodv1connect.RunnerConfigurationServiceClient
 	Events          gitpodv1connect.EventServiceClient
 	Members         adminv1connect.MemberServiceClient
-	Retention adminv1connect.RetentionServiceClient
+	Retention       adminv1connect.RetentionServiceClient
 	ServiceAccounts gitpodv1connect.ServiceAccountServiceClient
 	Groups          gitpodv1connect.GroupServiceClient
 	Installation    adminv1connect.InstallationServiceClient
@@ -86,7 +86,7 @@ func NewClient(env *Env, c Credentials) (*Client, error) {
 		Groups:          gitpodv1connect.NewGroupServiceClient(h, c.Server, opts),
 		Installation:    adminv1connect.NewInstallationServiceClient(h, c.Server, opts),
 		Members:         adminv1connect.NewMemberServiceClient(h, c.Server, opts),
-		Retention: adminv1connect.NewRetentionServiceClient(h, c.Server, opts),
+		Retention:       adminv1connect.NewRetentionServiceClient(h, c.Server, opts),
 		Keys:            adminv1connect.NewRunnerKeyServiceClient(h, c.Server, opts),
 		RunnerTokens:    adminv1connect.NewRunnerTokenServiceClient(h, c.Server, opts),
 		Audit:           adminv1connect.NewAuditServiceClient(h, c.Server, opts),

@@ -52,7 +52,7 @@ func (cmd *KeysRotate) Run(ctx context.Context, env *Env) error {
 
 // IDToken makes a token that proves to others who the caller is.
 type IDToken struct {
-	Audience []string `required:"" placeholder:"NAME" help:"Who shall accept the token, such as sts.amazonaws.com; may be repeated, up to 10 times."`
+	Audience []string `required:"" sep:"none" placeholder:"NAME" help:"Who shall accept the token, such as sts.amazonaws.com; may be repeated, up to 10 times."`
 	Version  int      `enum:"1,2" default:"2" placeholder:"N" help:"Form of the subject: 2 is organization:ID/user:ID, 1 is user:ID."`
 	Remote
 }

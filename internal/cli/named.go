@@ -68,7 +68,7 @@ func (c *Client) findSubject(ctx context.Context, text string, among ...gitpodv1
 	if typ != 0 && !slices.Contains(kinds, typeName(typ)+"/") {
 		return nil, usagef("%q must begin with %s, or with nothing of the kind", text, strings.Join(kinds, " or "))
 	}
-	return pick("member or service account", name, all, func(*named) bool { return true }, func(n *named) string {
+	return pick("subject", name, all, func(*named) bool { return true }, func(n *named) string {
 		return fmt.Sprintf("%s  %s", n.id, typeName(n.typ))
 	})
 }

@@ -206,7 +206,7 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 		if err != nil {
 			return err
 		}
-		emit(tx, &r, event.StatusUpdated)
+		emitStatus(tx, &r)
 		return record(ctx, tx, &r, c.Subject, "runner.key.approve", event.Updated)
 	})
 	if err != nil {

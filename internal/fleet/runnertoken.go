@@ -48,7 +48,7 @@ func (s *Service) Tokens(ctx context.Context, c access.Caller, want id.Runner) (
 // makes at once. A link that was opened with it ends then, too. No token is made
 // to live longer.
 func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runner, t id.Token, validFor time.Duration) error {
-	subject := access.Subject{Principal: access.PrincipalRunner, ID: string(want)}
+	var kind token.Kind
 	err := s.store.Write(ctx, func(tx Tx) error {
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil {
@@ -62,6 +62,7 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 			return err
 		}
 		at := time.Now().Add(validFor)
+		kind = rec.Kind
 		switch {
 		case !found:
 			return fault.Missing("token of this runner", string(t))
@@ -81,11 +82,12 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 	if err != nil {
 		return fault.Wrap(err, "ending the token")
 	}
-	if validFor == 0 {
+	switch {
+	case validFor == 0:
 		s.revoker.Revoked(t, access.Subject{})
-	} else {
+	case kind == token.Runner:
 		// An open link knows the end that the token had when it was opened.
-		s.reconnect(subject)
+		s.reconnect(access.Subject{Principal: access.PrincipalRunner, ID: string(want)})
 	}
 	return nil
 }

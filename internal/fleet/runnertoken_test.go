@@ -99,7 +99,7 @@ func TestARotatedTokenEndsTheOlderOnes(t *testing.T) {
 		}
 		f.connect(rotated, key.opening())
 		left := f.tokens(r)
-		if len(left) != 1 || left[rotated.Token].ExpiresAt.Sub(time.Now()) != time.Hour {
+		if len(left) != 1 || time.Until(left[rotated.Token].ExpiresAt) != time.Hour {
 			t.Errorf("left are %v", left)
 		}
 		for _, c := range []access.Caller{first, second} {

@@ -162,8 +162,9 @@ func recordCredential(ctx context.Context, tx Tx, r *Runner, actor access.Subjec
 	return change.Write(ctx, tx, change.Record{Actor: actor, Action: action, Object: r.Object(), Creator: r.Creator, Credential: true})
 }
 
-func emit(tx Tx, r *Runner, op event.Operation) {
-	tx.Emit(event.Event{Operation: op, Object: r.Object(), Creator: r.Creator})
+// emitStatus tells watchers that the status of a runner has changed.
+func emitStatus(tx Tx, r *Runner) {
+	tx.Emit(event.Event{Operation: event.StatusUpdated, Object: r.Object(), Creator: r.Creator})
 }
 
 // Check returns nil when a runner that was looked up is there and the caller may

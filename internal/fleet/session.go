@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/token"
@@ -96,7 +95,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 			if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
 				return lost(ok, err)
 			}
-			emit(tx, &r, event.StatusUpdated)
+			emitStatus(tx, &r)
 		}
 		return nil
 	})
@@ -152,7 +151,7 @@ func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, r
 		if ok, err := tx.UpdateStatus(ctx, want, epoch, r.Report, r.Schema, now); err != nil || !ok {
 			return lost(ok, err)
 		}
-		emit(tx, &r, event.StatusUpdated)
+		emitStatus(tx, &r)
 		return nil
 	})
 	if err != nil {
@@ -177,7 +176,7 @@ func (s *Service) SetReport(ctx context.Context, want id.Runner, epoch int64, re
 		if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, rep, r.Schema, r.StatusAt); err != nil || !ok {
 			return lost(ok, err)
 		}
-		emit(tx, r, event.StatusUpdated)
+		emitStatus(tx, r)
 		return nil
 	})
 }
@@ -210,7 +209,7 @@ func (s *Service) editSession(ctx context.Context, want id.Runner, epoch int64, 
 		if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
 			return lost(ok, err)
 		}
-		emit(tx, r, event.StatusUpdated)
+		emitStatus(tx, r)
 		return nil
 	})
 }

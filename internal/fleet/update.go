@@ -133,7 +133,8 @@ func deleting(r *Runner) error {
 }
 
 // The purposes bind a secret to its runner and its place.
-func metricsPurpose(r id.Runner) string   { return seal.Name("runner", string(r), "metrics.password") }
+func metricsPurpose(r id.Runner) string { return seal.Name("runner", string(r), "metrics.password") }
+
 func honeycombPurpose(r id.Runner) string { return seal.Name("runner", string(r), "honeycomb_api_key") }
 
 func (s *Service) setMetricsPassword(r *Runner, plain string) error {

@@ -160,7 +160,7 @@ func (f *fixture) assign(g id.Group, t resource.Type, on string, role resource.R
 	return a
 }
 
-// assignments are the roles that a caller sees, as "GROUP ROLE".
+// assignments are the roles that a caller sees.
 func (f *fixture) assignments(c access.Caller, filter group.AssignmentFilter) []group.Assignment {
 	f.t.Helper()
 	rows, next, err := f.Assignments(f.t.Context(), c, filter, page.Request{Size: 100})
@@ -185,7 +185,7 @@ func (f *fixture) takeEvents() string {
 	return strings.Join(names, " ")
 }
 
-// takeSeen returns the objects of the events so far that a caller would get, and
+// seen returns the ids in the events so far that a caller would get, of one type, and
 // leaves them.
 func (f *fixture) seen(c access.Caller, t resource.Type) []string {
 	f.mu.Lock()

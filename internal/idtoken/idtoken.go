@@ -125,6 +125,9 @@ func (s *Service) Create(ctx context.Context, c access.Caller, audience []string
 	if err := checkAudience(audience); err != nil {
 		return "", err
 	}
+	if v < 0 || v > V2 {
+		return "", fault.Invalid("version", "must be ID_TOKEN_VERSION_V1 or ID_TOKEN_VERSION_V2")
+	}
 	p, _, err := s.store.Profile(ctx, c.Organization, c.ID)
 	if err != nil {
 		return "", fault.Wrap(err, "reading who the caller is")

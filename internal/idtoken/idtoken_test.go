@@ -192,6 +192,9 @@ func TestNoTokenWithoutAnEntry(t *testing.T) {
 	if raw, err := s.Create(t.Context(), caller(access.PrincipalUser), []string{"a"}, 0); err == nil || raw != "" {
 		t.Errorf("Create = %q, %v", raw, err)
 	}
+	if _, err := s.Create(t.Context(), caller(access.PrincipalUser), []string{"a"}, 3); !fault.HasReason(err, fault.InvalidField) {
+		t.Errorf("a form that does not exist: %v", err)
+	}
 	if _, err := s.Create(t.Context(), access.Caller{}, []string{"a"}, 0); err == nil {
 		t.Error("nobody got a token")
 	}

@@ -3,11 +3,13 @@ package link_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,6 +178,7 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
 // plane is a hub that serves.
 type plane struct {
+	keys atomic.Int32 // how many keys verify logs tokens
 	*link.Hub
 	fleet   *fakeFleet
 	secrets *fakeSecrets
@@ -192,7 +195,7 @@ func test(t *testing.T, fn func(t *testing.T, p *plane)) {
 		p := &plane{fleet: newFakeFleet(), secrets: &fakeSecrets{}, replica: &fakeReplica{}, pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 		p.Hub = link.New(link.Config{
 			Fleet: p.fleet, Secrets: p.secrets, Replica: p.replica, Issuer: "https://muster.example", Log: slog.New(slog.DiscardHandler),
-			Gateways: []fleet.Gateway{{Name: "g", URL: "https://g.example"}},
+			Gateways: []fleet.Gateway{{Name: "g", URL: "https://g.example"}}, Keys: p.verificationKeys,
 		})
 		valid, revoke := context.WithCancelCause(context.Background())
 		p.revoke = revoke
@@ -283,6 +286,14 @@ func (r *runner) send(f *linkv1.RunnerFrame) {
 	if err := r.stream.Send(f); err != nil && !errors.Is(err, io.EOF) {
 		r.t.Fatalf("sending: %v", err)
 	}
+}
+
+// verificationKeys are as many keys as p.keys says.
+func (p *plane) verificationKeys() (keys []*linkv1.VerificationKey) {
+	for n := range p.keys.Load() {
+		keys = append(keys, &linkv1.VerificationKey{Id: fmt.Sprint(n)})
+	}
+	return keys
 }
 
 // join opens a link and returns it with its Welcome.

@@ -147,9 +147,9 @@ func TestAFileThatSomebodyElseChangedIsLeftAlone(t *testing.T) {
 
 func TestALinkedFileStaysALink(t *testing.T) {
 	dir := t.TempDir()
-	real, path := filepath.Join(dir, "mounted", "key"), filepath.Join(dir, "secret-key")
-	load(t, real)
-	if err := os.Symlink(real, path); err != nil {
+	target, path := filepath.Join(dir, "mounted", "key"), filepath.Join(dir, "secret-key")
+	load(t, target)
+	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
 	k := load(t, path)
@@ -162,7 +162,7 @@ func TestALinkedFileStaysALink(t *testing.T) {
 	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link was replaced: %v, %v", info, err)
 	}
-	if len(lines(t, real)) != 1 {
+	if len(lines(t, target)) != 1 {
 		t.Error("the file behind the link was not rotated")
 	}
 }

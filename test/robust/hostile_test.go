@@ -73,47 +73,6 @@ func procedure(m protoreflect.MethodDescriptor) string {
 	return string(m.Parent().FullName()) + "/" + string(m.Name())
 }
 
-// goodRequests are requests that work, for the procedures whose empty request
-// does not get far.
-func goodRequests(t *testing.T, s *muster.Server) map[string]object {
-	t.Helper()
-	w := &witness{url: s.URL, token: s.Token}
-	me := w.call(t, "gitpod.v1.IdentityService/GetAuthenticatedIdentity", object{})
-	runner := w.call(t, "gitpod.v1.RunnerService/CreateRunner", object{"name": "a runner", "provider": "RUNNER_PROVIDER_LINUX_HOST"})
-	byRunner := object{"runnerId": runner.text("runner", "runnerId")}
-	byUser := object{"userId": me.text("subject", "id")}
-	const nobody = "01990000-0000-7000-8000-000000000001"
-	page := object{"pageSize": 10}
-	configuration := object{"autoUpdate": true, "logLevel": "LOG_LEVEL_INFO", "metrics": object{"enabled": true, "url": "https://x.example"}}
-	return map[string]object{
-		"gitpod.v1.UserService/GetUser":                   byUser,
-		"gitpod.v1.UserService/CreatePersonalAccessToken": with(byUser, []string{"description"}, "x"),
-		"gitpod.v1.UserService/GetPersonalAccessToken":    {"personalAccessTokenId": nobody},
-		"gitpod.v1.UserService/DeletePersonalAccessToken": {"personalAccessTokenId": nobody},
-		"gitpod.v1.UserService/ListPersonalAccessTokens":  {"pagination": page},
-		"gitpod.v1.OrganizationService/GetOrganization":   {"organizationId": me.text("organizationId")},
-		"gitpod.v1.OrganizationService/ListMembers":       {"organizationId": me.text("organizationId"), "pagination": page},
-		"gitpod.v1.RunnerService/CreateRunner": {
-			"name": "another", "provider": "RUNNER_PROVIDER_LINUX_HOST", "spec": object{"configuration": configuration},
-		},
-		"gitpod.v1.RunnerService/GetRunner":                 byRunner,
-		"gitpod.v1.RunnerService/ListRunners":               {"pagination": page},
-		"gitpod.v1.RunnerService/UpdateRunner":              with(byRunner, []string{"spec", "configuration"}, configuration),
-		"gitpod.v1.RunnerService/DeleteRunner":              {"runnerId": nobody},
-		"gitpod.v1.RunnerService/CreateRunnerToken":         byRunner,
-		"gitpod.v1.RunnerService/CreateRunnerLogsToken":     byRunner,
-		"gitpod.v1.GatewayService/ListGateways":             {"pagination": page},
-		"gitpod.v1.EventService/WatchEvents":                {"organization": true},
-		"gitpod.v1.IdentityService/ExchangeToken":           {"exchangeToken": "x"},
-		"muster.admin.v1.MemberService/AddMember":           {"name": "Somebody", "email": "somebody@example.com", "role": "ORGANIZATION_ROLE_MEMBER"},
-		"muster.admin.v1.MemberService/SuspendMember":       {"userId": nobody},
-		"muster.admin.v1.MemberService/ResumeMember":        {"userId": nobody},
-		"muster.admin.v1.MemberService/RemoveMember":        {"userId": nobody},
-		"muster.admin.v1.RunnerKeyService/GetRunnerKeys":    byRunner,
-		"muster.admin.v1.RunnerKeyService/ApproveRunnerKey": with(byRunner, []string{"fingerprint"}, strings.Repeat("0a", 16)),
-	}
-}
-
 // judge sends nonsense and says what is wrong with the answer.
 func judge(t *testing.T, api *muster.API, m protoreflect.MethodDescriptor, n nonsense) string {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -30,9 +30,10 @@ const (
 )
 
 // ResourceRole is a role on one type of resource; the first part of its name
-// says which type. Roles on resources that this server does not have keep their
-// numbers and cannot be assigned. So do the roles called IDENTITY, which a
-// principal has on itself. The numbers have no order.
+// says which type. Roles on resources that this server does not keep can be
+// assigned by an admin of the organization: they are stored and listed, and
+// allow nothing here. The roles called IDENTITY, which a principal has on itself,
+// and those on a team cannot be assigned. The numbers have no order.
 type ResourceRole int32
 
 const (
@@ -308,7 +309,7 @@ type Group struct {
 	OrganizationId string `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
 	// Its name, 3 to 80 characters.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// The server keeps the group; it cannot be changed.
+	// The server keeps the group for itself; false for all groups here.
 	SystemManaged bool `protobuf:"varint,4,opt,name=system_managed,json=systemManaged,proto3" json:"system_managed,omitempty"`
 	// When it was created.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
@@ -318,7 +319,8 @@ type Group struct {
 	Description string `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
 	// How many members it has.
 	MemberCount int32 `protobuf:"varint,8,opt,name=member_count,json=memberCount,proto3" json:"member_count,omitempty"`
-	// The group exists to share something with a single principal.
+	// The group exists to share something with a single principal. It cannot be
+	// changed, and goes with its last role.
 	DirectShare   bool `protobuf:"varint,9,opt,name=direct_share,json=directShare,proto3" json:"direct_share,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1476,8 +1478,8 @@ type RoleAssignment struct {
 	ResourceType ResourceType `protobuf:"varint,5,opt,name=resource_type,json=resourceType,proto3,enum=gitpod.v1.ResourceType" json:"resource_type,omitempty"`
 	// The role.
 	ResourceRole ResourceRole `protobuf:"varint,6,opt,name=resource_role,json=resourceRole,proto3,enum=gitpod.v1.ResourceRole" json:"resource_role,omitempty"`
-	// The organization role that this assignment follows from; absent for one
-	// that was created by itself.
+	// The organization role that this assignment follows from. Always absent: every
+	// assignment here was created by itself.
 	DerivedFromOrgRole *ResourceRole `protobuf:"varint,7,opt,name=derived_from_org_role,json=derivedFromOrgRole,proto3,enum=gitpod.v1.ResourceRole,oneof" json:"derived_from_org_role,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

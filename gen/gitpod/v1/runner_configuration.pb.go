@@ -3763,7 +3763,8 @@ type ListHostAuthenticationTokensRequest_Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Credentials on this runner.
 	RunnerId *string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3,oneof" json:"runner_id,omitempty"`
-	// Credentials of this user. Use subject_id instead.
+	// Credentials of this user. Use subject_id instead; if both are set, they must
+	// be the same.
 	//
 	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
 	UserId *string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`

@@ -17,18 +17,20 @@ func (s *Installation) RotateKeys(ctx context.Context, req *connect.Request[admi
 		return nil, fault.Invalid("signing_keys", "or secret_key must be set; nothing would be rotated")
 	}
 	out := &adminv1.RotateKeysResponse{}
-	if req.Msg.GetSigningKeys() {
-		var err error
-		if out.SigningKeyIds, err = s.Keys.Rotate(ctx, access.CallerOf(ctx)); err != nil {
-			return nil, err
-		}
-	}
+	// The secret key first, so that the new signing keys never are under the old
+	// one.
 	if req.Msg.GetSecretKey() {
 		n, err := s.Keys.RotateSecretKey(ctx, access.CallerOf(ctx))
 		if err != nil {
 			return nil, err
 		}
 		out.Rewrapped = int32(min(n, math.MaxInt32)) //nolint:gosec // bounded
+	}
+	if req.Msg.GetSigningKeys() {
+		var err error
+		if out.SigningKeyIds, err = s.Keys.Rotate(ctx, access.CallerOf(ctx)); err != nil {
+			return nil, err
+		}
 	}
 	return connect.NewResponse(out), nil
 }

@@ -152,7 +152,9 @@ func groupMembership(m group.Membership) *gitpodv1.GroupMembership {
 	return &gitpodv1.GroupMembership{Id: m.ID, Subject: subject(m.Subject), GroupId: string(m.Group), Name: m.Name}
 }
 
-func groupID(m interface{ GetGroupId() string }) id.Group { return id.Group(id.Canonical(m.GetGroupId())) }
+func groupID(m interface{ GetGroupId() string }) id.Group {
+	return id.Group(id.Canonical(m.GetGroupId()))
+}
 
 func groupIDs(ids []string) []id.Group {
 	out := make([]id.Group, len(ids))

@@ -40,7 +40,7 @@ func (s *RunnerConfiguration) GetHostAuthenticationToken(ctx context.Context, re
 // ListHostAuthenticationTokens lists credentials, oldest first.
 func (s *RunnerConfiguration) ListHostAuthenticationTokens(ctx context.Context, req *connect.Request[gitpodv1.ListHostAuthenticationTokensRequest]) (*connect.Response[gitpodv1.ListHostAuthenticationTokensResponse], error) {
 	f := req.Msg.GetFilter()
-	subject, err := oneOf("filter.user_id", id.Canonical(f.GetUserId()), "filter.subject_id", id.Canonical(f.GetSubjectId()))
+	subject, err := oneOf("filter.user_id", id.Canonical(f.GetUserId()), "filter.subject_id", id.Canonical(f.GetSubjectId())) //nolint:staticcheck // older clients send it
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *RunnerConfiguration) DeleteHostAuthenticationToken(ctx context.Context,
 }
 
 func newHostToken(m *gitpodv1.CreateHostAuthenticationTokenRequest) (hosttoken.NewToken, error) {
-	subject, err := oneOf("user_id", id.Canonical(m.GetUserId()), "subject", id.Canonical(m.GetSubject().GetId()))
+	subject, err := oneOf("user_id", id.Canonical(m.GetUserId()), "subject", id.Canonical(m.GetSubject().GetId())) //nolint:staticcheck // older clients send it
 	expires, eerr := expiryOf(m.GetExpiresAt())
 	err = errors.Join(err, eerr, boundedHostToken(m), bounded("host", m.GetHost(), 512))
 	return hosttoken.NewToken{
@@ -142,8 +142,9 @@ func expiryOf(t *timestamppb.Timestamp) (time.Time, error) {
 
 func hostToken(t *hosttoken.Token) *gitpodv1.HostAuthenticationToken {
 	out := &gitpodv1.HostAuthenticationToken{
-		Id: t.ID, RunnerId: string(t.Runner), UserId: t.Subject.ID, Host: t.Host, Source: gitpodv1.HostAuthenticationTokenSource(t.Source),
+		Id: t.ID, RunnerId: string(t.Runner), Host: t.Host, Source: gitpodv1.HostAuthenticationTokenSource(t.Source),
 		IntegrationId: t.Integration, Scopes: t.Scopes, Subject: subject(t.Subject),
+		UserId: t.Subject.ID, //nolint:staticcheck // older clients read it
 	}
 	if !t.ExpiresAt.IsZero() {
 		out.ExpiresAt = timestamppb.New(t.ExpiresAt)

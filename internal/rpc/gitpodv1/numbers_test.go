@@ -10,6 +10,7 @@ import (
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/idtoken"
 	"github.com/musterhq/muster/internal/llm"
 	"github.com/musterhq/muster/internal/resource"
 )
@@ -52,6 +53,9 @@ func TestNumbersAreThoseOfTheWire(t *testing.T) {
 
 		{int32(audit.KindChange), int32(gitpodv1.AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE)},
 		{int32(audit.KindCredentialAccess), int32(gitpodv1.AuditLogEntryKind_AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS)},
+
+		{int32(idtoken.V1), int32(gitpodv1.IDTokenVersion_ID_TOKEN_VERSION_V1)},
+		{int32(idtoken.V2), int32(gitpodv1.IDTokenVersion_ID_TOKEN_VERSION_V2)},
 
 		{int32(llm.PhaseAvailable), int32(gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_AVAILABLE)},
 		{int32(llm.PhaseUnavailable), int32(gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_UNAVAILABLE)},

@@ -161,6 +161,7 @@ func (w filled) queries() []plannedQuery {
 		plannedQuery{"a credential", "tokens", func(r reads) error { _, _, err := r.Credential(context.Background(), []byte("x")); return err }},
 		plannedQuery{"runners that are being deleted", "runners_deleting", func(r reads) error { _, err := r.q.ListDeletingRunners(context.Background()); return err }},
 		plannedQuery{"the log of a runner's keys", "runner_keys", func(r reads) error { _, err := r.KeyLog(context.Background(), "x", 10); return err }},
+		plannedQuery{"a profile", "users", func(r reads) error { _, _, err := r.Profile(context.Background(), w.org, "x"); return err }},
 		plannedQuery{"live sessions", "sessions_live", func(r reads) error { _, err := r.LiveSessionsOf(context.Background(), "replica 7", 10); return err }},
 	)
 }

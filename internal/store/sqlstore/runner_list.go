@@ -31,22 +31,28 @@ type runnerList struct {
 }
 
 func (l runnerList) visible(ctx context.Context) ([]query.RunnerRow, error) {
-	reach := l.q.Reach
-	switch {
-	case reach.All:
+	if l.q.Reach.All {
 		return l.everybodys(ctx)
-	case reach.Self != "":
-		return l.self(ctx)
 	}
 	own, err := l.ofCreators(ctx, l.visibleCreators())
 	if err != nil {
 		return nil, err
 	}
 	shared, err := l.ofGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
 	rows := append(own, shared...)
+	if l.q.Reach.Self != "" {
+		self, err := l.self(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, self...)
+	}
 	slices.SortFunc(rows, olderRunner)
 	rows = slices.CompactFunc(rows, func(a, b query.RunnerRow) bool { return a.ID == b.ID })
-	return rows[:min(len(rows), int(l.rows))], err
+	return rows[:min(len(rows), int(l.rows))], nil
 }
 
 // ofGroups lists the runners that the caller's groups have a role on. With a

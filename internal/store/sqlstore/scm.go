@@ -35,37 +35,51 @@ func (r reads) SCMIntegrationOf(ctx context.Context, runner id.Runner, host stri
 	return one(r, row, err, "looking for the SCM integration with a host", scmIntegrationOf)
 }
 
-// SCMIntegrations returns up to Page.Limit+1 integrations, oldest first. Those of
-// given runners come from the index of each; all others from that of the
-// organization, in order, passing over what the caller does not see.
+// SCMIntegrations returns up to Page.Limit+1 integrations, oldest first.
 func (r reads) SCMIntegrations(ctx context.Context, q scm.Query) ([]scm.Integration, error) {
+	const doing = "listing SCM integrations"
 	after, err := cursorOf(q.Page, beforeAll)
 	if err != nil {
 		return nil, err
 	}
 	p := query.ListSCMIntegrationsParams{
-		OrganizationID: string(q.Organization), Sees: number(q.Reach.All), CreatorID: q.Reach.Creator, GroupIds: joined(q.Reach.Groups),
+		OrganizationID: string(q.Organization), Sees: number(q.Reach.All || q.Reach.Self != ""), CreatorID: q.Reach.Creator, GroupIds: joined(q.Reach.Groups),
 		AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q.Page),
 	}
-	runners := q.Runners
-	if self := q.Reach.Self; self != "" {
-		if len(runners) > 0 && !slices.Contains(runners, self) {
-			return nil, nil
-		}
-		p.Sees, runners = 1, []id.Runner{self}
+	runners, some, err := r.scmRunners(ctx, q)
+	if err != nil {
+		return nil, r.explained(err, doing)
 	}
 	var rows []query.ScmIntegration
-	if len(runners) == 0 {
-		rows, err = r.q.ListSCMIntegrations(ctx, p)
-	} else {
+	if some {
 		rows, err = lanes(runners, p.MaxRows, olderSCMIntegration, func(runner id.Runner) ([]query.ScmIntegration, error) {
 			return r.q.ListSCMIntegrationsOfRunner(ctx, query.ListSCMIntegrationsOfRunnerParams{
 				OrganizationID: p.OrganizationID, RunnerID: string(runner), Sees: p.Sees, CreatorID: p.CreatorID, GroupIds: p.GroupIds,
 				AfterAt: p.AfterAt, AfterID: p.AfterID, MaxRows: p.MaxRows,
 			})
 		})
+	} else {
+		rows, err = r.q.ListSCMIntegrations(ctx, p)
 	}
-	return all(r, rows, err, "listing SCM integrations", scmIntegrationOf)
+	return all(r, rows, err, doing, scmIntegrationOf)
+}
+
+// scmRunners are the runners whose integrations are to be asked for one by one,
+// if they are few enough: the one that the caller is, those of the filter, or
+// those that it sees. Whoever sees more finds a page soon by walking through all.
+func (r reads) scmRunners(ctx context.Context, q scm.Query) (runners []id.Runner, some bool, err error) {
+	switch self := q.Reach.Self; {
+	case self != "" && len(q.Runners) > 0 && !slices.Contains(q.Runners, self):
+		return nil, true, nil
+	case self != "":
+		return []id.Runner{self}, true, nil
+	case len(q.Runners) > 0:
+		return q.Runners, true, nil
+	case q.Reach.All:
+		return nil, false, nil
+	default:
+		return r.fewRunners(ctx, q.Organization, q.Reach)
+	}
 }
 
 func olderSCMIntegration(a, b query.ScmIntegration) int {

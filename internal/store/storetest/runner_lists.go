@@ -75,9 +75,6 @@ func drawRunnerQuery(rt *rapid.T, org id.Organization, creators []string, all []
 		if len(all) > 0 {
 			q.Reach.Self = rapid.SampledFrom(all).Draw(rt, "self").ID
 		}
-		if rapid.Bool().Draw(rt, "and a creator") {
-			q.Reach.Creator = creators[1]
-		}
 	default:
 		q.Reach.All = true
 	}

@@ -84,7 +84,8 @@ const (
 type GroupServiceClient interface {
 	// CreateGroup makes an empty group.
 	//
-	// Errors: not_found for the organization.
+	// Errors: not_found for the organization; already_exists when a group has this
+	// name.
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
 	// GetGroup returns a group by its id or its name.
 	//
@@ -94,17 +95,23 @@ type GroupServiceClient interface {
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
 	// UpdateGroup sets the name and the description, both of them.
 	//
-	// Errors: not_found; failed_precondition for a group that the system manages.
+	// Errors: not_found; already_exists when another group has this name;
+	// failed_precondition for a group that exists for sharing with a single
+	// principal.
 	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
-	// DeleteGroup removes a group, its memberships and its roles.
+	// DeleteGroup removes a group, its memberships, its roles and the roles on it.
 	//
-	// Errors: not_found; failed_precondition for a group that the system manages.
+	// Errors: not_found; permission_denied for a group that has a role on the
+	// organization, unless the caller may change that role; failed_precondition
+	// for a group that exists for sharing with a single principal.
 	DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error)
 	// CreateMembership adds a user or a service account to a group.
 	//
 	// Errors: not_found for the group or the subject; already_exists when the
-	// subject is a member; failed_precondition for a group that the system
-	// manages.
+	// subject is a member; invalid_argument when the subject is neither a user nor
+	// a service account; permission_denied for a group that has a role on the
+	// organization, unless the caller may change that role; failed_precondition
+	// for a group that exists for sharing with a single principal.
 	CreateMembership(context.Context, *connect.Request[v1.CreateMembershipRequest]) (*connect.Response[v1.CreateMembershipResponse], error)
 	// GetMembership tells whether a subject is a member of a group. For one that
 	// is not, the reply has no member; this is not an error.
@@ -117,24 +124,30 @@ type GroupServiceClient interface {
 	ListMemberships(context.Context, *connect.Request[v1.ListMembershipsRequest]) (*connect.Response[v1.ListMembershipsResponse], error)
 	// DeleteMembership removes a member from a group.
 	//
-	// Errors: not_found; failed_precondition for a group that the system manages.
+	// Errors: not_found; permission_denied and failed_precondition as for
+	// CreateMembership.
 	DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error)
-	// CreateRoleAssignment grants a group a role on a resource.
+	// CreateRoleAssignment grants a group a role on a resource. Roles on a runner
+	// are given by those who may share it, roles on a group by its admins, all
+	// others by an admin of the organization.
 	//
 	// Errors: not_found for the group or the resource; already_exists when the
-	// group has this role on this resource; invalid_argument when the role does
-	// not go with the type of resource.
+	// group has this role on this resource, or the other one of RUNNER_ADMIN and
+	// RUNNER_USER; invalid_argument when the role does not go with the type of
+	// resource.
 	CreateRoleAssignment(context.Context, *connect.Request[v1.CreateRoleAssignmentRequest]) (*connect.Response[v1.CreateRoleAssignmentResponse], error)
-	// ListRoleAssignments returns the role assignments that the caller may see.
-	// The filter applies before the list is cut into pages.
+	// ListRoleAssignments returns the role assignments that the caller may see:
+	// those of its own groups, those on runners that it may share, and all of them
+	// for an admin of the organization or of its groups. The filter applies before
+	// the list is cut into pages.
 	ListRoleAssignments(context.Context, *connect.Request[v1.ListRoleAssignmentsRequest]) (*connect.Response[v1.ListRoleAssignmentsResponse], error)
-	// DeleteRoleAssignment takes a role away.
+	// DeleteRoleAssignment takes a role away; who may give it may take it.
 	//
-	// Errors: not_found; failed_precondition for an assignment that follows from
-	// an organization role.
+	// Errors: not_found.
 	DeleteRoleAssignment(context.Context, *connect.Request[v1.DeleteRoleAssignmentRequest]) (*connect.Response[v1.DeleteRoleAssignmentResponse], error)
 	// ShareResourceWithPrincipal grants one user or service account a role on a
-	// resource.
+	// resource. Doing it again changes nothing; of RUNNER_ADMIN and RUNNER_USER the
+	// one that was granted last counts.
 	//
 	// Errors: not_found for the resource or the principal; invalid_argument when
 	// the role does not go with the type of resource.
@@ -142,7 +155,8 @@ type GroupServiceClient interface {
 	// UnshareResourceWithPrincipal takes back what ShareResourceWithPrincipal
 	// granted.
 	//
-	// Errors: not_found for the resource or the principal.
+	// Errors: not_found for the resource, and when it is not shared with the
+	// principal.
 	UnshareResourceWithPrincipal(context.Context, *connect.Request[v1.UnshareResourceWithPrincipalRequest]) (*connect.Response[v1.UnshareResourceWithPrincipalResponse], error)
 }
 
@@ -336,7 +350,8 @@ func (c *groupServiceClient) UnshareResourceWithPrincipal(ctx context.Context, r
 type GroupServiceHandler interface {
 	// CreateGroup makes an empty group.
 	//
-	// Errors: not_found for the organization.
+	// Errors: not_found for the organization; already_exists when a group has this
+	// name.
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
 	// GetGroup returns a group by its id or its name.
 	//
@@ -346,17 +361,23 @@ type GroupServiceHandler interface {
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
 	// UpdateGroup sets the name and the description, both of them.
 	//
-	// Errors: not_found; failed_precondition for a group that the system manages.
+	// Errors: not_found; already_exists when another group has this name;
+	// failed_precondition for a group that exists for sharing with a single
+	// principal.
 	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
-	// DeleteGroup removes a group, its memberships and its roles.
+	// DeleteGroup removes a group, its memberships, its roles and the roles on it.
 	//
-	// Errors: not_found; failed_precondition for a group that the system manages.
+	// Errors: not_found; permission_denied for a group that has a role on the
+	// organization, unless the caller may change that role; failed_precondition
+	// for a group that exists for sharing with a single principal.
 	DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error)
 	// CreateMembership adds a user or a service account to a group.
 	//
 	// Errors: not_found for the group or the subject; already_exists when the
-	// subject is a member; failed_precondition for a group that the system
-	// manages.
+	// subject is a member; invalid_argument when the subject is neither a user nor
+	// a service account; permission_denied for a group that has a role on the
+	// organization, unless the caller may change that role; failed_precondition
+	// for a group that exists for sharing with a single principal.
 	CreateMembership(context.Context, *connect.Request[v1.CreateMembershipRequest]) (*connect.Response[v1.CreateMembershipResponse], error)
 	// GetMembership tells whether a subject is a member of a group. For one that
 	// is not, the reply has no member; this is not an error.
@@ -369,24 +390,30 @@ type GroupServiceHandler interface {
 	ListMemberships(context.Context, *connect.Request[v1.ListMembershipsRequest]) (*connect.Response[v1.ListMembershipsResponse], error)
 	// DeleteMembership removes a member from a group.
 	//
-	// Errors: not_found; failed_precondition for a group that the system manages.
+	// Errors: not_found; permission_denied and failed_precondition as for
+	// CreateMembership.
 	DeleteMembership(context.Context, *connect.Request[v1.DeleteMembershipRequest]) (*connect.Response[v1.DeleteMembershipResponse], error)
-	// CreateRoleAssignment grants a group a role on a resource.
+	// CreateRoleAssignment grants a group a role on a resource. Roles on a runner
+	// are given by those who may share it, roles on a group by its admins, all
+	// others by an admin of the organization.
 	//
 	// Errors: not_found for the group or the resource; already_exists when the
-	// group has this role on this resource; invalid_argument when the role does
-	// not go with the type of resource.
+	// group has this role on this resource, or the other one of RUNNER_ADMIN and
+	// RUNNER_USER; invalid_argument when the role does not go with the type of
+	// resource.
 	CreateRoleAssignment(context.Context, *connect.Request[v1.CreateRoleAssignmentRequest]) (*connect.Response[v1.CreateRoleAssignmentResponse], error)
-	// ListRoleAssignments returns the role assignments that the caller may see.
-	// The filter applies before the list is cut into pages.
+	// ListRoleAssignments returns the role assignments that the caller may see:
+	// those of its own groups, those on runners that it may share, and all of them
+	// for an admin of the organization or of its groups. The filter applies before
+	// the list is cut into pages.
 	ListRoleAssignments(context.Context, *connect.Request[v1.ListRoleAssignmentsRequest]) (*connect.Response[v1.ListRoleAssignmentsResponse], error)
-	// DeleteRoleAssignment takes a role away.
+	// DeleteRoleAssignment takes a role away; who may give it may take it.
 	//
-	// Errors: not_found; failed_precondition for an assignment that follows from
-	// an organization role.
+	// Errors: not_found.
 	DeleteRoleAssignment(context.Context, *connect.Request[v1.DeleteRoleAssignmentRequest]) (*connect.Response[v1.DeleteRoleAssignmentResponse], error)
 	// ShareResourceWithPrincipal grants one user or service account a role on a
-	// resource.
+	// resource. Doing it again changes nothing; of RUNNER_ADMIN and RUNNER_USER the
+	// one that was granted last counts.
 	//
 	// Errors: not_found for the resource or the principal; invalid_argument when
 	// the role does not go with the type of resource.
@@ -394,7 +421,8 @@ type GroupServiceHandler interface {
 	// UnshareResourceWithPrincipal takes back what ShareResourceWithPrincipal
 	// granted.
 	//
-	// Errors: not_found for the resource or the principal.
+	// Errors: not_found for the resource, and when it is not shared with the
+	// principal.
 	UnshareResourceWithPrincipal(context.Context, *connect.Request[v1.UnshareResourceWithPrincipalRequest]) (*connect.Response[v1.UnshareResourceWithPrincipalResponse], error)
 }
 

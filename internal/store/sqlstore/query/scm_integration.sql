@@ -28,16 +28,23 @@ SELECT * FROM scm_integrations WHERE runner_id = @runner_id AND host_lower = @ho
 -- runners that the caller sees: all (sees is 1), those that @creator_id made, and
 -- those on which one of @group_ids has a role. Groups are one text, and nobody is
 -- the empty one.
+--
+-- Whether the runner is seen is one number for each integration, and not a join or
+-- an EXISTS: those may be answered for all at once, before the first is passed on.
 
 -- name: ListSCMIntegrations :many
 SELECT * FROM scm_integrations i
 WHERE i.organization_id = @organization_id
   AND (i.created_at, i.id) > (@after_at, CAST(@after_id AS TEXT))
   AND (
-    CAST(@sees AS BIGINT) = 1
-    OR COALESCE((SELECT r.creator_id FROM runners r WHERE r.id = i.runner_id), '') = NULLIF(CAST(@creator_id AS TEXT), '')
-    OR EXISTS (SELECT 1 FROM role_assignments a WHERE a.runner_id = i.runner_id AND CAST(@group_ids AS TEXT) LIKE '%' || a.group_id || '%')
-  )
+    SELECT CASE WHEN
+      CAST(@sees AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST(@creator_id AS TEXT), '') OR (
+        SELECT COUNT(*) FROM role_assignments a
+        WHERE a.runner_id = r.id AND CAST(@group_ids AS TEXT) LIKE '%' || a.group_id || '%'
+      ) > 0
+    THEN 1 ELSE 0 END
+    FROM runners r WHERE r.id = i.runner_id
+  ) <> 0
 ORDER BY i.created_at, i.id
 LIMIT @max_rows;
 
@@ -46,9 +53,13 @@ SELECT * FROM scm_integrations i
 WHERE i.runner_id = @runner_id AND i.organization_id = @organization_id
   AND (i.created_at, i.id) > (@after_at, CAST(@after_id AS TEXT))
   AND (
-    CAST(@sees AS BIGINT) = 1
-    OR COALESCE((SELECT r.creator_id FROM runners r WHERE r.id = i.runner_id), '') = NULLIF(CAST(@creator_id AS TEXT), '')
-    OR EXISTS (SELECT 1 FROM role_assignments a WHERE a.runner_id = i.runner_id AND CAST(@group_ids AS TEXT) LIKE '%' || a.group_id || '%')
-  )
+    SELECT CASE WHEN
+      CAST(@sees AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST(@creator_id AS TEXT), '') OR (
+        SELECT COUNT(*) FROM role_assignments a
+        WHERE a.runner_id = r.id AND CAST(@group_ids AS TEXT) LIKE '%' || a.group_id || '%'
+      ) > 0
+    THEN 1 ELSE 0 END
+    FROM runners r WHERE r.id = i.runner_id
+  ) <> 0
 ORDER BY i.created_at, i.id
 LIMIT @max_rows;

@@ -126,10 +126,14 @@ SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth
 WHERE i.organization_id = $1
   AND (i.created_at, i.id) > ($2, CAST($3 AS TEXT))
   AND (
-    CAST($4 AS BIGINT) = 1
-    OR COALESCE((SELECT r.creator_id FROM runners r WHERE r.id = i.runner_id), '') = NULLIF(CAST($5 AS TEXT), '')
-    OR EXISTS (SELECT 1 FROM role_assignments a WHERE a.runner_id = i.runner_id AND CAST($6 AS TEXT) LIKE '%' || a.group_id || '%')
-  )
+    SELECT CASE WHEN
+      CAST($4 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($5 AS TEXT), '') OR (
+        SELECT COUNT(*) FROM role_assignments a
+        WHERE a.runner_id = r.id AND CAST($6 AS TEXT) LIKE '%' || a.group_id || '%'
+      ) > 0
+    THEN 1 ELSE 0 END
+    FROM runners r WHERE r.id = i.runner_id
+  ) <> 0
 ORDER BY i.created_at, i.id
 LIMIT $7
 `
@@ -149,6 +153,9 @@ type ListSCMIntegrationsParams struct {
 // runners that the caller sees: all (sees is 1), those that @creator_id made, and
 // those on which one of @group_ids has a role. Groups are one text, and nobody is
 // the empty one.
+//
+// Whether the runner is seen is one number for each integration, and not a join or
+// an EXISTS: those may be answered for all at once, before the first is passed on.
 func (q *Queries) ListSCMIntegrations(ctx context.Context, arg ListSCMIntegrationsParams) ([]ScmIntegration, error) {
 	rows, err := q.db.QueryContext(ctx, listSCMIntegrations,
 		arg.OrganizationID,
@@ -200,10 +207,14 @@ SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth
 WHERE i.runner_id = $1 AND i.organization_id = $2
   AND (i.created_at, i.id) > ($3, CAST($4 AS TEXT))
   AND (
-    CAST($5 AS BIGINT) = 1
-    OR COALESCE((SELECT r.creator_id FROM runners r WHERE r.id = i.runner_id), '') = NULLIF(CAST($6 AS TEXT), '')
-    OR EXISTS (SELECT 1 FROM role_assignments a WHERE a.runner_id = i.runner_id AND CAST($7 AS TEXT) LIKE '%' || a.group_id || '%')
-  )
+    SELECT CASE WHEN
+      CAST($5 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($6 AS TEXT), '') OR (
+        SELECT COUNT(*) FROM role_assignments a
+        WHERE a.runner_id = r.id AND CAST($7 AS TEXT) LIKE '%' || a.group_id || '%'
+      ) > 0
+    THEN 1 ELSE 0 END
+    FROM runners r WHERE r.id = i.runner_id
+  ) <> 0
 ORDER BY i.created_at, i.id
 LIMIT $8
 `

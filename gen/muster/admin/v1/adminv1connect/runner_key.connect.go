@@ -63,8 +63,9 @@ type RunnerKeyServiceClient interface {
 	// CheckRunnerSecrets asks the connected runner to open every secret that is
 	// sealed to it, and returns those that it cannot open.
 	//
-	// Errors: not_found for the runner; unavailable when it is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// Errors: not_found for the runner; unavailable when it is not connected, or
+	// could not fetch all of them; deadline_exceeded when it does not answer in
+	// time.
 	CheckRunnerSecrets(context.Context, *connect.Request[v1.CheckRunnerSecretsRequest]) (*connect.Response[v1.CheckRunnerSecretsResponse], error)
 }
 
@@ -140,8 +141,9 @@ type RunnerKeyServiceHandler interface {
 	// CheckRunnerSecrets asks the connected runner to open every secret that is
 	// sealed to it, and returns those that it cannot open.
 	//
-	// Errors: not_found for the runner; unavailable when it is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// Errors: not_found for the runner; unavailable when it is not connected, or
+	// could not fetch all of them; deadline_exceeded when it does not answer in
+	// time.
 	CheckRunnerSecrets(context.Context, *connect.Request[v1.CheckRunnerSecretsRequest]) (*connect.Response[v1.CheckRunnerSecretsResponse], error)
 }
 

@@ -55,13 +55,16 @@ type RunnerTokenServiceClient interface {
 	// ExpireRunnerToken sets when a token ends. One that ends now is refused at
 	// once, and the link that was opened with it is cut.
 	//
-	// Errors: not_found for the runner or the token.
+	// Errors: not_found for the runner or the token; failed_precondition when the
+	// token ends earlier than that already, since none is made to live longer.
 	ExpireRunnerToken(context.Context, *connect.Request[v1.ExpireRunnerTokenRequest]) (*connect.Response[v1.ExpireRunnerTokenResponse], error)
 	// RotateRunnerToken makes the connected runner take a new access token. The
-	// older ones end when it has connected with the new one.
+	// older ones end when it has connected with the new one: all of them, also
+	// those of other hosts.
 	//
-	// Errors: not_found for the runner; unavailable when it is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// Errors: not_found for the runner; unavailable when it is not connected, or
+	// could not take the token; deadline_exceeded when it does not answer in time.
+	// The older ones then work on, unless the runner has the new one after all.
 	RotateRunnerToken(context.Context, *connect.Request[v1.RotateRunnerTokenRequest]) (*connect.Response[v1.RotateRunnerTokenResponse], error)
 }
 
@@ -129,13 +132,16 @@ type RunnerTokenServiceHandler interface {
 	// ExpireRunnerToken sets when a token ends. One that ends now is refused at
 	// once, and the link that was opened with it is cut.
 	//
-	// Errors: not_found for the runner or the token.
+	// Errors: not_found for the runner or the token; failed_precondition when the
+	// token ends earlier than that already, since none is made to live longer.
 	ExpireRunnerToken(context.Context, *connect.Request[v1.ExpireRunnerTokenRequest]) (*connect.Response[v1.ExpireRunnerTokenResponse], error)
 	// RotateRunnerToken makes the connected runner take a new access token. The
-	// older ones end when it has connected with the new one.
+	// older ones end when it has connected with the new one: all of them, also
+	// those of other hosts.
 	//
-	// Errors: not_found for the runner; unavailable when it is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// Errors: not_found for the runner; unavailable when it is not connected, or
+	// could not take the token; deadline_exceeded when it does not answer in time.
+	// The older ones then work on, unless the runner has the new one after all.
 	RotateRunnerToken(context.Context, *connect.Request[v1.RotateRunnerTokenRequest]) (*connect.Response[v1.RotateRunnerTokenResponse], error)
 }
 
