@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -22,6 +23,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each side is measured")
 	span := flag.Duration("span", 2*time.Second, "how long each measurement takes")
 	check := flag.Bool("check", false, "exit with 1 when a target is missed")
+	only := flag.String("only", "", "a regular expression; measure only the sets with such names: get, permission, create, renew, visibility")
 	role := flag.String("role", "", "run as a server of a measurement (used by bench itself)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -30,7 +32,9 @@ func main() {
 		fail(serve(ctx, *role))
 		return
 	}
-	missed, err := measureAll(ctx, *rounds, *span)
+	wanted, err := regexp.Compile(*only)
+	fail(err)
+	missed, err := measureAll(ctx, wanted, *rounds, *span)
 	fail(err)
 	if missed && *check {
 		stop()
@@ -60,15 +64,30 @@ type result struct {
 	oursRate, bareRate, ratios []float64
 }
 
-func measureAll(ctx context.Context, rounds int, span time.Duration) (missed bool, err error) {
+// sets are the contests that share what they are measured on.
+var sets = []struct {
+	name string
+	open func(ctx context.Context, dir string) ([]contest, func(), error)
+}{
+	{"get", getContests},
+	{"permission", permissionContests},
+	{"create", createContests},
+	{"renew", renewContests},
+	{"visibility", visibilityContests},
+}
+
+func measureAll(ctx context.Context, wanted *regexp.Regexp, rounds int, span time.Duration) (missed bool, err error) {
 	dir, err := os.MkdirTemp("", "muster-bench-")
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	var results []result
-	for _, set := range []func(context.Context, string) ([]contest, func(), error){getContests, permissionContests, createContests, renewContests, visibilityContests} {
-		contests, closeSet, err := set(ctx, dir)
+	for _, set := range sets {
+		if !wanted.MatchString(set.name) {
+			continue
+		}
+		contests, closeSet, err := set.open(ctx, dir)
 		if err != nil {
 			return false, err
 		}

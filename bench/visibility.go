@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/group"
@@ -45,6 +46,7 @@ func visibilityContests(ctx context.Context, dir string) ([]contest, func(), err
 	return []contest{
 		{name("ListRunners"), 0.77, large.list(large.runners), small.list(small.runners)},
 		{name("ListRoleAssignments"), 0.77, large.list(large.assignments), small.list(small.assignments)},
+		{name("ListEnvironmentClasses"), 0.77, large.list(large.classes), small.list(small.classes)},
 	}, done, nil
 }
 
@@ -56,8 +58,9 @@ type organization struct {
 	page   page.Query
 }
 
-// openOrganization makes n runners with a role for a group each; the caller's
-// group has one on visibleRunners of them, which are spread over all.
+// openOrganization makes n runners, each with a class and a role for a group;
+// the caller's group has a role on visibleRunners of them, which are spread over
+// all.
 func openOrganization(ctx context.Context, dir string, n int) (*organization, error) {
 	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: dir, Publish: func([]event.Event) {}})
 	if err != nil {
@@ -111,6 +114,19 @@ func (o *organization) fill(ctx context.Context, start time.Time, i, n int, mine
 	if err != nil {
 		return err
 	}
+	err = o.EnvClass().Write(ctx, func(tx envclass.Tx) error {
+		for _, r := range runners {
+			if err := tx.InsertEnvironmentClass(ctx, envclass.Class{
+				ID: id.New(), Organization: o.id, Runner: r.ID, DisplayName: "a class", Enabled: true, CreatedAt: r.CreatedAt, Revision: 1,
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return o.Groups().Write(ctx, func(tx group.Tx) error {
 		for j, r := range runners {
 			to := []id.Group{others}
@@ -145,6 +161,11 @@ func (o *organization) list(read func(context.Context) (rows, want int, err erro
 
 func (o *organization) runners(ctx context.Context) (rows, want int, err error) {
 	list, err := o.Fleet().Runners(ctx, fleet.Query{Organization: o.id, Reach: access.ReachOf(o.caller), Page: o.page})
+	return len(list), visibleRunners, err
+}
+
+func (o *organization) classes(ctx context.Context) (rows, want int, err error) {
+	list, err := o.EnvClass().EnvironmentClasses(ctx, envclass.Query{Organization: o.id, Reach: access.ReachOf(o.caller), Page: o.page})
 	return len(list), visibleRunners, err
 }
 

@@ -27,6 +27,9 @@ first one stopped, and removing the directory forgets it all. The other commands
 find this control plane by themselves when they are run here or below.`
 }
 
+// devPlane is the data directory of the control plane, in the state.
+const devPlane = "control-plane"
+
 // localName is the name of the runner that dev makes.
 const localName = "local"
 
@@ -43,7 +46,7 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 	started := make(chan app.Started, 1)
 	server := begin(ctx, func(ctx context.Context) error {
 		return explain(log, app.Run(ctx, app.Config{
-			DataDir: state.path("control-plane"), Listen: cmd.Listen, BootstrapToken: state.bootstrap, Version: env.Version,
+			DataDir: state.path(devPlane), Listen: cmd.Listen, BootstrapToken: state.bootstrap, Version: env.Version,
 			Logger: log, Started: func(s app.Started) { started <- s },
 		}))
 	})

@@ -1,3 +1,11 @@
+// Package access decides who may do what.
+//
+// There are two tables: every procedure of the API has a row with the permission
+// that it needs (table.go), and every role has the permissions that it gives
+// (role.go). Check asks for a permission on an object, and goes through the
+// roles that the caller has on it (object.go); Explain does the same to the end
+// and says why. The nouns say what their objects are and who has which role on
+// them; they decide nothing.
 package access
 
 import (

@@ -45,6 +45,9 @@ func Explain(c Caller, p Permission, o Object, names Names) Reason {
 	if len(tree.Because) == 0 {
 		leaf(false, "No role reaches it: none on the organization, none of a group, and it is not the subject's own.")
 	}
+	if !tree.Allowed {
+		leaf(false, "%s", missing(c, p, o))
+	}
 	return tree
 }
 
@@ -60,20 +63,20 @@ func (s source) describe(o Object, names Names) string {
 	case s.why == whyOrganization && s.role == resource.RoleOperator:
 		return "An admin of the first organization operates the installation"
 	case s.why == whyOrganization && s.group == "":
-		return fmt.Sprintf("The subject has the role %s in its organization", s.role)
+		return fmt.Sprintf("The subject has the role %s in its organization", s.role.Words())
 	case s.why == whyOrganization:
-		return fmt.Sprintf("The group %q has the role %s on the organization", names.Group(s.group), s.role)
+		return fmt.Sprintf("The group %q has the role %s on the organization", names.Group(s.group), s.role.Words())
 	case s.why == whyGroup && o.Runner != "" && o.Type != resource.Runner:
-		return fmt.Sprintf("The group %q has the role %s on the runner that it belongs to", names.Group(s.group), s.role)
+		return fmt.Sprintf("The group %q has the role %s on the runner that it belongs to", names.Group(s.group), s.role.Words())
 	case s.why == whyGroup:
-		return fmt.Sprintf("The group %q has the role %s on it", names.Group(s.group), s.role)
+		return fmt.Sprintf("The group %q has the role %s on it", names.Group(s.group), s.role.Words())
 	case s.why == whyMember:
 		return fmt.Sprintf("The subject is in the group %q, whose role it is", names.Group(s.group))
 	case s.why == whyItself:
-		return fmt.Sprintf("The subject is it, or the runner that it belongs to (%s)", s.role)
+		return fmt.Sprintf("The subject is it, or the runner that it belongs to (%s)", s.role.Words())
 	case s.why == whyOwner:
-		return fmt.Sprintf("It is the subject's own (%s)", s.role)
+		return fmt.Sprintf("It is the subject's own (%s)", s.role.Words())
 	default:
-		return fmt.Sprintf("The subject created the runner (%s)", s.role)
+		return fmt.Sprintf("The subject created the runner (%s)", s.role.Words())
 	}
 }

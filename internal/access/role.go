@@ -78,8 +78,8 @@ const (
 
 	// On a credential for a source code host.
 	HostTokenRead   Permission = "host_token.read"
-	HostTokenUpdate Permission = "host_token.update"
-	HostTokenDelete Permission = "host_token.delete"
+	HostTokenUpdate Permission = "host_token.update" //nolint:gosec // no credential
+	HostTokenDelete Permission = "host_token.delete" //nolint:gosec // no credential
 )
 
 var (
@@ -147,6 +147,18 @@ func Allows(r resource.Role, p Permission) bool { return allows[r][p] }
 // RolesAllowing are the roles on a type of resource that allow something, sorted.
 func RolesAllowing(t resource.Type, p Permission) []resource.Role {
 	return slices.DeleteFunc(resource.RolesOn(t), func(r resource.Role) bool { return !Allows(r, p) })
+}
+
+// HasEffect tells whether a role that a group is given allows something in this
+// control plane. Of other types of resource than these, roles are stored and
+// listed, and nobody asks for them when it is decided who may do what.
+func HasEffect(r resource.Role) bool {
+	switch r.On() {
+	case resource.Organization, resource.Runner, resource.Group:
+		return r.Assignable() && len(may[r]) > 0
+	default:
+		return false
+	}
 }
 
 // Kept tells whether this control plane has resources of a type, and not just a

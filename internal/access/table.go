@@ -47,7 +47,7 @@ func Authorize(c Caller, r Rule) error {
 		return nil
 	case !mayAnywhere(c, r.Permission):
 		return fault.New(fault.PermissionDenied, fault.NotAllowed,
-			"This call needs the permission %q, which no role of this %s gives. An organization admin has it, or can give it.", r.Permission, c.Principal)
+			"This call needs the permission %q, which no role of this %s gives. %s", r.Permission, c.Principal, wayTo(c, r.Permission))
 	case c.ReadOnly && r.Class != Reads:
 		return fault.New(fault.PermissionDenied, fault.ReadOnlyToken,
 			"This token is read-only and the call changes something or hands out a credential. Use a token that is not read-only.")
@@ -68,11 +68,12 @@ func mayAnywhere(c Caller, p Permission) bool {
 }
 
 // onObjects has the permissions that a user or a service account can have
-// through a role on a single resource.
+// through a role on a single resource: one that a group was given, or the one of
+// who owns a credential.
 var onObjects = func() map[Permission]bool {
 	set := map[Permission]bool{}
 	for r, ps := range may {
-		if r.Assignable() && r.On() != resource.Organization {
+		if r.Assignable() && r.On() != resource.Organization || r == resource.RoleHostAuthenticationTokenAdmin {
 			for _, p := range ps {
 				set[p] = true
 			}
@@ -181,10 +182,10 @@ var table = map[string]Rule{
 	"gitpod.v1.ServiceAccountService/CreateServiceAccountAccessToken": {ServiceAccountImpersonate, Credentials},
 	// An account makes tokens for itself only. The noun refuses everybody else,
 	// with the way that there is.
-	"gitpod.v1.ServiceAccountService/CreateServiceAccountToken":       {ServiceAccountRead, Credentials},
-	"gitpod.v1.ServiceAccountService/ListServiceAccountTokens":        {ServiceAccountTokenRead, Reads},
-	"gitpod.v1.ServiceAccountService/GetServiceAccountToken":          {ServiceAccountTokenRead, Reads},
-	"gitpod.v1.ServiceAccountService/DeleteServiceAccountToken":       {ServiceAccountTokenDelete, Changes},
+	"gitpod.v1.ServiceAccountService/CreateServiceAccountToken": {ServiceAccountRead, Credentials},
+	"gitpod.v1.ServiceAccountService/ListServiceAccountTokens":  {ServiceAccountTokenRead, Reads},
+	"gitpod.v1.ServiceAccountService/GetServiceAccountToken":    {ServiceAccountTokenRead, Reads},
+	"gitpod.v1.ServiceAccountService/DeleteServiceAccountToken": {ServiceAccountTokenDelete, Changes},
 
 	"muster.admin.v1.MemberService/AddMember":     {MemberWrite, Credentials},
 	"muster.admin.v1.MemberService/SuspendMember": {MemberWrite, Changes},

@@ -28,6 +28,8 @@ func (l *link) handle(frame *linkv1.PlaneFrame) *ending {
 		return nil
 	case *linkv1.PlaneFrame_Superseded:
 		return l.superseded(f.Superseded)
+	case *linkv1.PlaneFrame_KeyChallenge:
+		return l.prove(f.KeyChallenge)
 	case nil:
 		return nil // newer than this runner
 	}
@@ -59,6 +61,19 @@ func (l *link) handle(frame *linkv1.PlaneFrame) *ending {
 		l.r.trust.Store(l.r.trust.Load().With(verificationKeys(f.VerificationKeys)))
 	}
 	return nil
+}
+
+// prove shows the control plane that this runner holds the key that it showed.
+func (l *link) prove(c *linkv1.KeyChallenge) *ending {
+	if !l.welcomed.IsZero() || l.proved {
+		return &ending{why: lost, err: errors.New("the control plane sent a second challenge, or one after its welcome")}
+	}
+	proof, err := l.keys.Prove(c.GetSealedNonce())
+	if err != nil {
+		return &ending{why: lost, err: errors.New("the control plane sent a challenge that this runner's key does not open")}
+	}
+	l.proved = true
+	return l.put(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_KeyProof{KeyProof: &linkv1.KeyProof{Proof: proof}}})
 }
 
 // welcome starts the lease.

@@ -41,6 +41,8 @@ func FuzzFrames(f *testing.F) {
 		{welcome, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{RequestId: 1, Request: &linkv1.Request_CheckSecrets{CheckSecrets: &linkv1.CheckSecrets{Names: []string{"a/1/x", ""}}}}}}, {Frame: &linkv1.PlaneFrame_SecretReply{SecretReply: &linkv1.SecretReply{RequestId: 1, Error: "e"}}}},
 		{welcome, {Frame: &linkv1.PlaneFrame_Request{}}, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{Request: &linkv1.Request_CheckSecrets{}}}}},
 		{welcome, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{Request: &linkv1.Request_RotateToken{}}}}, {Frame: &linkv1.PlaneFrame_Delete{}}},
+		{{Frame: &linkv1.PlaneFrame_KeyChallenge{KeyChallenge: &linkv1.KeyChallenge{SealedNonce: make([]byte, 100)}}}, welcome},
+		{welcome, {Frame: &linkv1.PlaneFrame_KeyChallenge{}}},
 		{{Frame: &linkv1.PlaneFrame_Welcome{}}},
 		{{Frame: &linkv1.PlaneFrame_Delete{Delete: &linkv1.Delete{}}}},
 		{},

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
 	"github.com/musterhq/muster/internal/agent/home"
+	"github.com/musterhq/muster/internal/fault"
 )
 
 const (
@@ -38,6 +40,7 @@ type link struct {
 
 	standby  bool
 	keys     home.Presented
+	proved   bool      // the challenge was answered
 	asked    time.Time // when Hello was put
 	welcomed time.Time // zero before Welcome
 	keeper   keeper
@@ -257,12 +260,31 @@ func (l *link) broken(err error) ending {
 		l.r.keepKey(e.err.Error())
 		e.retryAfter = 0
 	case connect.CodeOf(err) == connect.CodeFailedPrecondition:
-		// Another release of either side may agree again, so this is not the end,
-		// but nothing that goes away in seconds.
-		e.err = fmt.Errorf("%w. Update this runner, or the control plane", e.err)
+		// Another release of either side may agree again, or somebody may put right
+		// what is wrong, so this is not the end, but nothing that goes away in
+		// seconds.
+		if reasonOf(err) == fault.ProtocolVersion {
+			e.err = fmt.Errorf("%w. Update this runner, or the control plane", e.err)
+		}
 		e.retryAfter = max(e.retryAfter, maxWait)
 	}
 	return e
+}
+
+// reasonOf is the stable reason that the control plane gave; empty when it gave
+// none.
+func reasonOf(err error) fault.Reason {
+	c := new(connect.Error)
+	if !errors.As(err, &c) {
+		return ""
+	}
+	for _, detail := range c.Details() {
+		value, err := detail.Value()
+		if info, ok := value.(*errdetails.ErrorInfo); ok && err == nil {
+			return fault.Reason(info.GetReason())
+		}
+	}
+	return ""
 }
 
 func meta(err error) http.Header {

@@ -14,6 +14,7 @@ import (
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/agent"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/rpc/rpcerr"
 )
 
 func TestRenewals(t *testing.T) {
@@ -166,20 +167,27 @@ func TestReconnectsWithBackoff(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := inMemory(t)
-		p.join(t, nil)
+		pr := p.join(t, nil)
 		busy := connect.NewError(connect.CodeUnavailable, errors.New("shutting down"))
 		busy.Meta().Set("Retry-After", "40")
 		p.accept(t).end(t, busy)
 		before := time.Now()
-		p.accept(t).end(t, connect.NewError(connect.CodeFailedPrecondition, errors.New("protocol version 1 is not spoken here")))
+		p.accept(t).end(t, rpcerr.New(fault.New(fault.FailedPrecondition, fault.ProtocolVersion, "protocol version 1 is not spoken here"), ""))
 		if waited := time.Since(before); waited < 40*time.Second || waited > 40500*time.Millisecond {
 			t.Errorf("waited %s", waited)
 		}
 		// That another version is spoken does not end by asking again soon.
 		before = time.Now()
-		p.welcomed(t)
+		l := p.accept(t)
 		if waited := time.Since(before); waited < 30*time.Second || waited > 31*time.Second {
 			t.Errorf("waited %s", waited)
+		}
+		pr.out.has(t, "not spoken here. Update this runner, or the control plane")
+		// An update is no help against anything else.
+		l.end(t, rpcerr.New(fault.New(fault.FailedPrecondition, fault.KeyMismatch, "This runner came with 20 other keys."), ""))
+		p.welcomed(t)
+		if out := pr.out.String(); !strings.Contains(out, "20 other keys") || strings.Count(out, "Update this runner") != 1 {
+			t.Errorf("it says %s", out)
 		}
 	})
 }

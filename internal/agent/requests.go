@@ -8,6 +8,7 @@ import (
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/agent/vault"
+	"github.com/musterhq/muster/internal/seal"
 )
 
 const (
@@ -68,8 +69,15 @@ func (q *requests) start(in *linkv1.Request) bool {
 			return refuse("this runner is taking a new token already")
 		}
 		q.rotating = true
+		keys, purpose := q.r.identity.KeyPair, seal.Name("runner", q.r.standing.runnerID, "rotation")
 		work = func(ctx context.Context) {
-			token, err := q.r.redeemOnce(ctx, asked.RotateToken.GetExchangeToken())
+			var token string
+			exchange, err := keys.Open(asked.RotateToken.GetSealedExchangeToken(), purpose)
+			if err != nil {
+				err = errors.New("it was sealed to another key than this runner's")
+			} else {
+				token, err = q.r.redeemOnce(ctx, string(exchange))
+			}
 			q.rotated <- rotated{in.GetRequestId(), token, err}
 		}
 	default:

@@ -3,6 +3,7 @@ package agent_test
 import (
 	"crypto/ed25519"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -153,6 +154,57 @@ func TestAKeyThatWasNeverUsedIsNotRotated(t *testing.T) {
 	})
 }
 
+// challenge sends a nonce that is sealed to a key, and returns the nonce.
+func (l *planeLink) challenge(t *testing.T, key []byte) []byte {
+	t.Helper()
+	nonce, sealed, err := seal.Challenge(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.send(t, &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_KeyChallenge{KeyChallenge: &linkv1.KeyChallenge{SealedNonce: sealed}}})
+	return nonce
+}
+
+// proves fails unless the runner proves that it holds the key that it showed.
+func (l *planeLink) proves(t *testing.T) {
+	t.Helper()
+	nonce := l.challenge(t, l.hello.GetPublicKey())
+	proof := expect(t, l, (*linkv1.RunnerFrame).GetKeyProof)
+	if !seal.Proven(nonce, l.hello.GetPublicKey(), l.hello.GetSigningKey(), proof.GetProof()) {
+		t.Errorf("got the proof %x", proof.GetProof())
+	}
+}
+
+func TestTheKeyIsProven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		pr := p.join(t, nil)
+		l := p.accept(t)
+		l.proves(t)
+		l.welcome(t, nil)
+		synctest.Wait()
+		if err := pr.stop(nil); err != nil {
+			t.Fatal(err)
+		}
+		// The next one is proven with its own private key.
+		p.join(t, rotateKey(pr.dir))
+		next := p.accept(t)
+		endorsedBy(t, next.hello, l.hello)
+		next.proves(t)
+		next.welcome(t, inUse(next.hello.GetPublicKey()))
+		// Once, and before the welcome; and for the key that was shown.
+		next.challenge(t, next.hello.GetPublicKey())
+		next.ended(t)
+		l = p.accept(t)
+		l.proves(t)
+		l.challenge(t, l.hello.GetPublicKey())
+		l.ended(t)
+		l = p.accept(t)
+		l.challenge(t, make([]byte, 32))
+		l.ended(t)
+	})
+}
+
 func TestAKeyThatWaitsForApprovalIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := inMemory(t)
@@ -164,8 +216,15 @@ func TestAKeyThatWaitsForApprovalIsTold(t *testing.T) {
 	})
 }
 
-func rotateToken(id uint64) *linkv1.PlaneFrame {
-	return request(id, &linkv1.Request{Request: &linkv1.Request_RotateToken{RotateToken: &linkv1.RotateToken{ExchangeToken: "second"}}})
+// rotateToken asks a runner to take a new token. The exchange token for it,
+// "second", is sealed to a key.
+func rotateToken(t *testing.T, id uint64, key []byte) *linkv1.PlaneFrame {
+	t.Helper()
+	sealed, err := seal.To(key, "runner/"+runnerID+"/rotation", []byte("second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request(id, &linkv1.Request{Request: &linkv1.Request_RotateToken{RotateToken: &linkv1.RotateToken{SealedExchangeToken: sealed}}})
 }
 
 func TestTokenRotation(t *testing.T) {
@@ -175,7 +234,7 @@ func TestTokenRotation(t *testing.T) {
 		l := p.welcomed(t)
 		var redeemed string
 		p.redeem = func(token string) (string, error) { redeemed = token; return "planted-new-token", nil }
-		l.send(t, rotateToken(4))
+		l.send(t, rotateToken(t, 4, l.hello.GetPublicKey()))
 		if r := expect(t, l, (*linkv1.RunnerFrame).GetReply); r.GetRequestId() != 4 || r.GetTokenRotated() == nil || redeemed != "second" {
 			t.Fatalf("got %v after redeeming %q", r, redeemed)
 		}
@@ -190,7 +249,7 @@ func TestTokenRotation(t *testing.T) {
 
 		// It works again and again.
 		p.redeem = func(string) (string, error) { return "planted-newest-token", nil }
-		l.send(t, rotateToken(1))
+		l.send(t, rotateToken(t, 1, l.hello.GetPublicKey()))
 		expect(t, l, (*linkv1.RunnerFrame).GetReply)
 		if l = p.welcomed(t); l.authorization != "Bearer planted-newest-token" {
 			t.Errorf("the next link comes with %q", l.authorization)
@@ -206,13 +265,17 @@ func TestATokenThatIsNotTakenChangesNothing(t *testing.T) {
 		p.redeem = func(string) (string, error) {
 			return "", connect.NewError(connect.CodeUnauthenticated, errors.New("used up"))
 		}
-		l.send(t, rotateToken(1))
+		l.send(t, rotateToken(t, 1, l.hello.GetPublicKey()))
 		if r := expect(t, l, (*linkv1.RunnerFrame).GetReply); r.GetRequestId() != 1 || r.GetError() != "the exchange token could not be redeemed: used up" {
+			t.Errorf("got %v", r)
+		}
+		l.send(t, rotateToken(t, 3, make([]byte, 32)))
+		if r := expect(t, l, (*linkv1.RunnerFrame).GetReply); r.GetRequestId() != 3 || !strings.Contains(r.GetError(), "sealed to another key") {
 			t.Errorf("got %v", r)
 		}
 		p.redeem = func(string) (string, error) { return "lost", nil }
 		breakIdentity(t, pr.dir)
-		l.send(t, rotateToken(2))
+		l.send(t, rotateToken(t, 2, l.hello.GetPublicKey()))
 		if r := expect(t, l, (*linkv1.RunnerFrame).GetReply); r.GetRequestId() != 2 || r.GetTokenRotated() != nil || r.GetError() == "" {
 			t.Errorf("got %v", r)
 		}
@@ -231,8 +294,8 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 		l := p.welcomed(t)
 		goOn := make(chan struct{})
 		p.redeem = func(string) (string, error) { <-goOn; return "new", nil }
-		l.send(t, rotateToken(1))
-		l.send(t, rotateToken(2))
+		l.send(t, rotateToken(t, 1, l.hello.GetPublicKey()))
+		l.send(t, rotateToken(t, 2, l.hello.GetPublicKey()))
 		if r := expect(t, l, (*linkv1.RunnerFrame).GetReply); r.GetRequestId() != 2 || r.GetError() != "this runner is taking a new token already" {
 			t.Errorf("got %v", r)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/seal"
@@ -30,7 +31,12 @@ func newSecrets(ctx context.Context, out *outbox) *secrets {
 
 var errLinkEnded = errors.New("the link ended before the secret came")
 
-// ask fetches a sealed secret by its name.
+// maxSecretWait bounds how long it takes until a secret that was asked for too
+// soon is asked for again, whatever the control plane says.
+const maxSecretWait = 10 * time.Second
+
+// ask fetches a sealed secret by its name. When the control plane has delivered
+// many in a short time, that may take until ctx ends.
 func (s *secrets) ask(ctx context.Context, name string) (seal.Secret, error) {
 	select {
 	case s.slots <- struct{}{}:
@@ -43,7 +49,31 @@ func (s *secrets) ask(ctx context.Context, name string) (seal.Secret, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
+	for {
+		r, err := s.askOnce(ctx, name)
+		later := r.GetRetryAfter().AsDuration()
+		switch {
+		case err == nil && r.GetError() == "":
+			return r.GetSealed(), nil
+		case err == nil && later <= 0:
+			return nil, errors.New(printable(r.GetError(), maxMessage))
+		case err == nil:
+			select {
+			case <-time.After(min(later, maxSecretWait)):
+				continue
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		if s.ctx.Err() != nil {
+			return nil, errLinkEnded
+		}
+		return nil, err
+	}
+}
 
+// askOnce asks for a secret and waits for the answer.
+func (s *secrets) askOnce(ctx context.Context, name string) (*linkv1.SecretReply, error) {
 	reply := make(chan *linkv1.SecretReply, 1)
 	s.mu.Lock()
 	s.last++
@@ -55,25 +85,18 @@ func (s *secrets) ask(ctx context.Context, name string) (seal.Secret, error) {
 		delete(s.waiting, request)
 		s.mu.Unlock()
 	}()
-
 	err := s.out.stream(ctx, &linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_SecretRequest{
 		SecretRequest: &linkv1.SecretRequest{RequestId: request, Name: name},
 	}})
-	if err == nil {
-		select {
-		case r := <-reply:
-			if r.GetError() != "" {
-				return nil, errors.New(printable(r.GetError(), maxMessage))
-			}
-			return r.GetSealed(), nil
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	if err != nil {
+		return nil, err
 	}
-	if s.ctx.Err() != nil {
-		return nil, errLinkEnded
+	select {
+	case r := <-reply:
+		return r, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return nil, err
 }
 
 // reply hands an answer to whoever asked; nobody may any more.

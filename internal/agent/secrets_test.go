@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/agent"
@@ -158,6 +161,34 @@ func TestRequestsAreBounded(t *testing.T) {
 		}
 		l.send(t, checkSecrets(21))
 		l.checked(t, 21)
+	})
+}
+
+// Asking too fast is no failure: the secret comes later.
+func TestSecretsThatAreAskedForTooFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		p.join(t, nil)
+		l := p.welcomed(t)
+		check := checkSecrets(1, "a/1/x")
+		check.GetRequest().Patience = durationpb.New(time.Minute)
+		l.send(t, check)
+		q := expect(t, l, (*linkv1.RunnerFrame).GetSecretRequest)
+		for _, c := range []struct{ told, waits time.Duration }{
+			{100 * time.Millisecond, 100 * time.Millisecond}, {3 * time.Second, 3 * time.Second}, {time.Hour, 10 * time.Second},
+		} {
+			begun := time.Now()
+			l.secret(t, &linkv1.SecretReply{RequestId: q.GetRequestId(), Error: "too many", RetryAfter: durationpb.New(c.told)})
+			q = expect(t, l, (*linkv1.RunnerFrame).GetSecretRequest)
+			if waited := time.Since(begun); waited != c.waits || q.GetName() != "a/1/x" {
+				t.Errorf("asked again for %s after %s, was told %s", q.GetName(), waited, c.told)
+			}
+		}
+		l.secret(t, &linkv1.SecretReply{RequestId: q.GetRequestId(), Error: "too many", RetryAfter: durationpb.New(time.Nanosecond)})
+		l.deliver(t, "a/1/x", l.hello.GetPublicKey(), planted)
+		if got := l.checked(t, 1); len(got) != 0 {
+			t.Errorf("unreadable: %v", got)
+		}
 	})
 }
 

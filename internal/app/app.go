@@ -95,6 +95,7 @@ type plane struct {
 	audit     *auditlog.Service
 	keys      *keyring.Service
 	idTokens  *idtoken.Service
+	readers   logReaders
 	identity  *identity.Service
 	accounts  *serviceaccount.Service
 	fleet     *fleet.Service
@@ -127,6 +128,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.identity = identity.New(store.Identity(), p.hub, cfg.Logger)
 	p.accounts = serviceaccount.New(store.ServiceAccounts(), p.hub, p.identity)
 	p.groups = group.New(store.Groups(), p.identity)
+	p.readers = logReaders{store.Fleet(), store.Identity(), store.ServiceAccounts(), p.identity}
 	p.fleet = fleet.New(fleet.Config{
 		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.reconnect, Key: key, Log: cfg.Logger, PublicURL: url,
 		Sign: p.signLogsToken,
@@ -182,13 +184,9 @@ func (p *plane) refuseToShare(other lease.Replica) {
 
 // run serves until ctx ends, and then stops in order.
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer stop()
-	for _, part := range []func(context.Context){p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.audit.Run, p.keys.Run} {
-		wg.Go(func() { part(background) })
-	}
+	// The audit log stops last: it chains what the others write while they stop.
+	defer inBackground(ctx, p.audit.Run)()
+	defer inBackground(ctx, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run)()
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(listener) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)
@@ -210,6 +208,19 @@ func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) err
 		p.log.Warn("some calls were cut off", "error", serr)
 	}
 	return err
+}
+
+// inBackground runs parts until stop is called, which waits for them.
+func inBackground(ctx context.Context, parts ...func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	for _, part := range parts {
+		wg.Go(func() { part(ctx) })
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // leave lets runners and watchers go. The sessions stay in the database: the

@@ -17,7 +17,7 @@ func auditKeys(a *audited) {
 	installation := adminv1connect.NewInstallationServiceClient(c, a.url)
 
 	_, err := ids.GetIDToken(ctx, connect.NewRequest(&gitpodv1.GetIDTokenRequest{Audience: []string{"a"}}))
-	a.step("gitpod.v1.IdentityService/GetIDToken", "id_token.create", err)
+	a.step("gitpod.v1.IdentityService/GetIDToken", "signing_key.create id_token.create", err)
 	if _, err := ids.GetIDToken(ctx, connect.NewRequest(&gitpodv1.GetIDTokenRequest{Audience: make([]string, 11)})); connect.CodeOf(err) != connect.CodeInvalidArgument {
 		a.Errorf("eleven audiences: %v", err)
 	}

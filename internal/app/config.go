@@ -13,6 +13,7 @@ import (
 
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/identity"
 )
 
 // Config is what an operator sets.
@@ -59,6 +60,10 @@ func (c *Config) check() error {
 	}
 	if c.DataDir == "" {
 		return invalid("--data-dir is required: it holds the database and the secret-key file.")
+	}
+	// Before anything is made: a first start that fails leaves nothing behind.
+	if err := identity.CheckBootstrapToken(c.BootstrapToken); err != nil {
+		return err
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return invalid("--tls-cert and --tls-key belong together: set both or none.")

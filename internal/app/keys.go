@@ -29,9 +29,9 @@ var tokenLife = map[keyring.Purpose]time.Duration{
 	keyring.IDToken: idtoken.Lifetime + idtoken.Leeway,
 }
 
-// loadKeys makes the keyring. It reads the keys of logs tokens, and makes the
-// first one, so that a secret-key file that does not belong to the database stops
-// the start.
+// loadKeys makes the keyring. It reads the keys that every control plane needs at
+// once, and makes the first ones, so that a secret-key file that does not belong
+// to the database stops the start.
 func (p *plane) loadKeys(ctx context.Context, store *sqlstore.Store, key *seal.Key) error {
 	p.keys = keyring.New(keyring.Config{
 		Store: store.Keyring(), Key: key, Log: p.log, Life: tokenLife,
@@ -42,8 +42,12 @@ func (p *plane) loadKeys(ctx context.Context, store *sqlstore.Store, key *seal.K
 		},
 	})
 	p.idTokens = idtoken.New(store.IDToken(), p.keys.Ring(keyring.IDToken), p.url)
-	_, _, err := p.keys.Ring(keyring.Logs).Signing(ctx)
-	return err
+	for _, purpose := range []keyring.Purpose{keyring.Logs, keyring.Audit} {
+		if _, _, err := p.keys.Ring(purpose).Signing(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // signLogsToken makes a token for a person to read a runner's logs.
@@ -76,7 +80,7 @@ func (p *plane) verificationKeys() []*linkv1.VerificationKey {
 
 // extraRoutes are what is served beside the API.
 func (p *plane) extraRoutes() map[string]http.Handler {
-	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: p.keys.Ring(keyring.Logs).PublicKeys}
+	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: p.keys.Ring(keyring.Logs).PublicKeys, MayRead: p.readers.mayRead}
 	routes := logs.Routes()
 	maps.Copy(routes, (&oidc.Handler{Tokens: p.idTokens}).Routes())
 	return routes

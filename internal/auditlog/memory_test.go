@@ -24,7 +24,8 @@ type memory struct {
 	checkpoints map[id.Organization][]chain.Checkpoint
 	retention   []auditlog.Retention
 	down        bool
-	asked       int // how often it was asked for what waits
+	hangs       bool // until the call is given up
+	asked       int  // how often it was asked for what waits
 }
 
 func newMemory() *memory {
@@ -85,7 +86,11 @@ func (m *memory) AuditChain(_ context.Context, o id.Organization) (auditlog.Chai
 	return c, ok, nil
 }
 
-func (m *memory) UnchainedOrganization(_ context.Context, behind id.Organization) (id.Organization, bool, error) {
+func (m *memory) UnchainedOrganization(ctx context.Context, behind id.Organization) (id.Organization, bool, error) {
+	if m.hangs {
+		<-ctx.Done()
+		return "", false, ctx.Err()
+	}
 	defer m.lock()()
 	if m.asked++; m.down {
 		return "", false, errDown

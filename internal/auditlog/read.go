@@ -94,9 +94,13 @@ func (s *Service) Export(ctx context.Context, c access.Caller, behind int64, lim
 	return e, nil
 }
 
+// exportTries is how often an export begins anew because entries were removed
+// while it was read.
+const exportTries = 3
+
 func (s *Service) export(ctx context.Context, e *Export, behind int64, limit int) error {
 	var floor int64
-	for {
+	for range exportTries {
 		var err error
 		if e.Entries, err = s.store.ChainedEntries(ctx, e.Organization, behind, limit+1); err != nil {
 			return err
@@ -107,8 +111,10 @@ func (s *Service) export(ctx context.Context, e *Export, behind int64, limit int
 		}
 		floor = state.FloorSequence
 		if len(e.Entries) == 0 || e.Entries[0].Sequence > floor {
-			break // otherwise some were removed meanwhile
+			break
 		}
+		// Some were removed meanwhile, or there is one where none can be. That is
+		// for the verifier to find.
 	}
 	if e.More = len(e.Entries) > limit; e.More {
 		e.Entries = e.Entries[:limit]
@@ -125,7 +131,7 @@ func (s *Service) export(ctx context.Context, e *Export, behind int64, limit int
 	if e.Checkpoints, err = s.store.Checkpoints(ctx, e.Organization, max(from, 1), to); err != nil {
 		return err
 	}
-	if k := len(e.Checkpoints); n > 0 && !e.More && (k == 0 || e.Checkpoints[k-1].Sequence < to) {
+	if k := len(e.Checkpoints); n > 0 && to > floor && !e.More && (k == 0 || e.Checkpoints[k-1].Sequence < to) {
 		last, err := s.sign(ctx, e.Organization, to, e.Entries[n-1].Hash)
 		if err != nil {
 			return err

@@ -37,9 +37,13 @@ func (s *Service) retain(ctx context.Context) error {
 // a place stays. What is left can still be verified: it begins behind a signed
 // checkpoint. Nothing is removed from a chain that is broken, so that what
 // happened to it can be found out.
+//
+// It leaves an entry, unless all that is removed are such entries: each would be
+// the reason of the next, for ever.
 func (s *Service) Truncate(ctx context.Context, o id.Organization, before time.Time) (removed int, err error) {
+	told := false
 	for {
-		n, err := s.truncateBatch(ctx, o, before.UnixMicro(), removed == 0)
+		n, err := s.truncateBatch(ctx, o, before.UnixMicro(), &told)
 		removed += n
 		if err != nil || n < batch {
 			return removed, err
@@ -47,9 +51,12 @@ func (s *Service) Truncate(ctx context.Context, o id.Organization, before time.T
 	}
 }
 
-// truncateBatch removes up to batch entries. The first batch of a run leaves an
-// entry of the run.
-func (s *Service) truncateBatch(ctx context.Context, o id.Organization, before int64, first bool) (int, error) {
+// truncateAction is the action of the entry that tells of a removal.
+const truncateAction = "audit_log.truncate"
+
+// truncateBatch removes up to batch entries. The first batch of a run that there
+// is something to tell of tells it.
+func (s *Service) truncateBatch(ctx context.Context, o id.Organization, before int64, told *bool) (int, error) {
 	state, ok, err := s.store.AuditChain(ctx, o)
 	if err != nil || !ok {
 		return 0, err
@@ -59,6 +66,7 @@ func (s *Service) truncateBatch(ctx context.Context, o id.Organization, before i
 		return 0, err
 	}
 	sequence, hash, n := state.FloorSequence, state.FloorHash, 0
+	tell := false
 	hashes := map[int64]chain.Hash{}
 	for i := range old {
 		e := &old[i]
@@ -70,6 +78,7 @@ func (s *Service) truncateBatch(ctx context.Context, o id.Organization, before i
 		}
 		sequence, hash, n = e.Sequence, e.Hash, n+1
 		hashes[sequence] = hash
+		tell = tell || e.Action != truncateAction
 	}
 	if n == 0 {
 		return 0, nil
@@ -96,14 +105,15 @@ func (s *Service) truncateBatch(ctx context.Context, o id.Organization, before i
 		if err := tx.DeleteChainedEntries(ctx, o, sequence); err != nil {
 			return err
 		}
-		if err := tx.InsertCheckpoint(ctx, o, floor); err != nil || !first {
+		if err := tx.InsertCheckpoint(ctx, o, floor); err != nil || *told || !tell {
 			return err
 		}
-		return change.Write(ctx, tx, change.Record{Actor: access.System, Action: "audit_log.truncate", Object: access.OrganizationObject(o)})
+		return change.Write(ctx, tx, change.Record{Actor: access.System, Action: truncateAction, Object: access.OrganizationObject(o)})
 	})
 	if err != nil {
 		return 0, err
 	}
+	*told = *told || tell && n > 0
 	return n, nil
 }
 

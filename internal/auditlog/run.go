@@ -19,11 +19,14 @@ const (
 	retainEvery = time.Hour
 	// retryAfter is how long it rests when something failed.
 	retryAfter = 10 * time.Second
+	// lastPass is how long it may take to chain and sign the rest at the end.
+	lastPass = 2 * time.Second
 )
 
 // Run gives entries their places, signs the chains and removes what is too old,
-// until ctx ends. Several replicas may run at once: they do the same work and
-// one of them gets it done.
+// until ctx ends; then it chains and signs what there is, which takes lastPass
+// at most. Several replicas may run at once: they do the same work and one of
+// them gets it done.
 func (s *Service) Run(ctx context.Context) {
 	w := worker{Service: s, signed: map[id.Organization]time.Time{}}
 	for {
@@ -34,9 +37,20 @@ func (s *Service) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			w.finish(ctx)
 			return
 		case <-time.After(pause):
 		}
+	}
+}
+
+// finish leaves nothing without a place or a signature, if the database lets it.
+func (w *worker) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPass)
+	defer cancel()
+	clear(w.signed) // what was signed a moment ago is due too
+	if err := w.chain(ctx); err != nil {
+		w.log.Warn("the last entries of the audit log are not chained or signed; the next start does it", "error", err)
 	}
 }
 
@@ -57,6 +71,12 @@ func (w *worker) pass(ctx context.Context) error {
 		w.retained = time.Now()
 		errs = append(errs, w.findUnsigned(ctx), w.retain(ctx))
 	}
+	return errors.Join(append(errs, w.chain(ctx))...)
+}
+
+// chain places all entries, and signs the chains that are due.
+func (w *worker) chain(ctx context.Context) error {
+	var errs []error
 	for o := id.Organization(""); ; {
 		next, ok, err := w.store.UnchainedOrganization(ctx, o)
 		if err != nil || !ok {

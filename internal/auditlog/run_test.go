@@ -178,12 +178,113 @@ func TestOldEntriesAreRemovedEveryHour(t *testing.T) {
 	})
 }
 
+// TestRemovalsDoNotGoOnForEver leaves a log alone that removes by age: the
+// entries that tell of removals are not told of when they go.
+func TestRemovalsDoNotGoOnForEver(t *testing.T) {
+	day := func(m *memory) { m.retention = []auditlog.Retention{{Organization: acme, Days: 1}} }
+	run(t, day, func(w *worker) {
+		w.add(3)
+		w.after(26 * time.Hour)
+		w.want(1, 2) // the one that tells of it; the floor and the end
+		w.after(50 * time.Hour)
+		w.want(0, 1)
+		if r := w.verified(); r.Floor != 4 || r.Entries != 0 {
+			t.Errorf("what is left: %+v", r)
+		}
+		w.add(1)
+		w.after(time.Minute)
+		if r := w.verified(); r.Floor != 4 || r.First != 5 || r.Last != 5 {
+			t.Errorf("after another entry: %+v", r)
+		}
+	})
+}
+
+// TestAnEntryThatCannotBeThereIsExported plants an entry among those that were
+// removed: the export ends, and the verifier finds it.
+func TestAnEntryThatCannotBeThereIsExported(t *testing.T) {
+	for name, left := range map[string]int{"alone": 0, "with others": 2} {
+		t.Run(name, func(t *testing.T) {
+			day := func(m *memory) { m.retention = []auditlog.Retention{{Organization: acme, Days: 1}} }
+			run(t, day, func(w *worker) {
+				w.add(3)
+				w.after(26 * time.Hour)
+				w.add(left)
+				w.after(20 * time.Second)
+				unlock := w.store.lock()
+				if left == 0 {
+					w.store.entries[acme] = nil
+				}
+				w.store.entries[acme] = append([]chain.Entry{{ID: "planted", Sequence: 2}}, w.store.entries[acme]...)
+				signed := len(w.store.checkpoints[acme])
+				unlock()
+				e, err := w.log.Export(w.Context(), caller(resource.RoleOrgAuditLogReader), 0, 0)
+				if err != nil || len(e.Entries) == 0 || e.Entries[0].ID != "planted" {
+					t.Fatalf("Export = %+v, %v", e.Entries, err)
+				}
+				if r, err := w.verify(e); err == nil {
+					t.Errorf("it verifies: %+v", r)
+				}
+				defer w.store.lock()()
+				if len(w.store.checkpoints[acme]) != signed {
+					t.Error("the control plane has signed what was planted")
+				}
+			})
+		})
+	}
+}
+
+func TestNothingIsLeftUnsignedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{T: t, store: newMemory()}
+		log := auditlog.New(w.store, signer{}, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			log.Run(ctx)
+		}()
+		w.add(1)
+		w.after(2 * time.Second)
+		w.want(1, 1)
+		w.add(2) // its signature is not due for 8 s
+		stop()
+		<-done
+		w.want(3, 2)
+	})
+}
+
+func TestTheEndWaitsForNoDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{T: t, store: newMemory()}
+		w.store.hangs = true
+		log := auditlog.New(w.store, signer{}, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		w.add(1)
+		start := time.Now()
+		log.Run(ctx)
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func (w *worker) verified() chain.Report {
 	w.Helper()
 	e, err := w.log.Export(w.Context(), caller(resource.RoleOrgAuditLogReader), 0, 0)
 	if err != nil {
 		w.Fatal(err)
 	}
+	r, err := w.verify(e)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return r
+}
+
+// verify writes an export as the command line does, and verifies it.
+func (w *worker) verify(e auditlog.Export) (chain.Report, error) {
+	w.Helper()
 	var b bytes.Buffer
 	to, err := chain.NewWriter(&b, string(acme))
 	if err != nil {
@@ -195,7 +296,7 @@ func (w *worker) verified() chain.Report {
 		}
 	}
 	write(to.Key(e.Keys[0]))
-	if e.Checkpoints[0].Floor {
+	if len(e.Checkpoints) > 0 && e.Checkpoints[0].Floor {
 		write(to.Checkpoint(e.Checkpoints[0]))
 	}
 	for _, entry := range e.Entries {
@@ -207,9 +308,7 @@ func (w *worker) verified() chain.Report {
 		}
 	}
 	write(to.Close())
-	r, err := chain.Verify(&b, chain.Options{})
-	write(err)
-	return r
+	return chain.Verify(&b, chain.Options{})
 }
 
 func caller(r resource.Role) access.Caller {

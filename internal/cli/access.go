@@ -4,24 +4,65 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"connectrpc.com/connect"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	adminv1 "github.com/musterhq/muster/gen/muster/admin/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/cli/out"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // AccessCommands are the verbs of the noun access.
 type AccessCommands struct {
 	Explain AccessExplain `cmd:"" help:"Tell whether somebody may do something, and why."`
+	Actions AccessActions `cmd:"" help:"List the actions that there are, and which roles allow them."`
+}
+
+// AccessActions lists the actions.
+type AccessActions struct{}
+
+// Help adds to the help of the command.
+func (*AccessActions) Help() string {
+	return `These are the actions of this version, without asking a control plane. What can be
+done to a resource can be asked for the organization too: to all of them.`
+}
+
+// Run runs the command.
+func (*AccessActions) Run(env *Env) error {
+	t := out.NewTable("ACTION", "ON", "ROLES THAT ALLOW IT", "ALSO")
+	for _, a := range access.Actions() {
+		var on, roles []string
+		for _, of := range a.On {
+			if of != resource.Organization || len(a.On) == 1 {
+				on = append(on, actionType(of))
+			}
+		}
+		for _, r := range a.Roles {
+			roles = append(roles, r.Words())
+		}
+		t.Row(string(a.Permission), strings.Join(on, ", "), strings.Join(roles, ", "), strings.Join(a.Others, ", "))
+	}
+	return t.Write(env.Stdout)
+}
+
+// actionType is how people type a type of resource.
+func actionType(t resource.Type) string {
+	for noun, of := range nouns {
+		if of == gitpodv1.ResourceType(t) && of != gitpodv1.ResourceType_RESOURCE_TYPE_USER {
+			return noun
+		}
+	}
+	return typeName(gitpodv1.ResourceType(t))
 }
 
 // AccessExplain explains a yes or a no.
 type AccessExplain struct {
 	Subject  string `arg:"" help:"Who: name, email address or id of a member, or name or id of a service account or a runner. \"user/NAME\", \"service-account/NAME\" and \"runner/NAME\" say which."`
-	Action   string `arg:"" help:"What, such as runner.update or runner_configuration.write."`
-	Resource string `arg:"" help:"To what: TYPE/NAME or TYPE/ID, such as runner/web or group/builders, or \"organization\"."`
+	Action   string `arg:"" help:"What, such as runner.update or runner-configuration.write; \"muster access actions\" lists them."`
+	Resource string `arg:"" help:"To what: TYPE/NAME or TYPE/ID, such as runner/web, class/large or group/builders, or \"organization\"."`
 	Output
 	Remote
 }
@@ -48,7 +89,7 @@ func (cmd *AccessExplain) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	resp, err := c.Access.ExplainAccess(ctx, connect.NewRequest(&adminv1.ExplainAccessRequest{
-		Subject: who.subject(), Action: cmd.Action, ResourceType: on.typ, ResourceId: on.id,
+		Subject: who.subject(), Action: strings.ToLower(strings.ReplaceAll(cmd.Action, "-", "_")), ResourceType: on.typ, ResourceId: on.id,
 	}))
 	if err != nil {
 		return err

@@ -7,7 +7,10 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
+	"unicode/utf8"
 
+	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/cli/manifest"
 )
 
@@ -35,6 +38,9 @@ func (cmd *Apply) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Prune && (want.Partial || have.Partial) {
+		return errors.New("--prune would delete what whoever wrote the file, or you, cannot see; both must be organization admins")
+	}
 	plan, err := manifest.NewPlan(have, want, manifest.Options{Prune: cmd.Prune, Secrets: cmd.Secrets})
 	if err != nil {
 		return err
@@ -54,15 +60,34 @@ func (cmd *Apply) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 	}
-	for i, s := range plan.Steps {
-		if err := a.do(ctx, s); err != nil {
-			fmt.Fprintf(env.Stderr, "%d of %d steps were done; apply the file again to go on.\n", i, len(plan.Steps))
-			return fmt.Errorf("%s %s %q: %w", s.Verb, s.Kind, s.Name, err)
+	return a.carryOut(ctx, env, plan.Steps)
+}
+
+// carryOut does one step after the other. What needs the key of a runner that
+// has not joined is left for later, and the rest goes on.
+func (a *applier) carryOut(ctx context.Context, env *Env, steps []manifest.Step) error {
+	var waiting []manifest.Step
+	for i, s := range steps {
+		err := a.do(ctx, s)
+		switch {
+		case hasReason(err, "runner-has-no-key"):
+			waiting = append(waiting, s)
+			fmt.Fprintf(env.Stderr, "[%d/%d] %s %q waits until its runner has joined\n", i+1, len(steps), s.Kind, s.Name)
+			continue
+		case err != nil:
+			fmt.Fprintf(env.Stderr, "[%d/%d] %s %s %q failed; what comes before it is done. Apply the file again to go on.\n", i+1, len(steps), s.Verb, s.Kind, s.Name)
+			return err
 		}
-		fmt.Fprintf(env.Stderr, "[%d/%d] %sd %s %q\n", i+1, len(plan.Steps), s.Verb, s.Kind, s.Name)
+		fmt.Fprintf(env.Stderr, "[%d/%d] %sd %s %q\n", i+1, len(steps), s.Verb, s.Kind, s.Name)
 	}
-	_, err = fmt.Fprintln(env.Stdout, "Done.")
-	return err
+	if len(waiting) == 0 {
+		_, err := fmt.Fprintln(env.Stdout, "Done.")
+		return err
+	}
+	for _, s := range waiting {
+		fmt.Fprintf(env.Stdout, "%s %q needs the key of its runner: join it (muster runner token %s), then apply the file again.\n", s.Kind, s.Name, quote(a.ids["runner "+s.Parent]))
+	}
+	return fmt.Errorf("all but %d of %d steps are done; those wait for runners that have not joined", len(waiting), len(steps))
 }
 
 func (cmd *Apply) read(env *Env) (*manifest.Manifest, error) {
@@ -124,13 +149,13 @@ func (c *Client) applier(ctx context.Context, have *manifest.Manifest) (*applier
 		a.ids[asUser+p.GetEmail()] = p.GetUserId()
 	}
 	for _, s := range have.ServiceAccounts {
-		a.ids[asAccount+s.Name] = s.ID
+		a.ids[asAccount+s.Key()] = s.ID
 	}
 	for _, g := range have.Groups {
 		a.ids["group "+g.Name] = g.ID
 	}
 	for _, r := range have.Runners {
-		a.ids["runner "+r.Name] = r.ID
+		a.ids["runner "+r.Key()] = r.ID
 	}
 	return a, nil
 }
@@ -151,14 +176,21 @@ func (a *applier) check(p manifest.Plan) error {
 		}
 	}
 	for _, s := range p.Steps {
+		for _, problem := range shape(s) {
+			problems = append(problems, fmt.Errorf("%s %q: %s", s.Kind, s.Name, problem))
+		}
 		switch w := s.Want.(type) {
 		case manifest.ServiceAccount:
-			coming[asAccount+w.Name] = true
+			coming[asAccount+w.Key()] = true
 		case manifest.Group:
 			coming["group "+w.Name] = true
 		case manifest.Member:
 			known(s, w.Subject)
 		case manifest.Policy:
+			known(s, "group "+w.Group)
+		case manifest.RunnerRole:
+			known(s, "group "+w.Group)
+		case manifest.GroupRole:
 			known(s, "group "+w.Group)
 		case manifest.Share:
 			known(s, w.With)
@@ -171,9 +203,54 @@ func (a *applier) check(p manifest.Plan) error {
 			}
 		case manifest.LLM:
 			secret(s, w.APIKey)
+			for _, h := range w.Headers {
+				secret(s, h.Value)
+			}
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// shape says what the API would refuse of a new thing, as far as that can be
+// seen in the file.
+func shape(s manifest.Step) []string {
+	var problems []string
+	length := func(field, value string, least, most int) {
+		if n := utf8.RuneCountInString(value); n < least || n > most {
+			problems = append(problems, fmt.Sprintf("%s must have %d to %d characters, has %d", field, least, most, n))
+		}
+	}
+	switch w := s.Want.(type) {
+	case manifest.ServiceAccount:
+		length("name", w.Name, 1, 64)
+		length("description", w.Description, 0, 500)
+		until, err := time.Parse(time.RFC3339, w.ValidUntil)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("validUntil must be a time such as 2030-01-01T00:00:00Z, is %q", w.ValidUntil))
+		} else if s.Verb == manifest.Create && time.Now().After(until) {
+			problems = append(problems, "validUntil is in the past")
+		}
+	case manifest.Group:
+		length("name", w.Name, 3, 80)
+		length("description", w.Description, 0, 255)
+	case manifest.Runner:
+		length("name", w.Name, 3, 127)
+		if number[gitpodv1.RunnerProvider](gitpodv1.RunnerProvider_value, prefixProvider, w.Provider) == 0 {
+			problems = append(problems, fmt.Sprintf("there is no provider %q; one is linux-host", w.Provider))
+		}
+	case manifest.Class:
+		length("name", w.Name, 3, 127)
+		length("description", w.Description, 3, 200)
+	case manifest.SCM:
+		if !w.PAT && w.OAuth == nil {
+			problems = append(problems, "nobody could sign in: set pat, or oauth, or both")
+		}
+	case manifest.LLM:
+		if len(w.Models) == 0 {
+			problems = append(problems, "models must name at least one")
+		}
+	}
+	return problems
 }
 
 // valueOf reads a secret; empty when the file names none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	adminv1 "github.com/musterhq/muster/gen/muster/admin/v1"
 	"github.com/musterhq/muster/internal/cli/manifest"
 )
 
@@ -22,14 +24,22 @@ func (a *applier) do(ctx context.Context, s manifest.Step) error {
 		thing = s.Have
 	}
 	switch t := thing.(type) {
+	case manifest.Retention:
+		return sent(a.Retention.SetRetentionPolicy(ctx, connect.NewRequest(&adminv1.SetRetentionPolicyRequest{Policy: &adminv1.RetentionPolicy{
+			NeverConnectedDays: t.NeverConnectedDays, OfflineDays: t.OfflineDays, AuditDays: t.AuditDays,
+		}})))
 	case manifest.ServiceAccount:
 		return a.account(ctx, s, t)
 	case manifest.Group:
 		return a.group(ctx, s, t)
 	case manifest.Member:
 		return a.member(ctx, s, t)
+	case manifest.OrganizationRole:
+		return a.role(ctx, s, t.ID, s.Parent, "RESOURCE_ROLE_", t.Role, gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION, a.organization)
 	case manifest.GroupRole:
-		return a.groupRole(ctx, s, t)
+		return a.role(ctx, s, t.ID, s.Parent, "RESOURCE_ROLE_", t.Role, gitpodv1.ResourceType_RESOURCE_TYPE_GROUP, a.ids["group "+t.Group])
+	case manifest.RunnerRole:
+		return a.role(ctx, s, t.ID, t.Group, "RESOURCE_ROLE_RUNNER_", t.Role, gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER, a.ids["runner "+s.Parent])
 	case manifest.Runner:
 		return a.runner(ctx, s, t)
 	case manifest.Class:
@@ -51,7 +61,7 @@ func (a *applier) do(ctx context.Context, s manifest.Step) error {
 func sent[T any](_ *connect.Response[T], err error) error { return err }
 
 func (a *applier) account(ctx context.Context, s manifest.Step, t manifest.ServiceAccount) error {
-	id := a.ids[asAccount+t.Name]
+	id := a.ids[asAccount+t.Key()]
 	switch s.Verb {
 	case manifest.Delete:
 		return sent(a.ServiceAccounts.DeleteServiceAccount(ctx, connect.NewRequest(&gitpodv1.DeleteServiceAccountRequest{ServiceAccountId: id})))
@@ -66,7 +76,7 @@ func (a *applier) account(ctx context.Context, s manifest.Step, t manifest.Servi
 		Name: t.Name, Description: t.Description, ValidUntil: timestamppb.New(until),
 	}))
 	if err == nil {
-		a.ids[asAccount+t.Name] = made.Msg.GetServiceAccount().GetId()
+		a.ids[asAccount+t.Key()] = made.Msg.GetServiceAccount().GetId()
 	}
 	return err
 }
@@ -102,21 +112,22 @@ func (a *applier) subject(name string) *gitpodv1.Subject {
 	return &gitpodv1.Subject{Id: a.ids[name], Principal: principal}
 }
 
-func (a *applier) groupRole(ctx context.Context, s manifest.Step, t manifest.GroupRole) error {
+// role gives a group a role on a resource, or takes it away.
+func (a *applier) role(ctx context.Context, s manifest.Step, id, group, prefix, name string, on gitpodv1.ResourceType, resource string) error {
 	if s.Verb == manifest.Delete {
-		return sent(a.Groups.DeleteRoleAssignment(ctx, connect.NewRequest(&gitpodv1.DeleteRoleAssignmentRequest{AssignmentId: t.ID})))
+		return sent(a.Groups.DeleteRoleAssignment(ctx, connect.NewRequest(&gitpodv1.DeleteRoleAssignmentRequest{AssignmentId: id})))
 	}
-	role := number[gitpodv1.ResourceRole](gitpodv1.ResourceRole_value, "RESOURCE_ROLE_", t.Role)
+	role := number[gitpodv1.ResourceRole](gitpodv1.ResourceRole_value, prefix, name)
 	if role == 0 {
-		return fmt.Errorf("there is no role %q; one is org-runners-admin", t.Role)
+		return fmt.Errorf("there is no role %q here", name)
 	}
 	return sent(a.Groups.CreateRoleAssignment(ctx, connect.NewRequest(&gitpodv1.CreateRoleAssignmentRequest{
-		GroupId: a.ids["group "+s.Parent], ResourceType: gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION, ResourceId: a.organization, ResourceRole: role,
+		GroupId: a.ids["group "+group], ResourceType: on, ResourceId: resource, ResourceRole: role,
 	})))
 }
 
 func (a *applier) runner(ctx context.Context, s manifest.Step, t manifest.Runner) error {
-	id := a.ids["runner "+t.Name]
+	id := a.ids["runner "+t.Key()]
 	if s.Verb == manifest.Delete {
 		return sent(a.Runners.DeleteRunner(ctx, connect.NewRequest(&gitpodv1.DeleteRunnerRequest{RunnerId: id})))
 	}
@@ -143,12 +154,14 @@ func (a *applier) runner(ctx context.Context, s manifest.Step, t manifest.Runner
 		if cfg.GetMetrics() != nil {
 			cfg.Metrics.Password = password
 		}
-		made, err := a.Runners.CreateRunner(ctx, connect.NewRequest(&gitpodv1.CreateRunnerRequest{Name: t.Name, Provider: provider, Spec: &gitpodv1.RunnerSpec{Configuration: cfg}}))
+		made, err := a.Runners.CreateRunner(ctx, connect.NewRequest(&gitpodv1.CreateRunnerRequest{Name: t.Name, Provider: provider, Spec: &gitpodv1.RunnerSpec{
+			Configuration: cfg, Variant: number[gitpodv1.RunnerVariant](gitpodv1.RunnerVariant_value, "RUNNER_VARIANT_", t.Variant),
+		}}))
 		if err != nil {
 			return err
 		}
 		id = made.Msg.GetRunner().GetRunnerId()
-		a.ids["runner "+t.Name] = id
+		a.ids["runner "+t.Key()] = id
 		if honeycomb == "" {
 			return nil
 		}
@@ -260,20 +273,56 @@ func (a *applier) llm(ctx context.Context, s manifest.Step, t manifest.LLM) erro
 	if t.Disabled {
 		phase = gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_DISABLED
 	}
+	headers, err := headersOf(have, t)
+	if err != nil {
+		return err
+	}
+	id := have.ID
 	if s.Verb == manifest.Create {
 		made, err := a.Configuration.CreateLLMIntegration(ctx, connect.NewRequest(&gitpodv1.CreateLLMIntegrationRequest{
 			RunnerId: a.ids["runner "+s.Parent], Models: models, Endpoint: t.Endpoint, ApiKey: key, MaxTokens: t.MaxTokens,
 		}))
-		if err != nil || !t.Disabled {
+		if err != nil || !t.Disabled && len(headers) == 0 {
 			return err
 		}
-		return sent(a.Configuration.UpdateLLMIntegration(ctx, connect.NewRequest(&gitpodv1.UpdateLLMIntegrationRequest{Id: made.Msg.GetId(), Phase: &phase})))
+		id, key = made.Msg.GetId(), ""
 	}
-	req := &gitpodv1.UpdateLLMIntegrationRequest{Id: have.ID, Models: models, MaxTokens: &t.MaxTokens, Phase: &phase}
+	req := &gitpodv1.UpdateLLMIntegrationRequest{Id: id, Models: models, MaxTokens: &t.MaxTokens, Phase: &phase, RequestHeaders: headers}
 	if key != "" {
 		req.ApiKey = &key
 	}
 	return sent(a.Configuration.UpdateLLMIntegration(ctx, connect.NewRequest(req)))
+}
+
+// headersOf are the headers as they are set: values that the file does not name
+// go back as they came, sealed.
+func headersOf(have, want manifest.LLM) ([]*gitpodv1.LLMIntegrationRequestHeader, error) {
+	var out []*gitpodv1.LLMIntegrationRequestHeader
+	for _, h := range want.Headers {
+		header := &gitpodv1.LLMIntegrationRequestHeader{Key: h.Name, HeaderType: gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL}
+		plain, err := valueOf(h.Value)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case h.Expression != "":
+			header.Value = []byte(h.Expression)
+			header.HeaderType = gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_CEL_EXPRESSION
+		case plain != "":
+			header.Value = []byte(plain)
+		default:
+			for _, before := range have.Headers {
+				if strings.EqualFold(before.Name, h.Name) {
+					header.Value = before.Sealed
+				}
+			}
+			if len(header.Value) == 0 {
+				return nil, fmt.Errorf("the header %s has no value yet; say where it is: value: {env: NAME}", h.Name)
+			}
+		}
+		out = append(out, header)
+	}
+	return out, nil
 }
 
 func (a *applier) policy(ctx context.Context, s manifest.Step, t manifest.Policy) error {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -57,9 +56,9 @@ func (i *instant) wire(now time.Time) *timestamppb.Timestamp {
 
 // AuditList lists entries of the audit log.
 type AuditList struct {
-	Actor       []string `placeholder:"WHO" help:"What these did: name, email address or id of a member; of a runner or a service account, the id."`
-	Subject     []string `placeholder:"ID" help:"What was done to these: the id of anything, or the name of a runner."`
-	Type        []string `placeholder:"TYPE" help:"What was done to resources of these types, such as runner or personal-access-token."`
+	Actor       []string `placeholder:"WHO" help:"What these did: a member, a service account or a runner, by name or id; \"user/NAME\", \"service-account/NAME\" and \"runner/NAME\" say which. May be repeated."`
+	Subject     []string `placeholder:"ID" help:"What was done to these: TYPE/NAME, such as group/builders or class/large, the name of a runner, or the id of anything. May be repeated."`
+	Type        []string `placeholder:"TYPE" help:"What was done to resources of these types: ${types}. May be repeated."`
 	Since       *instant `placeholder:"TIME" help:"Nothing older: 24h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z."`
 	Until       *instant `placeholder:"TIME" help:"Nothing newer."`
 	OldestFirst bool     `help:"Turn the order around."`
@@ -102,30 +101,34 @@ func (cmd *AuditList) Run(ctx context.Context, env *Env) error {
 
 func (cmd *AuditList) request(ctx context.Context, c *Client) (*gitpodv1.ListAuditLogsRequest, error) {
 	f := &gitpodv1.ListAuditLogsRequest_Filter{From: cmd.Since.wire(c.env.Now()), To: cmd.Until.wire(c.env.Now())}
+	if f.From != nil && f.To != nil && !f.From.AsTime().Before(f.To.AsTime()) {
+		return nil, usagef("nothing can be between --since and --until: the one is not before the other")
+	}
 	for _, typed := range cmd.Type {
-		t := number[gitpodv1.ResourceType](gitpodv1.ResourceType_value, prefixType, typed)
+		t := parseType(typed)
 		if t == 0 {
-			return nil, usagef("--type: there is no type %q; types are runner, user, group, service-account and so on", typed)
+			return nil, usagef("--type: there is no type %q; types are %s", typed, typesKept())
 		}
 		f.SubjectTypes = append(f.SubjectTypes, t)
 	}
 	for _, who := range cmd.Actor {
 		if !uuidPattern.MatchString(who) {
-			m, err := c.findMember(ctx, who)
+			found, err := c.findSubject(ctx, who,
+				gitpodv1.Principal_PRINCIPAL_USER, gitpodv1.Principal_PRINCIPAL_SERVICE_ACCOUNT, gitpodv1.Principal_PRINCIPAL_RUNNER)
 			if err != nil {
 				return nil, err
 			}
-			who = m.GetUserId()
+			who = found.id
 		}
 		f.ActorIds = append(f.ActorIds, who)
 	}
 	for _, what := range cmd.Subject {
 		if !uuidPattern.MatchString(what) {
-			r, err := c.FindRunner(ctx, what)
+			found, err := c.findAudited(ctx, what)
 			if err != nil {
 				return nil, err
 			}
-			what = r.GetRunnerId()
+			what = found
 		}
 		f.SubjectIds = append(f.SubjectIds, what)
 	}
@@ -164,19 +167,18 @@ func (c *Client) listAuditLog(ctx context.Context, req *gitpodv1.ListAuditLogsRe
 	}
 }
 
-// findMember returns the member with a name or an email address.
-func (c *Client) findMember(ctx context.Context, nameOrEmail string) (*gitpodv1.OrganizationMember, error) {
-	all, err := c.listMembers(ctx)
-	if err != nil {
-		return nil, err
+// findAudited returns the id of something that entries are about: TYPE/NAME,
+// "organization", or the name of a runner.
+func (c *Client) findAudited(ctx context.Context, what string) (string, error) {
+	if t, _ := cutType(what); t != 0 || what == "organization" {
+		found, err := c.findResource(ctx, what)
+		if err != nil {
+			return "", err
+		}
+		return found.id, nil
 	}
-	return pick("member", nameOrEmail, all,
-		func(m *gitpodv1.OrganizationMember) bool {
-			return m.GetFullName() == nameOrEmail || strings.EqualFold(m.GetEmail(), nameOrEmail)
-		},
-		func(m *gitpodv1.OrganizationMember) string {
-			return fmt.Sprintf("%s  %s  %s", m.GetUserId(), m.GetEmail(), short(prefixStatus, m.GetStatus()))
-		})
+	r, err := c.FindRunner(ctx, what)
+	return r.GetRunnerId(), err
 }
 
 // AuditGet shows an entry of the audit log.
@@ -188,6 +190,9 @@ type AuditGet struct {
 
 // Run runs the command.
 func (cmd *AuditGet) Run(ctx context.Context, env *Env) error {
+	if !uuidPattern.MatchString(cmd.ID) {
+		return usagef("%q is not the id of an entry; \"muster audit list\" shows them", cmd.ID)
+	}
 	c, err := cmd.connect(env)
 	if err != nil {
 		return err

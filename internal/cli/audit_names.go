@@ -25,21 +25,38 @@ func words(prefix string, value interface{ String() string }) string {
 	return strings.ToLower(strings.ReplaceAll(short(prefix, value), "_", " "))
 }
 
-// auditNames are the names of those that entries tell of, by their ids. What is
+// auditNames are the names of those that are told of, by their ids. What is
 // gone, or not for the caller to see, has none.
 type auditNames map[string]string
 
 func (c *Client) auditNames(ctx context.Context, entries []*gitpodv1.ListAuditLogsResponse_AuditLogEntry) auditNames {
-	wanted := map[gitpodv1.ResourceType][]string{}
-	want := func(t gitpodv1.ResourceType, id string) {
-		if id != "" && !slices.Contains(wanted[t], id) {
-			wanted[t] = append(wanted[t], id)
-		}
-	}
+	w := wanted{}
 	for _, e := range entries {
-		want(typeOfPrincipal[e.GetActorPrincipal()], e.GetActorId())
-		want(e.GetSubjectType(), e.GetSubjectId())
+		w.add(typeOfPrincipal[e.GetActorPrincipal()], e.GetActorId())
+		w.add(e.GetSubjectType(), e.GetSubjectId())
 	}
+	return c.lookUp(ctx, w)
+}
+
+// namesOf looks up the names of subjects.
+func (c *Client) namesOf(ctx context.Context, subjects ...*gitpodv1.Subject) auditNames {
+	w := wanted{}
+	for _, s := range subjects {
+		w.add(typeOfPrincipal[s.GetPrincipal()], s.GetId())
+	}
+	return c.lookUp(ctx, w)
+}
+
+// wanted are the ids of what names are looked up for, by type.
+type wanted map[gitpodv1.ResourceType][]string
+
+func (w wanted) add(t gitpodv1.ResourceType, id string) {
+	if id != "" && !slices.Contains(w[t], id) {
+		w[t] = append(w[t], id)
+	}
+}
+
+func (c *Client) lookUp(ctx context.Context, wanted wanted) auditNames {
 	names := auditNames{}
 	for ids := range slices.Chunk(wanted[gitpodv1.ResourceType_RESOURCE_TYPE_USER], maxFilter) {
 		c.memberNames(ctx, names, ids)
@@ -108,19 +125,24 @@ func (c *Client) groupName(ctx context.Context, id string) (string, error) {
 
 // actor says who acted.
 func (n auditNames) actor(e *gitpodv1.ListAuditLogsResponse_AuditLogEntry) string {
-	if e.GetActorPrincipal() == gitpodv1.Principal_PRINCIPAL_UNSPECIFIED {
+	return n.subjectName(&gitpodv1.Subject{Principal: e.GetActorPrincipal(), Id: e.GetActorId()})
+}
+
+// subjectName is the name of a person, and kind and name of anybody else.
+func (n auditNames) subjectName(s *gitpodv1.Subject) string {
+	if s.GetPrincipal() == gitpodv1.Principal_PRINCIPAL_UNSPECIFIED {
 		return "the control plane"
 	}
-	name := n[e.GetActorId()]
-	if name != "" && e.GetActorPrincipal() == gitpodv1.Principal_PRINCIPAL_USER {
+	name := n[s.GetId()]
+	if name != "" && s.GetPrincipal() == gitpodv1.Principal_PRINCIPAL_USER {
 		return name
 	}
-	return words(prefixPrincipal, e.GetActorPrincipal()) + " " + n.named(e.GetActorId())
+	return words(prefixPrincipal, s.GetPrincipal()) + " " + n.named(s.GetId())
 }
 
 // subject says what was acted on.
 func (n auditNames) subject(e *gitpodv1.ListAuditLogsResponse_AuditLogEntry) string {
-	return strings.TrimSpace(words(prefixType, e.GetSubjectType()) + " " + n.named(e.GetSubjectId()))
+	return strings.TrimSpace(typeWords(e.GetSubjectType()) + " " + n.named(e.GetSubjectId()))
 }
 
 func (n auditNames) named(id string) string {

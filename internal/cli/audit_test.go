@@ -170,8 +170,8 @@ func TestAuditExportAndVerify(t *testing.T) {
 	}
 	p.audit.fill(0)
 	c.run(t, "audit", "export", "-f", "empty.jsonl").want(t, 0)
-	if got := verify(0, "empty.jsonl").stdout; !strings.Contains(got, "has no entries") {
-		t.Errorf("of an empty log verify says %q", got)
+	if r := verify(1, "empty.jsonl"); r.stdout != "" || !strings.Contains(r.stderr, "has no entries, so it proves nothing") {
+		t.Errorf("of an empty log verify says %q and %q", r.stdout, r.stderr)
 	}
 	p.audit.fill(7)
 	if r := c.run(t, "audit", "export", "-f", "first.jsonl").want(t, 0); r.stdout != "" || r.stderr != "Exported the audit log, entries 1 to 7.\n" {

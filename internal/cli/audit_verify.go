@@ -95,12 +95,10 @@ func auditBroken(path string, err error) error {
 }
 
 func (cmd *AuditVerify) print(to io.Writer, r chain.Report) error {
-	var b strings.Builder
 	if r.Checkpoints == 0 {
-		fmt.Fprintf(&b, "The export of organization %s has no entries: there is nothing to verify.\n", out.Clean(r.Organization))
-		_, err := io.WriteString(to, b.String())
-		return err
+		return fmt.Errorf("%s has no entries, so it proves nothing: it is an export of the keys only, or somebody emptied it. Every audit log has at least an entry of how its organization was made", out.Clean(cmd.File))
 	}
+	var b strings.Builder
 	fmt.Fprintf(&b, "The audit log of organization %s is intact.\n\n", out.Clean(r.Organization))
 	span := "none"
 	if r.Entries > 0 {

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/cli/out"
 )
 
@@ -25,7 +26,8 @@ type ClassCommands struct {
 
 // ClassArg names an environment class on the command line.
 type ClassArg struct {
-	Class string `arg:"" name:"class" help:"Display name or id of the environment class."`
+	Class  string `arg:"" name:"class" help:"Display name or id of the environment class."`
+	Runner string `placeholder:"RUNNER" help:"Runner that it belongs to, by name or id, when several have one of that name."`
 	Remote
 }
 
@@ -39,7 +41,15 @@ func (a *ClassArg) find(ctx context.Context, env *Env) (*Client, *gitpodv1.Envir
 		class, err := c.getClass(ctx, a.Class)
 		return c, class, err
 	}
-	all, err := c.listClasses(ctx, nil)
+	filter := &gitpodv1.ListEnvironmentClassesRequest_Filter{}
+	if a.Runner != "" {
+		r, err := c.FindRunner(ctx, a.Runner)
+		if err != nil {
+			return nil, nil, err
+		}
+		filter.RunnerIds = []string{r.GetRunnerId()}
+	}
+	all, err := c.listClasses(ctx, filter)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +134,7 @@ func (cmd *ClassList) Run(ctx context.Context, env *Env) error {
 	}
 	return many(cmd.Output, env, classes, func() error {
 		if len(classes) == 0 {
-			return cmd.none(env)
+			return cmd.none(ctx, c, env)
 		}
 		names := c.runnerNames(ctx)
 		t := out.NewTable("NAME", "ID", "RUNNER", "STATE", "SETTINGS")
@@ -135,13 +145,12 @@ func (cmd *ClassList) Run(ctx context.Context, env *Env) error {
 	})
 }
 
-func (cmd *ClassList) none(env *Env) error {
-	text := "No environment classes. Make one: muster class create NAME --runner RUNNER --description TEXT\n"
+func (cmd *ClassList) none(ctx context.Context, c *Client, env *Env) error {
 	if len(cmd.Runner) > 0 || cmd.Enabled || cmd.Disabled || cmd.Usable {
-		text = "No environment class is like that. See all: muster class list\n"
+		_, err := fmt.Fprintln(env.Stdout, "No environment class is like that. See all: muster class list")
+		return err
 	}
-	_, err := fmt.Fprint(env.Stdout, text)
-	return err
+	return c.empty(ctx, "environment classes", access.ConfigurationWrite, "muster class create NAME --runner RUNNER --description TEXT")
 }
 
 // ClassGet shows one environment class.
@@ -193,8 +202,9 @@ func (cmd *ClassCreate) Run(ctx context.Context, env *Env) error {
 	for _, key := range slices.Sorted(maps.Keys(cmd.Set)) {
 		configuration = append(configuration, &gitpodv1.FieldValue{Key: key, Value: cmd.Set[key]})
 	}
+	unchecked := c.takesAnySettings(ctx, r)
 	if cmd.DryRun {
-		return cmd.check(ctx, env, c, r, configuration)
+		return cmd.check(ctx, env, c, r, configuration, unchecked)
 	}
 	resp, err := c.Configuration.CreateEnvironmentClass(ctx, connect.NewRequest(&gitpodv1.CreateEnvironmentClassRequest{
 		RunnerId: r.GetRunnerId(), DisplayName: cmd.Name, Description: cmd.Description, Configuration: configuration,
@@ -202,13 +212,27 @@ func (cmd *ClassCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	if unchecked {
+		sayUnchecked(env)
+	}
 	return cmd.one(env, resp.Msg, func() error {
 		return out.Fields(env.Stdout, "Name", cmd.Name, "ID", resp.Msg.GetId(), "Runner", r.GetName())
 	})
 }
 
+// takesAnySettings tells whether a runner says nothing of settings for classes,
+// so that theirs cannot be checked. It is for show only.
+func (c *Client) takesAnySettings(ctx context.Context, r *gitpodv1.Runner) bool {
+	resp, err := c.Configuration.GetRunnerConfigurationSchema(ctx, connect.NewRequest(&gitpodv1.GetRunnerConfigurationSchemaRequest{RunnerId: r.GetRunnerId()}))
+	return err == nil && len(resp.Msg.GetSchema().GetEnvironmentClasses()) == 0
+}
+
+func sayUnchecked(env *Env) {
+	fmt.Fprintln(env.Stderr, "The runner publishes no settings for classes, so the settings were not checked.")
+}
+
 // check asks what the runner's schema has against the class.
-func (cmd *ClassCreate) check(ctx context.Context, env *Env, c *Client, r *gitpodv1.Runner, configuration []*gitpodv1.FieldValue) error {
+func (cmd *ClassCreate) check(ctx context.Context, env *Env, c *Client, r *gitpodv1.Runner, configuration []*gitpodv1.FieldValue, unchecked bool) error {
 	resp, err := c.Configuration.ValidateRunnerConfiguration(ctx, connect.NewRequest(&gitpodv1.ValidateRunnerConfigurationRequest{
 		RunnerId: r.GetRunnerId(),
 		Config: &gitpodv1.ValidateRunnerConfigurationRequest_EnvironmentClass{EnvironmentClass: &gitpodv1.EnvironmentClass{
@@ -222,6 +246,9 @@ func (cmd *ClassCreate) check(ctx context.Context, env *Env, c *Client, r *gitpo
 	if err := cmd.one(env, resp.Msg, func() error {
 		if !result.GetValid() {
 			return nil
+		}
+		if unchecked {
+			sayUnchecked(env)
 		}
 		_, err := fmt.Fprintf(env.Stdout, "The class %q would be valid on %q. Nothing was made.\n", cmd.Name, r.GetName())
 		return err

@@ -120,6 +120,7 @@ func New(grammar any, env *Env, helped *bool) (*kong.Kong, error) {
 			{Key: groupConnect, Title: "Control plane:"},
 		}),
 		kong.Bind(env),
+		kong.Vars{"types": typesKept()},
 	)
 }
 
@@ -165,6 +166,10 @@ func (e *usageError) Error() string { return e.message }
 func usagef(format string, args ...any) error {
 	return &usageError{message: fmt.Sprintf(format, args...)}
 }
+
+// Usagef is a mistake in the command line of a command that the main package
+// adds.
+func Usagef(format string, args ...any) error { return usagef(format, args...) }
 
 // reportUsage explains an error of the parser.
 func reportUsage(env *Env, err error) int {

@@ -138,6 +138,14 @@ func isMissing(err error) bool {
 	return errors.As(err, &local) || answered(err) && connect.CodeOf(err) == connect.CodeNotFound
 }
 
+// hasReason tells whether the server gave a reason for an error.
+func hasReason(err error, reason string) bool { return detail(err).GetReason() == reason }
+
+// isThere tells whether something could not be made because it is there.
+func isThere(err error) bool {
+	return answered(err) && connect.CodeOf(err) == connect.CodeAlreadyExists
+}
+
 // refusal is the error of a plain HTTP response, such as that of a log URL.
 type refusal struct {
 	message string

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	adminv1 "github.com/musterhq/muster/gen/muster/admin/v1"
 	"github.com/musterhq/muster/internal/cli/manifest"
 )
 
@@ -31,6 +32,9 @@ func (cmd *Export) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	if m.Partial {
+		fmt.Fprintln(env.Stderr, "You are no organization admin: the file has only what you can see, and says so (partial: true).")
+	}
 	if cmd.File == "" {
 		return manifest.Write(env.Stdout, m)
 	}
@@ -45,8 +49,8 @@ func (cmd *Export) Run(ctx context.Context, env *Env) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("the file cannot be written: %w", err)
 	}
-	_, err = fmt.Fprintf(env.Stderr, "Wrote %d runners, %d groups and %d service accounts to %s. Secrets are not in it.\n",
-		len(m.Runners), len(m.Groups), len(m.ServiceAccounts), cmd.File)
+	_, err = fmt.Fprintf(env.Stderr, "Wrote %s: runners %d, groups %d, service accounts %d. Secrets are not in it.\n",
+		cmd.File, len(m.Runners), len(m.Groups), len(m.ServiceAccounts))
 	return err
 }
 
@@ -76,13 +80,55 @@ func (c *Client) gather(ctx context.Context) (*manifest.Manifest, error) {
 	for _, p := range people {
 		g.subjects[p.GetUserId()] = asUser + p.GetEmail()
 	}
+	if m.Partial, err = g.partial(ctx, people); err != nil {
+		return nil, err
+	}
+	kept, err := c.Retention.GetRetentionPolicy(ctx, connect.NewRequest(&adminv1.GetRetentionPolicyRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	if p := kept.Msg.GetPolicy(); p.GetNeverConnectedDays()+p.GetOfflineDays()+p.GetAuditDays() > 0 {
+		m.Retention = &manifest.Retention{NeverConnectedDays: p.GetNeverConnectedDays(), OfflineDays: p.GetOfflineDays(), AuditDays: p.GetAuditDays()}
+	}
 	if err := g.accounts(ctx, m); err != nil {
 		return nil, err
 	}
 	if err := g.allGroups(ctx, m); err != nil {
 		return nil, err
 	}
-	return m, g.runners(ctx, m)
+	if err := g.runners(ctx, m); err != nil {
+		return nil, err
+	}
+	m.Distinguish()
+	return m, nil
+}
+
+// partial tells whether there may be things that the caller does not see: to
+// whoever is no organization admin.
+func (g *gatherer) partial(ctx context.Context, people []*gitpodv1.OrganizationMember) (bool, error) {
+	me, err := g.me(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range people {
+		if p.GetUserId() == me.GetSubject().GetId() && p.GetRole() == gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN {
+			return false, nil
+		}
+	}
+	groups, err := g.assignments(ctx, &gitpodv1.ListRoleAssignmentsRequest_Filter{
+		ResourceTypes: []gitpodv1.ResourceType{gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION},
+		ResourceRoles: []gitpodv1.ResourceRole{gitpodv1.ResourceRole_RESOURCE_ROLE_ORG_ADMIN},
+	})
+	for _, a := range groups {
+		got, err := g.Groups.GetMembership(ctx, connect.NewRequest(&gitpodv1.GetMembershipRequest{GroupId: a.GetGroupId(), Subject: me.GetSubject()}))
+		if err != nil {
+			return false, err
+		}
+		if got.Msg.GetMember() != nil {
+			return false, nil
+		}
+	}
+	return true, err
 }
 
 func (g *gatherer) accounts(ctx context.Context, m *manifest.Manifest) error {
@@ -93,8 +139,15 @@ func (g *gatherer) accounts(ctx context.Context, m *manifest.Manifest) error {
 		}
 		return resp.Msg.GetServiceAccounts(), resp.Msg.GetPagination(), nil
 	})
+	names := map[string]int{}
+	for _, a := range all {
+		names[a.GetName()]++
+	}
 	for _, a := range all {
 		g.subjects[a.GetId()] = asAccount + a.GetName()
+		if names[a.GetName()] > 1 {
+			g.subjects[a.GetId()] += "#" + a.GetId() // as ServiceAccount.Key has it
+		}
 		m.ServiceAccounts = append(m.ServiceAccounts, manifest.ServiceAccount{
 			ID: a.GetId(), Name: a.GetName(), Description: a.GetDescription(), ValidUntil: a.GetValidUntil().AsTime().UTC().Format(timeFormat),
 		})
@@ -112,6 +165,15 @@ func (g *gatherer) allGroups(ctx context.Context, m *manifest.Manifest) error {
 		}
 		return resp.Msg.GetGroups(), resp.Msg.GetPagination(), nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, group := range all {
+		if !group.GetDirectShare() {
+			g.groups[group.GetId()] = group.GetName()
+		}
+	}
+	onGroups, err := g.assignments(ctx, &gitpodv1.ListRoleAssignmentsRequest_Filter{ResourceTypes: []gitpodv1.ResourceType{gitpodv1.ResourceType_RESOURCE_TYPE_GROUP}})
 	if err != nil {
 		return err
 	}
@@ -138,7 +200,6 @@ func (g *gatherer) allGroups(ctx context.Context, m *manifest.Manifest) error {
 		if group.GetDirectShare() {
 			continue // it is written as the shares of its resources
 		}
-		g.groups[group.GetId()] = group.GetName()
 		roles, err := g.assignments(ctx, &gitpodv1.ListRoleAssignmentsRequest_Filter{
 			GroupId: group.GetId(), ResourceTypes: []gitpodv1.ResourceType{gitpodv1.ResourceType_RESOURCE_TYPE_ORGANIZATION},
 		})
@@ -150,11 +211,23 @@ func (g *gatherer) allGroups(ctx context.Context, m *manifest.Manifest) error {
 			out.Roles = append(out.Roles, name)
 			out.RoleIDs[name] = a.GetId()
 		}
+		out.On = g.onGroups(onGroups, group.GetId())
 		slices.Sort(out.Members)
 		slices.Sort(out.Roles)
 		m.Groups = append(m.Groups, out)
 	}
 	return nil
+}
+
+// onGroups are the roles of one group on others.
+func (g *gatherer) onGroups(all []*gitpodv1.RoleAssignment, group string) []manifest.GroupRole {
+	var out []manifest.GroupRole
+	for _, a := range all {
+		if a.GetGroupId() == group {
+			out = append(out, manifest.GroupRole{ID: a.GetId(), Group: g.groups[a.GetResourceId()], Role: manifestName("RESOURCE_ROLE_", a.GetResourceRole())})
+		}
+	}
+	return out
 }
 
 func (g *gatherer) assignments(ctx context.Context, f *gitpodv1.ListRoleAssignmentsRequest_Filter) ([]*gitpodv1.RoleAssignment, error) {
@@ -190,6 +263,9 @@ func (g *gatherer) runners(ctx context.Context, m *manifest.Manifest) error {
 		m.Runners = append(m.Runners, manifest.Runner{
 			ID: r.GetRunnerId(), Name: r.GetName(), Provider: manifestName(prefixProvider, r.GetProvider()), Configuration: configuration,
 		})
+		if v := r.GetSpec().GetVariant(); v != 0 {
+			m.Runners[len(m.Runners)-1].Variant = manifestName("RUNNER_VARIANT_", v)
+		}
 	}
 	for _, part := range []func(context.Context, func(runner string) *manifest.Runner) error{g.classes, g.integrations, g.models, g.roles} {
 		err := part(ctx, func(runner string) *manifest.Runner {
@@ -273,6 +349,15 @@ func (g *gatherer) models(ctx context.Context, of func(string) *manifest.Runner)
 			ID: i.GetId(), Endpoint: i.GetEndpoint(), MaxTokens: i.GetMaxTokens(),
 			Disabled: i.GetPhase() == gitpodv1.LLMIntegrationPhase_LLM_INTEGRATION_PHASE_DISABLED,
 		}
+		for _, h := range i.GetRequestHeaders() {
+			header := manifest.Header{Name: h.GetKey()}
+			if h.GetHeaderType() == gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_CEL_EXPRESSION {
+				header.Expression = string(h.GetValue())
+			} else {
+				header.Sealed = h.GetValue()
+			}
+			llm.Headers = append(llm.Headers, header)
+		}
 		for _, model := range i.GetModels() {
 			llm.Models = append(llm.Models, manifestName("SUPPORTED_MODEL_", model))
 		}
@@ -283,17 +368,20 @@ func (g *gatherer) models(ctx context.Context, of func(string) *manifest.Runner)
 }
 
 // roles reads policies and shares, which are role assignments of groups and of
-// single subjects. Other roles on runners are not part of a manifest.
+// single subjects, and other roles on runners.
 func (g *gatherer) roles(ctx context.Context, of func(string) *manifest.Runner) error {
 	all, err := g.assignments(ctx, &gitpodv1.ListRoleAssignmentsRequest_Filter{
 		ResourceTypes: []gitpodv1.ResourceType{gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER},
-		ResourceRoles: []gitpodv1.ResourceRole{gitpodv1.ResourceRole_RESOURCE_ROLE_RUNNER_ADMIN, gitpodv1.ResourceRole_RESOURCE_ROLE_RUNNER_USER},
 	})
 	for _, a := range all {
 		r := of(a.GetResourceId())
 		role := manifestName("RESOURCE_ROLE_RUNNER_", a.GetResourceRole())
 		if subject, ok := g.direct[a.GetGroupId()]; ok {
 			r.Shares = append(r.Shares, manifest.Share{With: g.subjects[subject], Role: role})
+			continue
+		}
+		if role != "admin" && role != "user" {
+			r.Roles = append(r.Roles, manifest.RunnerRole{ID: a.GetId(), Group: g.groups[a.GetGroupId()], Role: role})
 			continue
 		}
 		r.Policies = append(r.Policies, manifest.Policy{Group: g.groups[a.GetGroupId()], Role: role})

@@ -81,10 +81,15 @@ func (cmd *GroupAdd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Groups.CreateMembership(ctx, connect.NewRequest(&gitpodv1.CreateMembershipRequest{GroupId: g.GetId(), Subject: s.subject()})); err != nil {
+	already := ""
+	_, err = c.Groups.CreateMembership(ctx, connect.NewRequest(&gitpodv1.CreateMembershipRequest{GroupId: g.GetId(), Subject: s.subject()}))
+	if isThere(err) {
+		already, err = " already", nil
+	}
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(env.Stdout, "%s is in the group %q.\n", s.name, g.GetName())
+	_, err = fmt.Fprintf(env.Stdout, "%s is in the group %q%s.\n", s.name, g.GetName(), already)
 	return err
 }
 

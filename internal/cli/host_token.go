@@ -102,7 +102,7 @@ func (c *Client) listHostTokens(ctx context.Context, filter *gitpodv1.ListHostAu
 // HostTokenList lists credentials.
 type HostTokenList struct {
 	Runner  string `placeholder:"RUNNER" help:"Only those on this runner, by name or id."`
-	Subject string `xor:"whose" placeholder:"ID" help:"Only those of this user or service account, by id."`
+	Subject string `xor:"whose" placeholder:"WHO" help:"Only those of this member or service account, by name or id. \"user/NAME\" and \"service-account/NAME\" say which."`
 	Mine    bool   `xor:"whose" help:"Only your own."`
 	Output
 	Remote
@@ -120,7 +120,15 @@ func (cmd *HostTokenList) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 	} else if cmd.Subject != "" {
-		filter.SubjectId = &cmd.Subject
+		who := cmd.Subject
+		if !uuidPattern.MatchString(who) {
+			found, err := c.findSubject(ctx, who, gitpodv1.Principal_PRINCIPAL_USER, gitpodv1.Principal_PRINCIPAL_SERVICE_ACCOUNT)
+			if err != nil {
+				return err
+			}
+			who = found.id
+		}
+		filter.SubjectId = &who
 	}
 	if err := c.onlyOn(ctx, filter, cmd.Runner); err != nil {
 		return err
@@ -135,18 +143,18 @@ func (cmd *HostTokenList) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 		names, stale := c.runnerNames(ctx), c.staleSecrets(ctx)
+		subjects := make([]*gitpodv1.Subject, len(tokens))
+		for i, token := range tokens {
+			subjects[i] = token.GetSubject()
+		}
+		owners := c.namesOf(ctx, subjects...)
 		t := out.NewTable("HOST", "ID", "RUNNER", "OWNER", "SOURCE", "EXPIRES", "STATE")
 		for _, token := range tokens {
-			t.Row(token.GetHost(), token.GetId(), names(token.GetRunnerId()), ownerText(token), short(prefixSource, token.GetSource()),
+			t.Row(token.GetHost(), token.GetId(), names(token.GetRunnerId()), owners.subjectName(token.GetSubject()), short(prefixSource, token.GetSource()),
 				hostTokenExpiry(env, token), stale(token.GetRunnerId(), token.GetId()))
 		}
 		return t.Write(env.Stdout)
 	})
-}
-
-func ownerText(t *gitpodv1.HostAuthenticationToken) string {
-	principal := strings.ToLower(strings.ReplaceAll(short(prefixPrincipal, t.GetSubject().GetPrincipal()), "_", " "))
-	return principal + " " + t.GetSubject().GetId()
 }
 
 func hostTokenExpiry(env *Env, t *gitpodv1.HostAuthenticationToken) string {
@@ -187,7 +195,7 @@ func (cmd *HostTokenGet) Run(ctx context.Context, env *Env) error {
 			"Host", t.GetHost(),
 			"ID", t.GetId(),
 			"Runner", c.runnerNames(ctx)(t.GetRunnerId()),
-			"Owner", ownerText(t),
+			"Owner", c.namesOf(ctx, t.GetSubject()).subjectName(t.GetSubject()),
 			"Source", short(prefixSource, t.GetSource()),
 			"Secret", value,
 			"Scopes", strings.Join(t.GetScopes(), ", "),
@@ -211,7 +219,7 @@ func (cmd *HostTokenDelete) Run(ctx context.Context, env *Env) error {
 	}
 	runner := c.runnerNames(ctx)(t.GetRunnerId())
 	if !cmd.Yes {
-		q := fmt.Sprintf("Delete the credential of %s for %s on runner %q?", ownerText(t), t.GetHost(), runner)
+		q := fmt.Sprintf("Delete the credential of %s for %s on runner %q?", c.namesOf(ctx, t.GetSubject()).subjectName(t.GetSubject()), t.GetHost(), runner)
 		if err := confirm(ctx, env, q); err != nil {
 			return err
 		}

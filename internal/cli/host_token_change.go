@@ -20,7 +20,7 @@ type HostTokenCreate struct {
 	Source       string       `enum:"pat,oauth" default:"pat" placeholder:"SOURCE" help:"How it was obtained: pat (a personal access token, the default) or oauth."`
 	RefreshToken SecretSource `embed:"" prefix:"refresh-token-"`
 	Scope        []string     `placeholder:"SCOPE" help:"Permission that it carries on the host. May be repeated."`
-	ValidFor     days         `placeholder:"TIME" help:"How long the host accepts it, such as 90d; without the flag that is not known."`
+	ValidFor     lifetime     `placeholder:"TIME" help:"How long the host accepts it, such as 90d; without the flag that is not known."`
 	Integration  string       `placeholder:"ID" help:"Integration of the runner that it belongs to, by id."`
 	Output
 	Remote
@@ -37,7 +37,9 @@ For example: pass show github | muster host-token create --runner lab --host git
 
 // Run runs the command.
 func (cmd *HostTokenCreate) Run(ctx context.Context, env *Env) error {
-	secret, refresh, err := readCredential(ctx, env, cmd.Secret, SecretFlags{File: cmd.RefreshToken.File, Env: cmd.RefreshToken.Env}, true)
+	secret, refresh, err := readCredential(ctx, env, cmd.Secret, cmd.RefreshToken.File == "-", func() (*string, error) {
+		return cmd.RefreshToken.take(env, "--refresh-token")
+	}, true)
 	if err != nil {
 		return err
 	}
@@ -59,6 +61,7 @@ func (cmd *HostTokenCreate) Run(ctx context.Context, env *Env) error {
 	if cmd.ValidFor > 0 {
 		req.ExpiresAt = timestamppb.New(env.Now().Add(time.Duration(cmd.ValidFor)))
 	}
+	c.warnOfPendingKey(ctx, r.GetRunnerId())
 	resp, err := c.Configuration.CreateHostAuthenticationToken(ctx, connect.NewRequest(req))
 	if err != nil {
 		return err
@@ -71,8 +74,8 @@ func (cmd *HostTokenCreate) Run(ctx context.Context, env *Env) error {
 
 // readCredential reads the secrets of a credential; what no flag names is nil,
 // unless the secret is required.
-func readCredential(ctx context.Context, env *Env, from SecretSource, refreshFrom SecretFlags, required bool) (secret, refresh *string, err error) {
-	if from.File == "-" && refreshFrom.File == "-" {
+func readCredential(ctx context.Context, env *Env, from SecretSource, refreshFromInput bool, takeRefresh func() (*string, error), required bool) (secret, refresh *string, err error) {
+	if from.File == "-" && refreshFromInput {
 		return nil, nil, usagef("only one secret can come from the standard input")
 	}
 	if from.given() || required {
@@ -82,7 +85,7 @@ func readCredential(ctx context.Context, env *Env, from SecretSource, refreshFro
 		}
 		secret = &s
 	}
-	refresh, err = refreshFrom.read(env, "--refresh-token")
+	refresh, err = takeRefresh()
 	return secret, refresh, err
 }
 
@@ -92,7 +95,7 @@ type HostTokenUpdate struct {
 	Secret       SecretSource `embed:"" prefix:"secret-"`
 	RefreshToken SecretFlags  `embed:"" prefix:"refresh-token-"`
 	Scope        []string     `placeholder:"SCOPE" help:"Permission that it carries on the host. May be repeated; replaces all."`
-	ValidFor     days         `xor:"expiry" placeholder:"TIME" help:"How long the host accepts it from now on, such as 90d."`
+	ValidFor     lifetime     `xor:"expiry" placeholder:"TIME" help:"How long the host accepts it from now on, such as 90d."`
 	NoExpiry     bool         `xor:"expiry" help:"When the host stops accepting it is not known any more, or never."`
 	Output
 }
@@ -106,7 +109,9 @@ func (*HostTokenUpdate) Help() string {
 func (cmd *HostTokenUpdate) Run(ctx context.Context, env *Env) error {
 	req := &gitpodv1.UpdateHostAuthenticationTokenRequest{Scopes: cmd.Scope}
 	var err error
-	if req.Token, req.RefreshToken, err = readCredential(ctx, env, cmd.Secret, cmd.RefreshToken, false); err != nil {
+	if req.Token, req.RefreshToken, err = readCredential(ctx, env, cmd.Secret, cmd.RefreshToken.File == "-", func() (*string, error) {
+		return cmd.RefreshToken.read(env, "--refresh-token")
+	}, false); err != nil {
 		return err
 	}
 	switch {
@@ -123,6 +128,9 @@ func (cmd *HostTokenUpdate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	req.Id = t.GetId()
+	if req.Token != nil || req.RefreshToken != nil {
+		c.warnOfPendingKey(ctx, t.GetRunnerId())
+	}
 	if _, err := c.Configuration.UpdateHostAuthenticationToken(ctx, connect.NewRequest(req)); err != nil {
 		return err
 	}

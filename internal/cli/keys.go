@@ -15,9 +15,12 @@ type KeysCommands struct {
 	Rotate KeysRotate `cmd:"" help:"Replace keys of the control plane; nothing stops working."`
 }
 
+// signed is what the signing keys of a rotation are for, in their order.
+var signed = []string{"logs tokens", "the audit log", "ID tokens"}
+
 // KeysRotate replaces keys.
 type KeysRotate struct {
-	Signing   bool `help:"Replace the keys that sign logs tokens, ID tokens and the audit log. What the old ones signed stays valid until it expires."`
+	Signing   bool `help:"Replace the keys that sign logs tokens, the audit log and ID tokens. What the old ones signed can be verified as before: tokens until they expire, the audit log for ever."`
 	SecretKey bool `help:"Replace the key in the secret-key file, and encrypt everything under it anew. Back the file up afterwards."`
 	Output
 	Remote
@@ -37,15 +40,23 @@ func (cmd *KeysRotate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	return cmd.one(env, resp.Msg, func() error {
-		for _, id := range resp.Msg.GetSigningKeyIds() {
-			if _, err := fmt.Fprintf(env.Stdout, "Signing key %s is in use.\n", id); err != nil {
+		ids := resp.Msg.GetSigningKeyIds()
+		for i, id := range ids {
+			signs := ""
+			if len(ids) == len(signed) {
+				signs = " and signs " + signed[i]
+			}
+			if _, err := fmt.Fprintf(env.Stdout, "Signing key %s is in use%s.\n", id, signs); err != nil {
 				return err
 			}
+		}
+		if len(ids) > 0 {
+			fmt.Fprintln(env.Stderr, "Save the new public key of the audit log where the earlier ones are: muster audit export --keys-only")
 		}
 		if !cmd.SecretKey {
 			return nil
 		}
-		_, err := fmt.Fprintf(env.Stdout, "The secret-key file has a new key; secrets encrypted anew: %d. Back the file up now: older copies open nothing any more.\n", resp.Msg.GetRewrapped())
+		_, err := fmt.Fprintf(env.Stdout, "The secret-key file has a new key; secrets encrypted anew: %d. Back the file up now: copies of it from before open only copies of the database from before.\n", resp.Msg.GetRewrapped())
 		return err
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/cli/out"
 )
 
@@ -58,7 +59,7 @@ func (a *LLMArg) find(ctx context.Context, env *Env) (*Client, *gitpodv1.LLMInte
 	}
 	switch len(all) {
 	case 0:
-		return nil, nil, &missing{fmt.Sprintf("the runner %q has no LLM integration; make one: muster llm create %s --model MODEL", r.GetName(), quote(r.GetName()))}
+		return nil, nil, &missing{fmt.Sprintf("the runner %q has no LLM integration; make one: muster llm create --runner %s --model MODEL", r.GetName(), quote(r.GetName()))}
 	case 1:
 		return c, all[0], nil
 	}
@@ -117,8 +118,11 @@ func (cmd *LLMList) Run(ctx context.Context, env *Env) error {
 	}
 	return many(cmd.Output, env, integrations, func() error {
 		if len(integrations) == 0 {
-			_, err := fmt.Fprintln(env.Stdout, "No LLM integrations. Make one: muster llm create RUNNER --model MODEL")
-			return err
+			if len(runners) > 0 {
+				_, err := fmt.Fprintln(env.Stdout, "No LLM integration is on it. See all: muster llm list")
+				return err
+			}
+			return c.empty(ctx, "LLM integrations", access.ConfigurationWrite, "muster llm create --runner RUNNER --model MODEL")
 		}
 		names := c.runnerNames(ctx)
 		t := out.NewTable("ID", "RUNNER", "PROVIDER", "MODELS", "ENDPOINT", "PHASE", "MESSAGE")

@@ -75,6 +75,9 @@ func (cmd *LLMUpdate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	req.Id = i.GetId()
+	if req.GetApiKey() != "" || len(cmd.Header) > 0 {
+		c.warnOfPendingKey(ctx, i.GetRunnerId())
+	}
 	if _, err := c.Configuration.UpdateLLMIntegration(ctx, connect.NewRequest(req)); err != nil {
 		return err
 	}
@@ -99,12 +102,14 @@ func (cmd *LLMUpdate) key(ctx context.Context, env *Env) (*string, error) {
 
 // LLMCreate makes an integration.
 type LLMCreate struct {
-	RunnerArg
-	Model     []string     `required:"" placeholder:"MODEL" help:"Model that it provides, such as sonnet-4-5 or openai-4o. May be repeated; all of one provider."`
-	Endpoint  string       `placeholder:"URL" help:"URL of the provider; without the flag its usual one."`
-	MaxTokens uint64       `placeholder:"N" help:"Most tokens that one request may ask for; without the flag there is no limit."`
-	APIKey    SecretSource `embed:"" prefix:"api-key-"`
-	NoAPIKey  bool         `name:"no-api-key" help:"The provider needs no API key."`
+	Runner           string            `required:"" placeholder:"RUNNER" help:"Runner that may use them, by name or id."`
+	Model            []string          `required:"" placeholder:"MODEL" help:"Model that it provides, such as sonnet-4-5 or openai-4o. May be repeated; all of one provider."`
+	Endpoint         string            `placeholder:"URL" help:"URL of the provider; without the flag its usual one."`
+	MaxTokens        uint64            `placeholder:"N" help:"Most tokens that one request may ask for; without the flag there is no limit."`
+	APIKey           SecretSource      `embed:"" prefix:"api-key-"`
+	NoAPIKey         bool              `name:"no-api-key" help:"The provider needs no API key."`
+	Header           map[string]string `mapsep:"none" placeholder:"NAME=FILE" help:"Request header whose value is in a file. May be repeated."`
+	HeaderExpression map[string]string `mapsep:"none" placeholder:"NAME=CEL" help:"Request header that the runner computes with a CEL expression. May be repeated."`
 	Output
 	Remote
 }
@@ -114,12 +119,16 @@ func (*LLMCreate) Help() string {
 	return `The runner must have connected once: the API key is sealed to its key, so that
 nobody else can read it.
 
-For example: muster llm create lab --model sonnet-4-5 --model opus-4-5 --api-key-file key.txt`
+For example: muster llm create --runner lab --model sonnet-4-5 --model opus-4-5 --api-key-file key.txt`
 }
 
 // Run runs the command.
 func (cmd *LLMCreate) Run(ctx context.Context, env *Env) error {
 	selected, err := models(cmd.Model)
+	if err != nil {
+		return err
+	}
+	extra, err := headers(cmd.Header, cmd.HeaderExpression)
 	if err != nil {
 		return err
 	}
@@ -135,11 +144,21 @@ func (cmd *LLMCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	if key != "" || len(cmd.Header) > 0 {
+		c.warnOfPendingKey(ctx, r.GetRunnerId())
+	}
 	resp, err := c.Configuration.CreateLLMIntegration(ctx, connect.NewRequest(&gitpodv1.CreateLLMIntegrationRequest{
 		RunnerId: r.GetRunnerId(), Models: selected, Endpoint: cmd.Endpoint, ApiKey: key, MaxTokens: cmd.MaxTokens,
 	}))
 	if err != nil {
 		return err
+	}
+	// The API takes headers with a change only.
+	if len(extra) > 0 {
+		if _, err := c.Configuration.UpdateLLMIntegration(ctx, connect.NewRequest(&gitpodv1.UpdateLLMIntegrationRequest{Id: resp.Msg.GetId(), RequestHeaders: extra})); err != nil {
+			fmt.Fprintf(env.Stderr, "The LLM integration %s is made, without its request headers; set them with \"muster llm update\":\n", resp.Msg.GetId())
+			return err
+		}
 	}
 	return cmd.one(env, resp.Msg, func() error {
 		_, err := fmt.Fprintf(env.Stdout, "Runner %q can use %s.\nID: %s\n", r.GetName(), modelNames(selected), resp.Msg.GetId())

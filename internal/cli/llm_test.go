@@ -96,16 +96,26 @@ func TestLLMCreate(t *testing.T) {
 		{"--api-key-file -", "from-stdin\n", "from-stdin"},
 		{"--no-api-key", "", ""},
 	} {
-		args := append(strings.Fields("llm create lab --model opus-4-5 --model SONNET_3_7_EXTENDED --endpoint https://llm --max-tokens 7"), strings.Fields(c.args)...)
+		args := append(strings.Fields("llm create --runner lab --model opus-4-5 --model SONNET_3_7_EXTENDED --endpoint https://llm --max-tokens 7"), strings.Fields(c.args)...)
 		command{stdin: c.stdin}.run(t, args...).want(t, 0)
 		p.want(t, &gitpodv1.CreateLLMIntegrationRequest{RunnerId: runnerID(1), Models: models, Endpoint: "https://llm", MaxTokens: 7, ApiKey: c.key})
 	}
+	made := command{}.run(t, strings.Fields("llm create --runner lab --model opus-4-5 --no-api-key --header X-Team="+file+" --header-expression X-User=user.id")...).want(t, 0)
+	if !strings.Contains(made.stdout, "ID: ") {
+		t.Errorf("it says %q", made.stdout)
+	}
+	p.want(t, &gitpodv1.CreateLLMIntegrationRequest{RunnerId: runnerID(1), Models: models[:1]}, &gitpodv1.UpdateLLMIntegrationRequest{
+		Id: runnerID(9), RequestHeaders: []*gitpodv1.LLMIntegrationRequestHeader{
+			{Key: "X-Team", Value: []byte("from-a-file"), HeaderType: gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL},
+			{Key: "X-User", Value: []byte("user.id"), HeaderType: gitpodv1.LLMIntegrationRequestHeaderType_LLM_INTEGRATION_REQUEST_HEADER_TYPE_CEL_EXPRESSION},
+		},
+	})
 	for args, says := range map[string]string{
-		"llm create lab --model opus-4-5":                                        "say where the secret is",
-		"llm create lab --model opus-4-5 --no-api-key --api-key-file " + file:    "contradicts",
-		"llm create lab --model unspecified --no-api-key":                        `there is no model "unspecified"`,
-		"llm create lab --no-api-key":                                            "--model",
-		"llm create lab --model opus-4-5 --api-key-file - --api-key-env LLM_KEY": "only one",
+		"llm create --runner lab --model opus-4-5":                                        "say where the secret is",
+		"llm create --runner lab --model opus-4-5 --no-api-key --api-key-file " + file:    "contradicts",
+		"llm create --runner lab --model unspecified --no-api-key":                        `there is no model "unspecified"`,
+		"llm create --runner lab --no-api-key":                                            "--model",
+		"llm create --runner lab --model opus-4-5 --api-key-file - --api-key-env LLM_KEY": "only one",
 	} {
 		if r := muster(t, strings.Fields(args)...).want(t, 2); !strings.Contains(r.stderr, says) {
 			t.Errorf("%s: it says %q", args, r.stderr)
@@ -149,7 +159,7 @@ func TestLLMUpdate(t *testing.T) {
 
 func TestWhichLLMIntegration(t *testing.T) {
 	p := newModelPlane(t)
-	if r := muster(t, "llm", "get", "lab").want(t, 1); !strings.Contains(r.stderr, "muster llm create lab --model MODEL") {
+	if r := muster(t, "llm", "get", "lab").want(t, 1); !strings.Contains(r.stderr, "muster llm create --runner lab --model MODEL") {
 		t.Errorf("without any it says %q", r.stderr)
 	}
 	p.integrations = []*gitpodv1.LLMIntegration{{Id: runnerID(8)}, {Id: runnerID(9)}}

@@ -87,7 +87,7 @@ func (cmd *MemberList) Run(ctx context.Context, env *Env) error {
 	return many(cmd.Output, env, members, func() error {
 		t := out.NewTable("NAME", "EMAIL", "ROLE", "STATUS", "ID", "JOINED")
 		for _, m := range members {
-			t.Row(m.GetFullName(), m.GetEmail(), short(prefixRole, m.GetRole()), short(prefixStatus, m.GetStatus()), m.GetUserId(),
+			t.Row(m.GetFullName(), m.GetEmail(), words(prefixRole, m.GetRole()), short(prefixStatus, m.GetStatus()), m.GetUserId(),
 				out.Age(env.Now(), m.GetMemberSince()))
 		}
 		return t.Write(env.Stdout)
@@ -115,7 +115,7 @@ func (a *MemberArg) find(ctx context.Context, env *Env) (*Client, *gitpodv1.Orga
 			if m.GetStatus() == gitpodv1.UserStatus_USER_STATUS_LEFT {
 				return strings.EqualFold(m.GetUserId(), a.Member)
 			}
-			return m.GetFullName() == a.Member || strings.EqualFold(m.GetEmail(), a.Member) || strings.EqualFold(m.GetUserId(), a.Member)
+			return strings.EqualFold(m.GetFullName(), a.Member) || strings.EqualFold(m.GetEmail(), a.Member) || strings.EqualFold(m.GetUserId(), a.Member)
 		},
 		func(m *gitpodv1.OrganizationMember) string {
 			return fmt.Sprintf("%s  %s  %s", m.GetUserId(), m.GetEmail(), short(prefixStatus, m.GetStatus()))

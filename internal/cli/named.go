@@ -9,6 +9,8 @@ import (
 	"connectrpc.com/connect"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 // named is something of any type that was named on the command line.
@@ -28,19 +30,57 @@ func (n *named) subject() *gitpodv1.Subject {
 	return &gitpodv1.Subject{Id: n.id}
 }
 
+// nouns are the types that go by another name on this command line.
+var nouns = map[string]gitpodv1.ResourceType{
+	"member":     gitpodv1.ResourceType_RESOURCE_TYPE_USER,
+	"class":      gitpodv1.ResourceType_RESOURCE_TYPE_ENVIRONMENT_CLASS,
+	"scm":        gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER_SCM_INTEGRATION,
+	"llm":        gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER_LLM_INTEGRATION,
+	"host-token": gitpodv1.ResourceType_RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN,
+	"pat":        gitpodv1.ResourceType_RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN,
+}
+
 // typeName is how people type a type: "service-account".
 func typeName(t gitpodv1.ResourceType) string {
 	return strings.ReplaceAll(words(prefixType, t), " ", "-")
+}
+
+// typeWords is how people read a type: "service account".
+func typeWords(t gitpodv1.ResourceType) string {
+	if t == gitpodv1.ResourceType_RESOURCE_TYPE_UNSPECIFIED {
+		return ""
+	}
+	return resource.Type(t).Words()
+}
+
+// parseType reads the name of a type, or the noun of this command line; with
+// hyphens or underscores, in any case. Zero means that there is none.
+func parseType(typed string) gitpodv1.ResourceType {
+	typed = strings.ToLower(strings.ReplaceAll(typed, "_", "-"))
+	if t, ok := nouns[typed]; ok {
+		return t
+	}
+	return number[gitpodv1.ResourceType](gitpodv1.ResourceType_value, prefixType, typed)
+}
+
+// typesKept are the types of what this control plane keeps, as people type
+// them.
+func typesKept() string {
+	var names []string
+	for n := range gitpodv1.ResourceType_name {
+		if t := resource.Type(n); access.Kept(t) && t != resource.RoleAssignmentChanged && t != resource.GroupMembershipChanged {
+			names = append(names, actionType(t))
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // cutType splits "TYPE/NAME"; without a type that there is, all is the name.
 func cutType(text string) (t gitpodv1.ResourceType, name string) {
 	typ, name, ok := strings.Cut(text, "/")
 	if ok {
-		if typ == "member" {
-			typ = "user"
-		}
-		if t = number[gitpodv1.ResourceType](gitpodv1.ResourceType_value, prefixType, typ); t != 0 {
+		if t = parseType(typ); t != 0 {
 			return t, name
 		}
 	}
@@ -68,7 +108,11 @@ func (c *Client) findSubject(ctx context.Context, text string, among ...gitpodv1
 	if typ != 0 && !slices.Contains(kinds, typeName(typ)+"/") {
 		return nil, usagef("%q must begin with %s, or with nothing of the kind", text, strings.Join(kinds, " or "))
 	}
-	return pick("subject", name, all, func(*named) bool { return true }, func(n *named) string {
+	what := "subject"
+	if len(among) == 1 {
+		what = typeWords(typeOfPrincipal[among[0]])
+	}
+	return pick(what, name, all, func(*named) bool { return true }, func(n *named) string {
 		return fmt.Sprintf("%s  %s", n.id, typeName(n.typ))
 	})
 }
@@ -85,13 +129,13 @@ func (c *Client) findResource(ctx context.Context, text string) (*named, error) 
 	}
 	t, name := cutType(text)
 	if t == 0 {
-		return nil, usagef("%q is not a resource; write it as TYPE/NAME, such as runner/web or group/builders, or \"organization\"", text)
+		return nil, usagef("%q is not a resource; write it as TYPE/NAME or TYPE/ID, such as runner/web or group/builders, or \"organization\"; types are %s", text, typesKept())
 	}
 	all, err := c.candidates(ctx, t, name)
 	if err != nil {
 		return nil, err
 	}
-	return pick(words(prefixType, t), name, all, func(*named) bool { return true }, func(n *named) string { return n.id })
+	return pick(typeWords(t), name, all, func(*named) bool { return true }, func(n *named) string { return n.id })
 }
 
 // candidates returns what is called name, or has it as its id, among the things
@@ -109,7 +153,7 @@ func (c *Client) candidates(ctx context.Context, t gitpodv1.ResourceType, name s
 		members, err := c.listMembers(ctx)
 		for _, m := range members {
 			if m.GetStatus() != gitpodv1.UserStatus_USER_STATUS_LEFT || byID {
-				add(m.GetUserId(), m.GetFullName(), m.GetEmail())
+				add(m.GetUserId(), m.GetFullName(), m.GetFullName(), m.GetEmail())
 			}
 		}
 		return all, err
@@ -131,10 +175,28 @@ func (c *Client) candidates(ctx context.Context, t gitpodv1.ResourceType, name s
 			add(g.GetId(), g.GetName())
 		}
 		return all, err
+	case t == gitpodv1.ResourceType_RESOURCE_TYPE_ENVIRONMENT_CLASS && !byID:
+		classes, err := c.listClasses(ctx, nil)
+		for _, class := range classes {
+			add(class.GetId(), class.GetDisplayName())
+		}
+		return all, err
+	case t == gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER_SCM_INTEGRATION && !byID:
+		integrations, err := c.listSCM(ctx, nil)
+		for _, i := range integrations {
+			add(i.GetId(), i.GetHost(), i.GetHost())
+		}
+		return all, err
+	case t == gitpodv1.ResourceType_RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN && !byID:
+		tokens, err := c.listHostTokens(ctx, nil)
+		for _, token := range tokens {
+			add(token.GetId(), token.GetHost(), token.GetHost())
+		}
+		return all, err
 	case byID:
 		return []*named{{t, name, name}}, nil
 	default:
-		return nil, usagef("a %s goes by its id here, not by a name such as %q", words(prefixType, t), name)
+		return nil, usagef("what is of the type %s goes by its id here, not by a name such as %q", typeName(t), name)
 	}
 }
 

@@ -42,11 +42,27 @@ func (d *days) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// lifetime is a length of time, longer than nothing, that can be given in days.
+type lifetime time.Duration
+
+// UnmarshalText reads what days reads.
+func (l *lifetime) UnmarshalText(text []byte) error {
+	var d days
+	if err := d.UnmarshalText(text); err != nil {
+		return err
+	}
+	if d == 0 {
+		return fmt.Errorf("%q is no time at all; write 30d or 12h", text)
+	}
+	*l = lifetime(d)
+	return nil
+}
+
 // PATCreate makes a token.
 type PATCreate struct {
-	Description string `arg:"" help:"What the token is for."`
-	ValidFor    days   `default:"90d" placeholder:"TIME" help:"How long it is valid, such as 30d or 12h; at most, and without the flag, 90d."`
-	ReadOnly    bool   `help:"Let the token read only."`
+	Description string   `arg:"" help:"What the token is for."`
+	ValidFor    lifetime `default:"90d" placeholder:"TIME" help:"How long it is valid, such as 30d or 12h; at most, and without the flag, 90d."`
+	ReadOnly    bool     `help:"Let the token read only."`
 	Output
 	Remote
 }

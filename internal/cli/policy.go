@@ -68,6 +68,16 @@ func (c *Client) listPolicies(ctx context.Context, runner string) ([]*gitpodv1.R
 	})
 }
 
+// shared is the one that a group shares something with, as people type it.
+func (c *Client) shared(ctx context.Context, g *gitpodv1.Group) string {
+	resp, err := c.Groups.ListMemberships(ctx, connect.NewRequest(&gitpodv1.ListMembershipsRequest{GroupId: g.GetId()}))
+	if err != nil || len(resp.Msg.GetMembers()) != 1 {
+		return "WHO"
+	}
+	s := resp.Msg.GetMembers()[0].GetSubject()
+	return typeName(typeOfPrincipal[s.GetPrincipal()]) + "/" + s.GetId()
+}
+
 // PolicyArg names a runner and a group on the command line.
 type PolicyArg struct {
 	RunnerArg
@@ -141,6 +151,9 @@ func (cmd *PolicyRemove) Run(ctx context.Context, env *Env) error {
 	r, g, err := cmd.find(ctx, c)
 	if err != nil {
 		return err
+	}
+	if g.GetDirectShare() {
+		return usagef("the group %q stands for a share with a single one; take it back with \"muster runner unshare %s --with %s\"", g.GetName(), quote(r.GetName()), quote(c.shared(ctx, g)))
 	}
 	if !cmd.Yes {
 		if err := confirm(ctx, env, fmt.Sprintf("Take the runner %q away from the group %q?", r.GetName(), g.GetName())); err != nil {

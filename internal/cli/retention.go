@@ -23,7 +23,7 @@ type RetentionCommands struct {
 type RetentionFlags struct {
 	NeverConnectedDays *int32 `placeholder:"DAYS" help:"Delete runners that never connected this long after they were created; 0 keeps them."`
 	OfflineDays        *int32 `placeholder:"DAYS" help:"Delete runners that are offline this long after they were last connected; 0 keeps them."`
-	AuditDays          *int32 `placeholder:"DAYS" help:"Delete audit entries that are older; 0 keeps them."`
+	AuditDays          *int32 `placeholder:"DAYS" help:"Delete audit entries that are older, at least 30; 0 keeps them."`
 }
 
 // given tells whether there is a flag at all.

@@ -10,7 +10,9 @@ import (
 	"connectrpc.com/connect"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/cli/out"
+	"github.com/musterhq/muster/internal/resource"
 )
 
 const prefixResourceRole = "RESOURCE_ROLE_"
@@ -154,6 +156,14 @@ func (a *RoleArg) find(ctx context.Context, c *Client) (*gitpodv1.CreateRoleAssi
 	return &gitpodv1.CreateRoleAssignmentRequest{GroupId: g.GetId(), ResourceType: on.typ, ResourceId: on.id, ResourceRole: role}, nil
 }
 
+// sameRole returns the assignment that there is, if any.
+func (c *Client) sameRole(ctx context.Context, req *gitpodv1.CreateRoleAssignmentRequest) ([]*gitpodv1.RoleAssignment, error) {
+	return c.listRoles(ctx, &gitpodv1.ListRoleAssignmentsRequest_Filter{
+		GroupId: req.GetGroupId(), ResourceTypes: []gitpodv1.ResourceType{req.GetResourceType()}, ResourceId: req.GetResourceId(),
+		ResourceRoles: []gitpodv1.ResourceRole{req.GetResourceRole()},
+	})
+}
+
 // RoleGrant gives a role.
 type RoleGrant struct {
 	RoleArg
@@ -171,12 +181,28 @@ func (cmd *RoleGrant) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	var assignment *gitpodv1.RoleAssignment
+	already := ""
 	resp, err := c.Groups.CreateRoleAssignment(ctx, connect.NewRequest(req))
-	if err != nil {
+	switch {
+	case err == nil:
+		assignment = resp.Msg.GetAssignment()
+	case isThere(err):
+		// What is in the way may be another role: a group is either an admin or a
+		// user of a runner.
+		roles, listErr := c.sameRole(ctx, req)
+		if listErr != nil || len(roles) == 0 {
+			return err
+		}
+		assignment, already = roles[0], " already"
+	default:
 		return err
 	}
-	return cmd.one(env, resp.Msg.GetAssignment(), func() error {
-		_, err := fmt.Fprintf(env.Stdout, "The group %q has the role %s on %s.\n", cmd.Group, roleName(req.GetResourceRole()), cmd.Resource)
+	if !access.HasEffect(resource.Role(req.GetResourceRole())) {
+		fmt.Fprintf(env.Stderr, "Note: the role %s is stored and has no effect in this control plane; it allows nothing that the members of the group could not do anyway.\n", roleName(req.GetResourceRole()))
+	}
+	return cmd.one(env, assignment, func() error {
+		_, err := fmt.Fprintf(env.Stdout, "The group %q has the role %s on %s%s.\n", cmd.Group, roleName(req.GetResourceRole()), cmd.Resource, already)
 		return err
 	})
 }
@@ -198,10 +224,7 @@ func (cmd *RoleRevoke) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	roles, err := c.listRoles(ctx, &gitpodv1.ListRoleAssignmentsRequest_Filter{
-		GroupId: req.GetGroupId(), ResourceTypes: []gitpodv1.ResourceType{req.GetResourceType()}, ResourceId: req.GetResourceId(),
-		ResourceRoles: []gitpodv1.ResourceRole{req.GetResourceRole()},
-	})
+	roles, err := c.sameRole(ctx, req)
 	if err != nil {
 		return err
 	}

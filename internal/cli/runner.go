@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/cli/out"
 )
 
@@ -61,7 +62,7 @@ func (cmd *RunnerList) Run(ctx context.Context, env *Env) error {
 	}
 	return many(cmd.Output, env, runners, func() error {
 		if len(runners) == 0 {
-			return noRunners(env, len(filter.Providers) > 0)
+			return c.noRunners(ctx, len(filter.Providers) > 0)
 		}
 		t := runnerTable()
 		for _, r := range runners {
@@ -106,13 +107,12 @@ func (cmd *RunnerList) watch(ctx context.Context, c *Client, env *Env, filter *g
 	})
 }
 
-func noRunners(env *Env, filtered bool) error {
-	text := "No runners yet. Make one: muster runner create NAME\n"
+func (c *Client) noRunners(ctx context.Context, filtered bool) error {
 	if filtered {
-		text = "No runner is on this platform. See all: muster runner list\n"
+		_, err := fmt.Fprintln(c.env.Stdout, "No runner is on this platform. See all: muster runner list")
+		return err
 	}
-	_, err := fmt.Fprint(env.Stdout, text)
-	return err
+	return c.empty(ctx, "runners", access.RunnerCreate, "muster runner create NAME")
 }
 
 func runnerTable() *out.Table {
@@ -158,15 +158,15 @@ func (cmd *RunnerGet) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, r, func() error { return describeRunner(env, r) })
+	return cmd.one(env, r, func() error { return c.describeRunner(ctx, r) })
 }
 
-func describeRunner(env *Env, r *gitpodv1.Runner) error {
-	now := env.Now()
+func (c *Client) describeRunner(ctx context.Context, r *gitpodv1.Runner) error {
+	now := c.env.Now()
 	status, conf := r.GetStatus(), r.GetSpec().GetConfiguration()
 	capabilities := make([]string, len(status.GetCapabilities()))
-	for i, c := range status.GetCapabilities() {
-		capabilities[i] = short(prefixAbility, c)
+	for i, a := range status.GetCapabilities() {
+		capabilities[i] = short(prefixAbility, a)
 	}
 	gateway := ""
 	if g := status.GetGatewayInfo(); g != nil {
@@ -186,7 +186,7 @@ func describeRunner(env *Env, r *gitpodv1.Runner) error {
 		"Gateway", gateway,
 		"Public key", base64.StdEncoding.EncodeToString(status.GetPublicKey()),
 		"Created", out.Time(now, r.GetCreatedAt()),
-		"Creator", strings.TrimSpace(short(prefixPrincipal, r.GetCreator().GetPrincipal()) + " " + r.GetCreator().GetId()),
+		"Creator", c.namesOf(ctx, r.GetCreator()).subjectName(r.GetCreator()),
 		"Changed", out.Time(now, r.GetUpdatedAt()),
 		"Status changed", out.Time(now, status.GetUpdatedAt()),
 	}
@@ -203,7 +203,7 @@ func describeRunner(env *Env, r *gitpodv1.Runner) error {
 		"Metrics", metricsText(conf.GetMetrics()),
 		"Honeycomb", map[bool]string{true: "key set"}[len(conf.GetEncryptedHoneycombApiKey()) > 0],
 	)
-	return out.Fields(env.Stdout, fields...)
+	return out.Fields(c.env.Stdout, fields...)
 }
 
 func yesNo(b bool) string {

@@ -4,12 +4,18 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"connectrpc.com/connect"
 
+	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	adminv1 "github.com/musterhq/muster/gen/muster/admin/v1"
 	"github.com/musterhq/muster/internal/cli/out"
 )
+
+// fingerprintPattern is what the fingerprint of a key looks like.
+var fingerprintPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // RunnerKeys shows and approves the public keys of a runner.
 type RunnerKeys struct {
@@ -42,11 +48,16 @@ func (cmd *RunnerKeys) Run(ctx context.Context, env *Env) error {
 		return cmd.check(ctx, c, env, r.GetRunnerId())
 	}
 	if cmd.Approve != "" {
+		cmd.Approve = strings.ToLower(strings.TrimSpace(cmd.Approve))
+		if !fingerprintPattern.MatchString(cmd.Approve) {
+			return usagef("a fingerprint has 32 hexadecimal digits; \"muster runner keys %s\" shows that of the waiting key", quote(cmd.Runner))
+		}
 		if _, err := c.Keys.ApproveRunnerKey(ctx, connect.NewRequest(&adminv1.ApproveRunnerKeyRequest{
 			RunnerId: r.GetRunnerId(), Fingerprint: cmd.Approve,
 		})); err != nil {
 			return err
 		}
+		fmt.Fprintf(env.Stderr, "The key is approved. If the old host was lost, its access token still works: end it with \"muster runner tokens expire %s TOKEN-ID\"; \"muster runner tokens list %s\" shows the tokens.\n", quote(cmd.Runner), quote(cmd.Runner))
 	}
 	resp, err := c.Keys.GetRunnerKeys(ctx, connect.NewRequest(&adminv1.GetRunnerKeysRequest{RunnerId: r.GetRunnerId()}))
 	if err != nil {
@@ -57,12 +68,13 @@ func (cmd *RunnerKeys) Run(ctx context.Context, env *Env) error {
 			_, err := fmt.Fprintf(env.Stdout, "Runner %q has no key yet: it makes one when it joins.\n", r.GetName())
 			return err
 		}
-		return printKeys(env, r.GetRunnerId(), resp.Msg)
+		return c.printKeys(ctx, r.GetRunnerId(), resp.Msg)
 	})
 }
 
 // printKeys prints the keys of a runner, their log, and what must be set again.
-func printKeys(env *Env, runner string, keys *adminv1.GetRunnerKeysResponse) error {
+func (c *Client) printKeys(ctx context.Context, runner string, keys *adminv1.GetRunnerKeysResponse) error {
+	env := c.env
 	t := out.NewTable("STATE", "FINGERPRINT", "PUBLIC KEY")
 	for _, k := range []struct {
 		state string
@@ -82,8 +94,13 @@ func printKeys(env *Env, runner string, keys *adminv1.GetRunnerKeysResponse) err
 	}
 	if len(keys.GetLog()) > 0 {
 		log := out.NewTable("AGE", "WHAT", "FINGERPRINT", "BY")
+		actors := make([]*gitpodv1.Subject, len(keys.GetLog()))
+		for i, e := range keys.GetLog() {
+			actors[i] = e.GetActor()
+		}
+		names := c.namesOf(ctx, actors...)
 		for _, e := range keys.GetLog() {
-			by := short(prefixPrincipal, e.GetActor().GetPrincipal()) + " " + e.GetActor().GetId()
+			by := names.subjectName(e.GetActor())
 			if e.GetActor().GetId() == runner {
 				by = "the runner"
 			}
@@ -125,9 +142,9 @@ func (cmd *RunnerKeys) check(ctx context.Context, c *Client, env *Env, runner st
 		case n == 0:
 			_, err = fmt.Fprintln(env.Stdout, "Nothing is sealed to this runner.")
 		case len(unreadable) == 0:
-			_, err = fmt.Fprintf(env.Stdout, "The runner can open all %d secrets that are sealed to it.\n", n)
+			_, err = fmt.Fprintf(env.Stdout, "The runner can open all that is sealed to it: %s.\n", counted(int(n), "secret", "secrets"))
 		default:
-			_, err = fmt.Fprintf(env.Stdout, "The runner cannot open %d of the %d secrets that are sealed to it. Set them again:\n", len(unreadable), n)
+			_, err = fmt.Fprintf(env.Stdout, "The runner cannot open %d of %s sealed to it. Set again:\n", len(unreadable), counted(int(n), "secret", "secrets"))
 		}
 		if err != nil {
 			return err

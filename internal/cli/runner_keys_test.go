@@ -68,7 +68,7 @@ in use  bbbb         Ag==
 
 AGE  WHAT      FINGERPRINT  BY
 1h   FIRST     aaaa         the runner
-1m   APPROVED  bbbb         USER ` + meID + `
+1m   APPROVED  bbbb         user ` + meID + `
 
 Sealed to an older key, and to be set again:
 NAME                             WHAT IT IS
@@ -86,9 +86,9 @@ func TestCheckOfSecrets(t *testing.T) {
 	p := newPlane(t)
 	p.add("lab", degraded)
 	for want, answer := range map[string]*adminv1.CheckRunnerSecretsResponse{
-		"Nothing is sealed to this runner.\n":                              {},
-		"The runner can open all 3 secrets that are sealed to it.\n":       {Checked: 3},
-		"The runner cannot open 1 of the 3 secrets that are sealed to it.": {Checked: 3, Unreadable: []*adminv1.RunnerSecret{{Name: "a/1/x", Description: "the thing"}}},
+		"Nothing is sealed to this runner.\n":                        {},
+		"The runner can open all that is sealed to it: 3 secrets.\n": {Checked: 3},
+		"The runner cannot open 1 of 3 secrets sealed to it.":        {Checked: 3, Unreadable: []*adminv1.RunnerSecret{{Name: "a/1/x", Description: "the thing"}}},
 	} {
 		p.checked = answer
 		got := muster(t, "runner", "keys", "lab", "--check").want(t, 0).stdout
@@ -111,8 +111,8 @@ func TestRunnerTokens(t *testing.T) {
 		{Id: "a", Kind: adminv1.RunnerTokenKind_RUNNER_TOKEN_KIND_ACCESS, Creator: admin, CreatedAt: timestamppb.New(noon.Add(-72 * time.Hour)), LastUsedAt: timestamppb.New(noon.Add(-time.Minute))},
 	}
 	want := `ID  KIND      AGE  EXPIRES  LAST USED  CREATOR
-e   EXCHANGE  1h   in 23h   never      USER ` + meID + `
-a   ACCESS    3d   never    1m ago     USER ` + meID + `
+e   EXCHANGE  1h   in 23h   never      user ` + meID + `
+a   ACCESS    3d   never    1m ago     user ` + meID + `
 `
 	if diff := cmp.Diff(want, muster(t, "runner", "tokens", "list", "lab").want(t, 0).stdout); diff != "" {
 		t.Error(diff)

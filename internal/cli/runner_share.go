@@ -60,9 +60,14 @@ func (cmd *RunnerUnshare) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Groups.UnshareResourceWithPrincipal(ctx, connect.NewRequest(&gitpodv1.UnshareResourceWithPrincipalRequest{
+	_, err = c.Groups.UnshareResourceWithPrincipal(ctx, connect.NewRequest(&gitpodv1.UnshareResourceWithPrincipalRequest{
 		ResourceType: gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER, ResourceId: r.GetRunnerId(), Principal: s.subject().GetPrincipal(), PrincipalId: s.id,
-	})); err != nil {
+	}))
+	if isMissing(err) {
+		_, err = fmt.Fprintf(env.Stdout, "The runner %q is not shared with %s already. What %s has through a group is taken with \"muster policy remove\".\n", r.GetName(), s.name, s.name)
+		return err
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(env.Stdout, "The runner %q is not shared with %s any more.\n", r.GetName(), s.name)

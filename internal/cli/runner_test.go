@@ -23,7 +23,7 @@ const (
 
 func TestListRunners(t *testing.T) {
 	p := newPlane(t)
-	if got, want := muster(t, "runner", "list").want(t, 0).stdout, "No runners yet. Make one: muster runner create NAME\n"; got != want {
+	if got, want := muster(t, "runner", "list").want(t, 0).stdout, "No runners. Make one: muster runner create NAME\n"; got != want {
 		t.Errorf("the empty list says %q", got)
 	}
 	if got := muster(t, "runner", "list", "-o", "json").want(t, 0).stdout; got != "[]\n" {
@@ -290,24 +290,24 @@ func TestKeys(t *testing.T) {
 		t.Errorf("without keys it says %q", got)
 	}
 	p.keys = &adminv1.GetRunnerKeysResponse{
-		Current: &adminv1.RunnerKey{PublicKey: []byte{1, 2, 3}, Fingerprint: "aaaa"},
-		Pending: &adminv1.RunnerKey{PublicKey: []byte{4, 5, 6}, Fingerprint: "bbbb"},
+		Current: &adminv1.RunnerKey{PublicKey: []byte{1, 2, 3}, Fingerprint: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+		Pending: &adminv1.RunnerKey{PublicKey: []byte{4, 5, 6}, Fingerprint: "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},
 	}
-	want := `STATE                 FINGERPRINT  PUBLIC KEY
-in use                aaaa         AQID
-waiting for approval  bbbb         BAUG
+	want := `STATE                 FINGERPRINT                       PUBLIC KEY
+in use                aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa  AQID
+waiting for approval  bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb  BAUG
 
-Approve the waiting key: muster runner keys ` + runnerID(1) + ` --approve bbbb
+Approve the waiting key: muster runner keys ` + runnerID(1) + ` --approve bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 `
 	if diff := cmp.Diff(want, muster(t, "runner", "keys", "lab").want(t, 0).stdout); diff != "" {
 		t.Error(diff)
 	}
-	r := muster(t, "runner", "keys", "lab", "--approve", "cccc").want(t, 1)
+	r := muster(t, "runner", "keys", "lab", "--approve", "cccccccccccccccccccccccccccccccc").want(t, 1)
 	if !strings.Contains(r.stderr, "runner-key-mismatch") {
 		t.Errorf("the wrong fingerprint gave %q", r.stderr)
 	}
-	want = "STATE   FINGERPRINT  PUBLIC KEY\nin use  bbbb         BAUG\n"
-	if diff := cmp.Diff(want, muster(t, "runner", "keys", "lab", "--approve", "bbbb").want(t, 0).stdout); diff != "" {
+	want = "STATE   FINGERPRINT                       PUBLIC KEY\nin use  bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb  BAUG\n"
+	if diff := cmp.Diff(want, muster(t, "runner", "keys", "lab", "--approve", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb").want(t, 0).stdout); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -56,6 +56,11 @@ func (cmd *RunnerTokensList) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 		t := out.NewTable("ID", "KIND", "AGE", "EXPIRES", "LAST USED", "CREATOR")
+		creators := make([]*gitpodv1.Subject, len(tokens))
+		for i, k := range tokens {
+			creators[i] = k.GetCreator()
+		}
+		names := c.namesOf(ctx, creators...)
 		for _, k := range tokens {
 			expires, used := "never", "never"
 			if at := k.GetExpiresAt(); at != nil {
@@ -65,7 +70,7 @@ func (cmd *RunnerTokensList) Run(ctx context.Context, env *Env) error {
 				used = out.Age(env.Now(), at) + " ago"
 			}
 			t.Row(k.GetId(), short(prefixTokenKind, k.GetKind()), out.Age(env.Now(), k.GetCreatedAt()), expires, used,
-				short(prefixPrincipal, k.GetCreator().GetPrincipal())+" "+k.GetCreator().GetId())
+				names.subjectName(k.GetCreator()))
 		}
 		return t.Write(env.Stdout)
 	})
@@ -119,8 +124,8 @@ func (cmd *RunnerTokensExpire) Run(ctx context.Context, env *Env) error {
 // RunnerTokensRotate replaces the access token of a connected runner.
 type RunnerTokensRotate struct {
 	RunnerArg
-	ValidFor days `placeholder:"TIME" help:"How long the new token works, such as 90d. Without it, until it is revoked."`
-	Yes      bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	ValidFor lifetime `placeholder:"TIME" help:"How long the new token works, such as 90d. Without it, until it is revoked."`
+	Yes      bool     `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
 	Remote
 }
 

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -144,30 +141,13 @@ func (s SecretFlags) read(env *Env, flag string) (*string, error) {
 	if given > 1 {
 		return nil, usagef("give only one of %s-file, %s-env and %s-clear", flag, flag, flag)
 	}
-	var secret, source string
-	switch {
-	case s.Clear:
-		return &secret, nil
-	case s.Env != "":
-		secret, source = os.Getenv(s.Env), "the environment variable "+s.Env
-	case s.File == "-":
-		raw, err := io.ReadAll(io.LimitReader(env.Stdin, 64<<10))
-		if err != nil {
-			return nil, fmt.Errorf("reading the standard input: %w", err)
-		}
-		secret, source = string(raw), "the standard input"
-	case s.File != "":
-		raw, err := os.ReadFile(s.File)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s-file: %w", flag, err)
-		}
-		secret, source = string(raw), s.File
-	default:
-		return nil, nil
+	if s.Clear {
+		return new(string), nil
 	}
-	secret = strings.TrimRight(secret, "\r\n")
-	if secret == "" {
-		return nil, errors.New(source + " holds nothing; to forget the secret use " + flag + "-clear")
+	secret, err := SecretSource{File: s.File, Env: s.Env}.take(env, flag)
+	var empty *emptySecret
+	if errors.As(err, &empty) {
+		err = fmt.Errorf("%w; to forget the secret use %s-clear", err, flag)
 	}
-	return &secret, nil
+	return secret, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
@@ -80,7 +81,7 @@ func count(n int, what string) string {
 // RunnerWait waits for a phase.
 type RunnerWait struct {
 	RunnerArg
-	For     string        `enum:"active,degraded,connected,inactive,deleted" default:"active" placeholder:"STATE" help:"What to wait for: active (the default), degraded, connected (one of the two), inactive or deleted."`
+	For     anyCase       `enum:"active,degraded,connected,inactive,deleted" default:"active" placeholder:"STATE" help:"What to wait for: active (the default), degraded, connected (one of the two), inactive or deleted."`
 	Timeout time.Duration `default:"5m" help:"Give up after this long; 0 never does."`
 	Remote
 }
@@ -88,6 +89,15 @@ type RunnerWait struct {
 // Help adds to the help of the command.
 func (*RunnerWait) Help() string {
 	return `Exits with 0 when the runner is there, and with 1 when the time is up.`
+}
+
+// anyCase is a word that may be typed in any case.
+type anyCase string
+
+// UnmarshalText reads a word.
+func (w *anyCase) UnmarshalText(text []byte) error {
+	*w = anyCase(strings.ToLower(string(text)))
+	return nil
 }
 
 // Run runs the command.
@@ -113,7 +123,7 @@ func (cmd *RunnerWait) Run(ctx context.Context, env *Env) error {
 	}
 	last := r
 	reached, err := c.WaitRunner(limited, r.GetRunnerId(), func(r *gitpodv1.Runner) bool {
-		if reached(cmd.For, r) {
+		if reached(string(cmd.For), r) {
 			return true
 		}
 		last = r

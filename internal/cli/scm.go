@@ -9,6 +9,7 @@ import (
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	adminv1 "github.com/musterhq/muster/gen/muster/admin/v1"
+	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/cli/out"
 )
 
@@ -104,6 +105,16 @@ func (c *Client) staleSecrets(ctx context.Context) func(runner, object string) s
 	}
 }
 
+// warnOfPendingKey warns that a secret is about to be sealed to a key that the
+// runner may not have any more. Who may not see the runner's keys is not told.
+func (c *Client) warnOfPendingKey(ctx context.Context, runner string) {
+	resp, err := c.Keys.GetRunnerKeys(ctx, connect.NewRequest(&adminv1.GetRunnerKeysRequest{RunnerId: runner}))
+	if err != nil || resp.Msg.GetPending() == nil {
+		return
+	}
+	fmt.Fprintf(c.env.Stderr, "Warning: the runner has come with a new key that waits for approval, and the secret is sealed to the old one. If the runner lost that, approve the new key (muster runner keys %s) and set the secret again.\n", runner)
+}
+
 // signIn is how people can sign in to a host.
 func signIn(i *gitpodv1.SCMIntegration) string {
 	var ways []string
@@ -143,8 +154,12 @@ func (cmd *SCMList) Run(ctx context.Context, env *Env) error {
 	}
 	return many(cmd.Output, env, integrations, func() error {
 		if len(integrations) == 0 {
-			_, err := fmt.Fprintln(env.Stdout, "No integrations with source code hosts. Make one: muster scm create --runner RUNNER --kind github --host github.com --pat")
-			return err
+			if len(runners) > 0 {
+				_, err := fmt.Fprintln(env.Stdout, "No integration with a source code host is on it. See all: muster scm list")
+				return err
+			}
+			return c.empty(ctx, "integrations with source code hosts", access.ConfigurationWrite,
+				"muster scm create --runner RUNNER --kind github --host github.com --pat")
 		}
 		names, stale := c.runnerNames(ctx), c.staleSecrets(ctx)
 		t := out.NewTable("HOST", "ID", "KIND", "RUNNER", "SIGN-IN", "STATE")

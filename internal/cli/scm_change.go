@@ -62,6 +62,9 @@ func (cmd *SCMCreate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	req.RunnerId = r.GetRunnerId()
+	if req.OauthPlaintextClientSecret != nil {
+		c.warnOfPendingKey(ctx, r.GetRunnerId())
+	}
 	resp, err := c.Configuration.CreateSCMIntegration(ctx, connect.NewRequest(req))
 	if err != nil {
 		return err
@@ -118,6 +121,9 @@ func (cmd *SCMUpdate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	req.Id = i.GetId()
+	if req.OauthPlaintextClientSecret != nil {
+		c.warnOfPendingKey(ctx, i.GetRunnerId())
+	}
 	if _, err := c.Configuration.UpdateSCMIntegration(ctx, connect.NewRequest(req)); err != nil {
 		return err
 	}

@@ -25,9 +25,9 @@ type ServiceAccountCommands struct {
 
 // ServiceAccountCreate makes an account.
 type ServiceAccountCreate struct {
-	Name        string `arg:"" help:"Name for people, at most 64 characters."`
-	Description string `placeholder:"TEXT" help:"What it is for."`
-	ValidFor    days   `default:"365d" placeholder:"TIME" help:"How long it and all its tokens are valid, such as 90d or 12h; without the flag 365d. It cannot be changed later."`
+	Name        string   `arg:"" help:"Name for people, at most 64 characters."`
+	Description string   `placeholder:"TEXT" help:"What it is for."`
+	ValidFor    lifetime `default:"365d" placeholder:"TIME" help:"How long it and all its tokens are valid, such as 90d or 12h; without the flag 365d. It cannot be changed later."`
 	Output
 	Remote
 }
@@ -47,11 +47,12 @@ func (cmd *ServiceAccountCreate) Run(ctx context.Context, env *Env) error {
 	a := resp.Msg.GetServiceAccount()
 	return cmd.one(env, a, func() error {
 		fmt.Fprintf(env.Stderr, "It may do what its groups may. Make a token for it: muster service-account token create %s DESCRIPTION\n", quote(a.GetName()))
-		return printServiceAccount(env, a)
+		return c.printServiceAccount(ctx, a)
 	})
 }
 
-func printServiceAccount(env *Env, a *gitpodv1.ServiceAccount) error {
+func (c *Client) printServiceAccount(ctx context.Context, a *gitpodv1.ServiceAccount) error {
+	env := c.env
 	return out.Fields(
 		env.Stdout,
 		"Name", a.GetName(),
@@ -60,7 +61,7 @@ func printServiceAccount(env *Env, a *gitpodv1.ServiceAccount) error {
 		"State", accountState(env, a),
 		"Valid until", out.Time(env.Now(), a.GetValidUntil()),
 		"Created", out.Time(env.Now(), a.GetCreatedAt()),
-		"Creator", a.GetCreator().GetId(),
+		"Creator", c.namesOf(ctx, a.GetCreator()).subjectName(a.GetCreator()),
 	)
 }
 
@@ -163,7 +164,7 @@ func (cmd *ServiceAccountGet) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, a, func() error { return printServiceAccount(env, a) })
+	return cmd.one(env, a, func() error { return c.printServiceAccount(ctx, a) })
 }
 
 // ServiceAccountUpdate changes an account.
@@ -194,7 +195,7 @@ func (cmd *ServiceAccountUpdate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg.GetServiceAccount(), func() error { return printServiceAccount(env, resp.Msg.GetServiceAccount()) })
+	return cmd.one(env, resp.Msg.GetServiceAccount(), func() error { return c.printServiceAccount(ctx, resp.Msg.GetServiceAccount()) })
 }
 
 // ServiceAccountDelete deletes an account.

@@ -54,8 +54,8 @@ type ServiceAccountTokens struct {
 // ServiceAccountTokenCreate makes a token.
 type ServiceAccountTokenCreate struct {
 	ServiceAccountArg
-	Description string `arg:"" help:"What the token is for."`
-	ValidFor    days   `placeholder:"TIME" help:"How long it is valid, such as 30d or 12h; without the flag, and at most, as long as the account."`
+	Description string   `arg:"" help:"What the token is for."`
+	ValidFor    lifetime `placeholder:"TIME" help:"How long it is valid, such as 30d or 12h; without the flag, and at most, as long as the account."`
 	Output
 	Remote
 }

@@ -117,6 +117,20 @@ func devCredentials(env *Env) (Credentials, bool, error) {
 	}
 }
 
+// FindDev returns the nearest .muster directory of a "muster dev", here or above;
+// false when there is none.
+func FindDev(env *Env) (string, bool) {
+	for dir := env.Dir; ; dir = filepath.Dir(dir) {
+		state := filepath.Join(dir, DevDir)
+		if _, err := os.Stat(filepath.Join(state, DevServerFile)); err == nil {
+			return state, true
+		}
+		if dir == filepath.Dir(dir) {
+			return "", false
+		}
+	}
+}
+
 func loginCredentials(*Env) (Credentials, bool, error) {
 	path, err := loginFile()
 	if err != nil {

@@ -54,11 +54,11 @@ func (g Gone) Tell(links Links) {
 // Write ends what belongs to a subject, with an audit entry and an event for
 // each part that people can see.
 func Write(ctx context.Context, tx Tx, actor access.Subject, o id.Organization, s access.Subject) (Gone, error) {
-	var records []change.Record
 	tokens, err := tx.DeleteTokensOf(ctx, s)
 	if err != nil {
 		return Gone{}, err
 	}
+	var records []change.Record
 	for _, t := range tokens {
 		if r, visible := tokenRecord(t); visible {
 			records = append(records, r)
@@ -70,16 +70,6 @@ func Write(ctx context.Context, tx Tx, actor access.Subject, o id.Organization, 
 	}
 	for _, share := range shares {
 		records = append(records, change.Record{Action: share.Type.String() + ".delete", Event: event.Deleted, Object: share})
-	}
-	groups, err := tx.DeleteMembershipsOf(ctx, o, s)
-	if err != nil {
-		return Gone{}, err
-	}
-	for _, g := range groups {
-		records = append(records, change.Record{
-			Action: "group.member.remove", Event: event.Updated,
-			Object: access.Object{Type: resource.GroupMembershipChanged, ID: string(g), Organization: o},
-		})
 	}
 	var gone Gone
 	if gone.hostTokens, err = tx.DeleteHostTokensOf(ctx, o, s); err != nil {
@@ -94,7 +84,23 @@ func Write(ctx context.Context, tx Tx, actor access.Subject, o id.Organization, 
 			return Gone{}, err
 		}
 	}
-	return gone, nil
+	return gone, leave(ctx, tx, actor, o, s)
+}
+
+// leave takes a subject out of all its groups.
+func leave(ctx context.Context, tx Tx, actor access.Subject, o id.Organization, s access.Subject) error {
+	groups, err := tx.DeleteMembershipsOf(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	member := access.Object{Type: s.Principal.Type(), ID: s.ID, Organization: o}
+	for _, g := range groups {
+		of := access.Object{Type: resource.Group, ID: string(g), Organization: o}
+		if err := change.WriteMembership(ctx, tx, actor, "group.member.remove", of, member); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tokenRecord is the end of a token. Access tokens of service accounts, which

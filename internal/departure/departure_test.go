@@ -74,8 +74,8 @@ func TestEveryPartThatPeopleSeeIsWrittenDown(t *testing.T) {
 		{Operation: event.Deleted, Creator: gone, Object: access.Object{Type: resource.ServiceAccountToken, ID: "long", Organization: "o", Owner: gone}},
 		{Operation: event.Deleted, Object: x.shares[0]},
 		{Operation: event.Deleted, Object: x.shares[1]},
-		{Operation: event.Updated, Object: access.Object{Type: resource.GroupMembershipChanged, ID: "g", Organization: "o"}},
 		{Operation: event.Deleted, Object: x.hostTokens[0]},
+		{Operation: event.Updated, Object: access.Object{Type: resource.GroupMembershipChanged, ID: "g", Organization: "o"}},
 	}
 	if diff := cmp.Diff(wantEvents, x.events); diff != "" {
 		t.Error(diff)
@@ -85,9 +85,14 @@ func TestEveryPartThatPeopleSeeIsWrittenDown(t *testing.T) {
 		if e.Actor != admin || e.Organization != "o" {
 			t.Errorf("%s: by %+v in %s", e.Action, e.Actor, e.Organization)
 		}
-		actions = append(actions, e.Action)
+		actions = append(actions, e.Action+" "+e.SubjectType.String()+"/"+e.SubjectID)
 	}
-	want := []string{"personal_access_token.delete", "service_account_token.delete", "role_assignment.delete", "group.delete", "group.member.remove", "host_authentication_token.delete"}
+	want := []string{
+		"personal_access_token.delete personal_access_token/pat", "service_account_token.delete service_account_token/long",
+		"role_assignment.delete role_assignment/a", "group.delete group/direct",
+		"host_authentication_token.delete host_authentication_token/h",
+		"group.member.remove group/g", "group.member.remove service_account/gone",
+	}
 	if diff := cmp.Diff(want, actions); diff != "" {
 		t.Error(diff)
 	}

@@ -102,6 +102,11 @@ func (f *fixture) grant(c *access.Caller, r id.Runner, role resource.Role) {
 		if err := tx.InsertGroup(f.t.Context(), g); err != nil {
 			return err
 		}
+		if err := tx.InsertMembership(f.t.Context(), group.Membership{
+			ID: id.New(), Organization: f.org, Group: g.ID, Subject: c.Subject, CreatedAt: time.Now(),
+		}); err != nil {
+			return err
+		}
 		return tx.InsertAssignment(f.t.Context(), group.Assignment{
 			ID: id.New(), Organization: f.org, Group: g.ID, Type: resource.Runner, Resource: string(r), Role: role, CreatedAt: time.Now(), Revision: 1,
 		})

@@ -55,8 +55,8 @@ func (s *Service) Create(ctx context.Context, c access.Caller, runner id.Runner,
 		if err := fleet.Check(c, access.ConfigurationWrite, &r, found, runner); err != nil {
 			return err
 		}
-		if !r.DeletingAt.IsZero() {
-			return fault.New(fault.FailedPrecondition, fault.RunnerGone, "The runner %q is being deleted.", r.Name)
+		if err := fleet.CheckStays(&r); err != nil {
+			return err
 		}
 		wrong, err := s.check(&r, d)
 		if err != nil {
@@ -187,16 +187,10 @@ func useOf(c access.Caller) Use {
 	if c.Principal == access.PrincipalRunner {
 		return Use{}
 	}
-	u := Use{
+	return Use{
 		All:     slices.ContainsFunc(c.Grants, func(g access.Grant) bool { return access.Allows(g.Role, access.RunnerUse) }),
-		Creator: c.ID, Groups: c.Groups,
+		Subject: c.ID, Roles: access.RolesAllowing(resource.Runner, access.RunnerUse),
 	}
-	for _, role := range resource.RolesOn(resource.Runner) {
-		if access.Allows(role, access.RunnerUse) {
-			u.Roles = append(u.Roles, role)
-		}
-	}
-	return u
 }
 
 // Runner returns a runner whose configuration the caller may read, with the

@@ -32,11 +32,10 @@ type Query struct {
 }
 
 // Use says which of the runners that a caller sees it may also use: all; those
-// that Creator made; those on which one of Groups has one of Roles.
+// that Subject made, and those on which one of its groups has one of Roles.
 type Use struct {
 	All     bool
-	Creator string
-	Groups  []id.Group
+	Subject string
 	// Roles are for runners; see resource.Role.On.
 	Roles []resource.Role
 }

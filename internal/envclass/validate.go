@@ -40,6 +40,9 @@ func (e Errors) None() bool {
 	return e.DisplayName == "" && e.Description == "" && len(e.Configuration) == 0
 }
 
+// mostErrors is how many settings an error names.
+const mostErrors = 5
+
 // err is all that is wrong with one field, as a fault; nil when nothing is.
 func (e Errors) err() error {
 	switch {
@@ -48,9 +51,13 @@ func (e Errors) err() error {
 	case e.Description != "":
 		return fault.Invalid("description", "%s", e.Description)
 	case len(e.Configuration) > 0:
-		all := make([]string, len(e.Configuration))
+		var all []string
 		for i, c := range e.Configuration {
-			all[i] = c.String()
+			if i == mostErrors {
+				all = append(all, fmt.Sprintf("and %d more", len(e.Configuration)-mostErrors))
+				break
+			}
+			all = append(all, c.String())
 		}
 		return fault.Invalid("configuration", "%s", strings.Join(all, "; "))
 	}

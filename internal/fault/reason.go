@@ -24,6 +24,7 @@ const (
 	ReadOnlyToken       Reason = "read-only-token"
 	Conflict            Reason = "conflict"
 	AlreadyThere        Reason = "already-exists"
+	LimitReached        Reason = "limit-reached"
 	LastAdmin           Reason = "last-admin"
 	ReasonImmutable     Reason = "immutable"
 	RunnerOffline       Reason = "runner-offline"
@@ -49,7 +50,7 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonInternal, ReasonCanceled, ReasonDeadline, ReasonUnimplemented, ReasonNotFound, InvalidField,
 		InvalidPageToken, BodyTooLarge, MissingToken, MalformedToken, UnknownToken, ExpiredToken,
-		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LastAdmin,
+		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LimitReached, LastAdmin,
 		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, RunnerIncapable, KeyMismatch, NoPublicKey, AccessChanged, SystemManaged, AuditBroken, IdentityHeld, ProtocolVersion,
 		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, DataDirectory,
 	}

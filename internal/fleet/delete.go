@@ -25,8 +25,13 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 	var r Runner
 	var gone, asked bool
 	err := s.store.Write(ctx, func(tx Tx) error {
+		// A session that opens or ends, or another deletion, comes before all that
+		// is decided here, or after.
+		err := tx.LockRunner(ctx, want)
+		if err != nil {
+			return err
+		}
 		var found bool
-		var err error
 		r, found, err = tx.Runner(ctx, want)
 		if err != nil {
 			return err
@@ -78,18 +83,16 @@ func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
 }
 
 // removeAs deletes the runner with all that belongs to it, and tells of each.
+// The runner is locked; so is it by whoever adds something to it, so that nothing
+// is missed.
 func removeAs(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string) error {
-	// Whoever adds something to a runner locks it first, so nothing is missed.
-	if err := tx.LockRunner(ctx, r.ID); err != nil {
-		return err
-	}
 	belongings, err := tx.Belongings(ctx, r.ID)
 	if err != nil {
 		return err
 	}
 	for _, b := range belongings {
 		o := r.Object().Of(b.Type, b.ID)
-		o.Owner = b.Owner
+		o.Owner, o.Group = b.Owner, b.Group
 		deleted := strings.TrimPrefix(b.Type.String(), "runner_") + ".delete"
 		if err := change.Write(ctx, tx, change.Record{Actor: actor, Action: deleted, Object: o, Event: event.Deleted}); err != nil {
 			return err
@@ -117,6 +120,9 @@ func (s *Service) FinishDelete(ctx context.Context, want id.Runner) error {
 	var removed bool
 	err := s.store.Write(ctx, func(tx Tx) error {
 		removed = false
+		if err := tx.LockRunner(ctx, want); err != nil {
+			return err
+		}
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil || !found || r.DeletingAt.IsZero() {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/seal"
 )
 
@@ -37,7 +38,7 @@ type KeyEvent struct {
 	Runner    id.Runner
 	Operation KeyOperation
 	PublicKey []byte
-	// SigningKey is empty when the runner has not sent it.
+	// SigningKey is empty when the runner has not proven that it is its own.
 	SigningKey []byte
 	Actor      access.Subject
 	CreatedAt  time.Time
@@ -47,8 +48,9 @@ type KeyEvent struct {
 const (
 	// maxKeyLog is how many lines are returned.
 	maxKeyLog = 1000
-	// maxNewKeys is how many new keys a runner may come with in newKeysTime, so
-	// that one with a new key at every connection does not fill the log.
+	// maxNewKeys is how many keys a runner may present in newKeysTime, and how
+	// many it may endorse, so that one with a new key at every connection does not
+	// fill the log. They count apart: who can present only stops no endorsement.
 	maxNewKeys  = 20
 	newKeysTime = time.Hour
 )
@@ -67,49 +69,61 @@ func checkKeys(o *Opening) error {
 // has signed. Any other waits for approval: whoever stole the runner's token
 // must not get its secrets. The runner is locked.
 func (s *Service) takeKey(ctx context.Context, tx Tx, r *Runner, o Opening) error {
-	signing, logged, err := tx.LoggedKey(ctx, r.ID, o.PublicKey)
-	if err != nil {
-		return err
-	}
-	if len(signing) > 0 && len(o.SigningKey) > 0 && !bytes.Equal(signing, o.SigningKey) {
-		// Both come from one secret, so whoever sends this does not have it.
-		return fault.New(fault.FailedPrecondition, fault.KeyMismatch, "Hello.signing_key is not the one that goes with Hello.public_key.")
-	}
-	switch inUse := bytes.Equal(r.PublicKey, o.PublicKey); {
-	case len(r.PublicKey) == 0:
+	if len(r.PublicKey) == 0 {
 		r.PublicKey = o.PublicKey
 		if err := s.reseal(r); err != nil {
 			return err
 		}
 		return logKey(ctx, tx, r, o, KeyFirst)
-	case inUse && len(r.PendingKey) > 0:
-		withdrawn := Opening{PublicKey: r.PendingKey}
-		r.PendingKey = nil // the host with the key in use is back
-		if withdrawn.SigningKey, _, err = tx.LoggedKey(ctx, r.ID, withdrawn.PublicKey); err != nil {
-			return err
-		}
-		return logKey(ctx, tx, r, withdrawn, KeyWithdrawn)
-	case inUse && !logged:
-		return logKey(ctx, tx, r, o, KeyFirst) // it is older than the log
-	case inUse, bytes.Equal(r.PendingKey, o.PublicKey) && len(o.Endorsement) == 0:
-		return fillSigningKey(ctx, tx, r, o, signing)
+	}
+	if bytes.Equal(r.PublicKey, o.PublicKey) {
+		return keepKey(ctx, tx, r, o)
 	}
 	endorsed, err := isEndorsed(ctx, tx, r, o)
 	switch {
 	case err != nil:
 		return err
-	case !endorsed && bytes.Equal(r.PendingKey, o.PublicKey):
-		return fillSigningKey(ctx, tx, r, o, signing)
-	}
-	if err := boundNewKeys(ctx, tx, r); err != nil {
-		return err
-	}
-	if endorsed {
+	case endorsed:
+		if err := boundNewKeys(ctx, tx, r, KeyEndorsed); err != nil {
+			return err
+		}
 		r.PublicKey, r.PendingKey = o.PublicKey, nil
+		if err := emitOutdated(ctx, tx, r); err != nil {
+			return err
+		}
 		return logKey(ctx, tx, r, o, KeyEndorsed)
+	case bytes.Equal(r.PendingKey, o.PublicKey):
+		return nil
+	}
+	if err := boundNewKeys(ctx, tx, r, KeyPresented); err != nil {
+		return err
 	}
 	r.PendingKey = o.PublicKey
 	return logKey(ctx, tx, r, o, KeyPresented)
+}
+
+// keepKey takes back a key that waits, once the host with the key in use is
+// back, and logs a key in use that is older than the log. Both take proof: a
+// public key is nothing that only its owner knows.
+func keepKey(ctx context.Context, tx Tx, r *Runner, o Opening) error {
+	if len(o.SigningKey) == 0 {
+		return nil
+	}
+	if len(r.PendingKey) > 0 {
+		withdrawn := Opening{PublicKey: r.PendingKey}
+		r.PendingKey = nil
+		var err error
+		if withdrawn.SigningKey, _, err = tx.LoggedKey(ctx, r.ID, withdrawn.PublicKey); err != nil {
+			return err
+		}
+		if err := logKey(ctx, tx, r, withdrawn, KeyWithdrawn); err != nil {
+			return err
+		}
+	}
+	if _, logged, err := tx.LoggedKey(ctx, r.ID, r.PublicKey); err != nil || logged {
+		return err
+	}
+	return logKey(ctx, tx, r, o, KeyFirst)
 }
 
 // isEndorsed tells whether the key in use has signed the one that the runner
@@ -127,8 +141,8 @@ func isEndorsed(ctx context.Context, tx Tx, r *Runner, o Opening) (bool, error) 
 	return uses == 0, err
 }
 
-func boundNewKeys(ctx context.Context, tx Tx, r *Runner) error {
-	times, err := tx.NewKeys(ctx, r.ID, maxNewKeys)
+func boundNewKeys(ctx context.Context, tx Tx, r *Runner, op KeyOperation) error {
+	times, err := tx.KeyTimes(ctx, r.ID, op, maxNewKeys)
 	if err != nil || len(times) < maxNewKeys || time.Since(times[maxNewKeys-1]) > newKeysTime {
 		return err
 	}
@@ -137,15 +151,16 @@ func boundNewKeys(ctx context.Context, tx Tx, r *Runner) error {
 		maxNewKeys, r.ID).WithRetryAfter(newKeysTime / maxNewKeys)
 }
 
-// fillSigningKey logs the signing key of a public key that came without it.
-func fillSigningKey(ctx context.Context, tx Tx, r *Runner, o Opening, logged []byte) error {
-	if len(logged) > 0 || len(o.SigningKey) == 0 {
-		return nil
+// emitOutdated tells watchers of the LLM integrations of a runner that got
+// another key: those with a secret for the key before are unavailable now.
+func emitOutdated(ctx context.Context, tx Tx, r *Runner) error {
+	belongings, err := tx.Belongings(ctx, r.ID)
+	for _, b := range belongings {
+		if b.Type == resource.RunnerLLMIntegration {
+			tx.Emit(event.Event{Operation: event.Updated, Object: r.Object().Of(b.Type, b.ID)})
+		}
 	}
-	if err := tx.FillSigningKey(ctx, r.ID, o.PublicKey, o.SigningKey); err != nil {
-		return err
-	}
-	return record(ctx, tx, r, r.subject(), "runner.key.complete", 0)
+	return err
 }
 
 // keyActions are the verbs of the audit entries.
@@ -204,6 +219,9 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 			Runner: want, Operation: KeyApproved, PublicKey: r.PublicKey, SigningKey: signing, Actor: c.Subject, CreatedAt: r.UpdatedAt,
 		})
 		if err != nil {
+			return err
+		}
+		if err := emitOutdated(ctx, tx, &r); err != nil {
 			return err
 		}
 		emitStatus(tx, &r)

@@ -17,6 +17,7 @@ import (
 // pair is the keys of a runner.
 type pair struct {
 	public  []byte
+	secret  *[32]byte
 	private ed25519.PrivateKey
 }
 
@@ -27,13 +28,13 @@ func newPair(t *testing.T) pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair{public, signing}
+	return pair{public, private, signing}
 }
 
 func (p pair) signing() []byte { return p.private.Public().(ed25519.PublicKey) }
 
-// opening is a Hello with these keys; an older runner does not send the signing
-// key.
+// opening is a Hello with these keys, of a runner that has proven that it holds
+// them. An older runner, and whoever only knows the public key, proves nothing.
 func (p pair) opening() fleet.Opening {
 	o := opening(bootOne, p.public)
 	o.SigningKey = p.signing()
@@ -123,13 +124,6 @@ func TestAnEndorsementIsGoodForOneRunnerAndOneNewKey(t *testing.T) {
 		f.inUse(r, a, none)
 	}
 
-	// What the key in use is, everybody knows; only its owner can sign.
-	forged := a.old()
-	forged.SigningKey = thief.signing()
-	if _, err := f.OpenSession(t.Context(), asRunner(r), forged); !fault.HasReason(err, fault.KeyMismatch) {
-		t.Errorf("a signing key that does not go with the public key: %v", err)
-	}
-
 	// An old endorsement does not bring back a key that was given up.
 	f.open(r, back)
 	f.inUse(r, b, none)
@@ -144,17 +138,90 @@ func TestAnEndorsementIsGoodForOneRunnerAndOneNewKey(t *testing.T) {
 func TestKeysOfRunnersWithoutSigningKeys(t *testing.T) {
 	f := setup(t)
 	r, _ := f.create(nil)
-	a, b, none := newPair(t), newPair(t), pair{}
+	a, b, c, none := newPair(t), newPair(t), newPair(t), pair{}
 	f.open(r, a.old())
-	f.open(r, b.endorsed(r, a)) // nobody knows a's signing key yet
-	f.inUse(r, a, b)
-	f.open(r, a.opening()) // now it does, with the next connection at the latest
 	f.open(r, a.opening())
+	f.open(r, b.endorsed(r, a)) // a was logged without a signing key, and stays so
+	f.inUse(r, a, b)
+	f.open(r, a.opening())
+	f.inUse(r, a, none)
+	f.open(r, b.opening())
+	if err := f.ApproveKey(t.Context(), f.admin, r.ID, seal.Fingerprint(b.public)); err != nil {
+		t.Fatal(err)
+	}
+	f.open(r, c.endorsed(r, b)) // b came with proof
+	f.inUse(r, c, none)
+	f.wantLog(r, map[string]pair{"a": a, "b": b, "c": c}, "1:a 3:b 5:b 3:b 4:b 2:c")
+}
+
+// The public key of a runner is no secret. Its signing key is logged with a
+// proof, or never.
+func TestASigningKeyWithoutProofEndorsesNothing(t *testing.T) {
+	f := setup(t)
+	r, _ := f.create(nil)
+	a, b, thief, none := newPair(t), newPair(t), newPair(t), pair{}
+	// A key from before there was a log.
+	err := f.store.Fleet().Write(t.Context(), func(tx fleet.Tx) error {
+		old, _, err := tx.Runner(t.Context(), r.ID)
+		if err != nil {
+			return err
+		}
+		old.PublicKey = a.public
+		_, err = tx.UpdateRunner(t.Context(), old)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.open(r, a.old())
-	f.open(r, newPair(t).endorsed(r, b))
-	f.open(r, a.old())
+	f.wantLog(r, nil, "")
+	f.open(r, thief.endorsed(r, thief))
+	f.inUse(r, a, thief)
+	// The runner comes back, with proof, and is locked out by nothing.
+	f.open(r, a.opening())
 	f.open(r, b.endorsed(r, a))
 	f.inUse(r, b, none)
+
+	// What an older runner presents, and a person approves, has no signing key.
+	c := newPair(t)
+	f.open(r, c.old())
+	if err := f.ApproveKey(t.Context(), f.admin, r.ID, seal.Fingerprint(c.public)); err != nil {
+		t.Fatal(err)
+	}
+	f.open(r, thief.endorsed(r, c))
+	f.inUse(r, c, thief)
+	f.wantLog(r, map[string]pair{"a": a, "b": b, "c": c, "t": thief}, "3:t 5:t 1:a 2:b 3:c 4:c 3:t")
+}
+
+func TestAKeyThatWaitsIsTakenBackWithProofOnly(t *testing.T) {
+	f := setup(t)
+	r, _ := f.create(nil)
+	a, b, none := newPair(t), newPair(t), pair{}
+	f.open(r, a.opening())
+	f.open(r, b.opening())
+	for range 30 {
+		f.open(r, a.old()) // somebody who knows the public key
+		f.open(r, b.old())
+	}
+	f.inUse(r, a, b)
+	f.wantLog(r, map[string]pair{"a": a, "b": b}, "1:a 3:b")
+	f.open(r, a.opening())
+	f.inUse(r, a, none)
+	f.wantLog(r, map[string]pair{"a": a, "b": b}, "1:a 3:b 5:b")
+}
+
+// A runner that derives its signing key in another way some day is not locked
+// out: its next key waits for approval.
+func TestAnotherSigningKeyLocksNobodyOut(t *testing.T) {
+	f := setup(t)
+	r, _ := f.create(nil)
+	a := newPair(t)
+	f.open(r, a.opening())
+	another := a.opening()
+	another.SigningKey = newPair(t).signing()
+	f.open(r, another)
+	f.open(r, a.opening())
+	f.inUse(r, a, pair{})
 }
 
 func TestWithdrawnAndApprovedKeysAreLogged(t *testing.T) {
@@ -190,9 +257,17 @@ func TestNewKeysAreBounded(t *testing.T) {
 			t.Errorf("the 21st key: %v", err)
 		}
 		f.open(r, a.opening()) // the one in use always works
-		if _, err := f.OpenSession(t.Context(), asRunner(r), newPair(t).endorsed(r, a)); !fault.Is(err, fault.FailedPrecondition) {
-			t.Errorf("an endorsed one: %v", err)
+		// Who can only present keys stops nobody who can sign. Those count apart.
+		for range 20 {
+			next := newPair(t)
+			f.open(r, next.endorsed(r, a))
+			a = next
 		}
+		f.inUse(r, a, pair{})
+		if _, err := f.OpenSession(t.Context(), asRunner(r), newPair(t).endorsed(r, a)); !fault.Is(err, fault.FailedPrecondition) {
+			t.Errorf("the 21st endorsed key: %v", err)
+		}
+		f.open(r, a.opening())
 		time.Sleep(time.Hour + time.Second)
 		f.open(r, newPair(t).endorsed(r, a))
 	})

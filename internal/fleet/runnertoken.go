@@ -7,6 +7,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -50,6 +51,9 @@ func (s *Service) Tokens(ctx context.Context, c access.Caller, want id.Runner) (
 func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runner, t id.Token, validFor time.Duration) error {
 	var kind token.Kind
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, want); err != nil {
+			return err
+		}
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil {
 			return err
@@ -61,18 +65,25 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 		if err != nil {
 			return err
 		}
-		at := time.Now().Add(validFor)
+		now := time.Now()
+		at := now.Add(validFor)
 		kind = rec.Kind
 		switch {
-		case !found:
+		case !found, !rec.ExpiresAt.IsZero() && !now.Before(rec.ExpiresAt):
 			return fault.Missing("token of this runner", string(t))
 		case validFor == 0:
-			err = tx.DeleteToken(ctx, t)
+			if found, err = tx.DeleteToken(ctx, t); err == nil && !found {
+				err = fault.Missing("token of this runner", string(t))
+			}
 		case !rec.ExpiresAt.IsZero() && rec.ExpiresAt.Before(at):
 			return fault.New(fault.FailedPrecondition, fault.ReasonImmutable,
 				"The token ends at %s already, and no token can be made to live longer. Make a new one with \"muster runner tokens rotate\".", rec.ExpiresAt.UTC().Format(time.RFC3339))
 		default:
-			err = tx.ExpireToken(ctx, t, at)
+			// When it fails, what was found is not what is stored any more.
+			ok, err := tx.ExpireToken(ctx, t, at)
+			if err != nil || !ok {
+				return lost(ok, err)
+			}
 		}
 		if err != nil {
 			return err
@@ -96,10 +107,17 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 // validFor, or with 0 until it is revoked. It returns when the runner has stored
 // it; the older ones end when the runner has connected with it. Until it is
 // stored, the runner goes on with the one that it has.
+//
+// A stolen token opens a link, too. So what the new token is made of is sealed
+// to the runner's key, and nothing is rotated while it is not settled which key
+// that is.
 func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runner, validFor time.Duration) error {
-	var secret string
+	var sealed seal.Secret
 	var rec token.Record
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, want); err != nil {
+			return err
+		}
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil {
 			return err
@@ -107,14 +125,22 @@ func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runn
 		if err := Check(c, access.RunnerToken, &r, found, want); err != nil {
 			return err
 		}
-		if !r.DeletingAt.IsZero() {
-			return deleting(&r)
+		if err := CheckStays(&r); err != nil {
+			return err
 		}
 		if !r.Session.Live() {
 			return fault.New(fault.Unavailable, fault.RunnerOffline,
 				"The runner is not connected right now, so it cannot take a new token. \"muster runner get\" says since when.").WithRetryAfter(5 * time.Second)
 		}
+		if len(r.PendingKey) > 0 {
+			return fault.New(fault.FailedPrecondition, fault.KeyMismatch,
+				"A new key of this runner waits for approval, so whoever is connected may not be the runner that you know. Look at \"muster runner keys %s\" and approve the key, or start the runner that has the key in use; then rotate the token.", want)
+		}
+		var secret string
 		secret, rec = exchangeToken(&r, c)
+		if sealed, err = r.Seal(seal.Name("runner", string(want), "rotation"), secret); err != nil {
+			return err
+		}
 		rec.Description, rec.GrantsFor, rec.ExpiresAt = rotation, validFor, rec.CreatedAt.Add(rotationTime)
 		if err := tx.InsertToken(ctx, rec); err != nil {
 			return err
@@ -124,7 +150,7 @@ func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runn
 	if err != nil {
 		return fault.Wrap(err, "rotating the token")
 	}
-	if err := s.asker.RotateToken(ctx, want, secret); err != nil {
+	if err := s.asker.RotateToken(ctx, want, sealed); err != nil {
 		s.dropToken(ctx, rec.ID)
 		return err
 	}
@@ -135,7 +161,11 @@ func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runn
 // ends by itself soon.
 func (s *Service) dropToken(ctx context.Context, t id.Token) {
 	ctx = context.WithoutCancel(ctx)
-	if err := s.store.Write(ctx, func(tx Tx) error { return tx.DeleteToken(ctx, t) }); err != nil {
+	err := s.store.Write(ctx, func(tx Tx) error {
+		_, err := tx.DeleteToken(ctx, t)
+		return err
+	})
+	if err != nil {
 		s.log.Warn("the exchange token of a rotation that failed could not be deleted", "token_id", t, "error", err)
 	}
 }

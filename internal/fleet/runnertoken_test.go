@@ -11,13 +11,26 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/token"
 )
 
 // asker is a connected runner that is asked to rotate its token.
-type asker func(exchange string) error
+type asker func(exchange seal.Secret) error
 
-func (a asker) RotateToken(_ context.Context, _ id.Runner, exchange string) error { return a(exchange) }
+func (a asker) RotateToken(_ context.Context, _ id.Runner, exchange seal.Secret) error {
+	return a(exchange)
+}
+
+// opens returns an exchange token that was sealed to a runner.
+func (p pair) opens(t *testing.T, r fleet.Runner, exchange seal.Secret) string {
+	t.Helper()
+	plain, err := seal.Open(exchange, (*[32]byte)(p.public), p.secret, "runner/"+string(r.ID)+"/rotation")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
+}
 
 // rotating is a fleet whose runners do what rotate says.
 func (f *fixture) rotating(rotate asker) {
@@ -70,8 +83,8 @@ func TestARotatedTokenEndsTheOlderOnes(t *testing.T) {
 		f := setup(t)
 		r, exchange := f.create(nil)
 		var rotated access.Caller
-		f.rotating(func(exchange string) error { rotated = f.joined(r, exchange); return nil })
 		key := newPair(t)
+		f.rotating(func(exchange seal.Secret) error { rotated = f.joined(r, key.opens(t, r, exchange)); return nil })
 
 		// Two hosts joined, and one of them is connected.
 		first := f.joined(r, exchange)
@@ -127,11 +140,12 @@ func TestARotationThatFailsLeavesNothing(t *testing.T) {
 	r, exchange := f.create(nil)
 	away := fault.New(fault.Unavailable, fault.RunnerOffline, "away")
 	var asked string
-	f.rotating(func(exchange string) error { asked = exchange; return away })
+	key := newPair(t)
+	f.rotating(func(exchange seal.Secret) error { asked = key.opens(t, r, exchange); return away })
 	if err := f.RotateToken(t.Context(), f.admin, r.ID, 0); !fault.HasReason(err, fault.RunnerOffline) || asked != "" {
 		t.Errorf("a runner that never connected: %v", err)
 	}
-	f.connect(f.joined(r, exchange), newPair(t).opening())
+	f.connect(f.joined(r, exchange), key.opening())
 	if err := f.RotateToken(t.Context(), f.admin, r.ID, 0); !errors.Is(err, away) || asked == "" {
 		t.Errorf("got %v", err)
 	}
@@ -143,6 +157,28 @@ func TestARotationThatFailsLeavesNothing(t *testing.T) {
 	}
 	if err := f.RotateToken(t.Context(), f.member, r.ID, 0); !fault.Is(err, fault.NotFound) {
 		t.Errorf("somebody who does not see the runner: %v", err)
+	}
+}
+
+// Whoever stole a token may hold the link. While another key waits, nobody
+// knows who does.
+func TestNoRotationWhileAKeyWaits(t *testing.T) {
+	f := setup(t)
+	r, exchange := f.create(nil)
+	var asked int
+	f.rotating(func(seal.Secret) error { asked++; return nil })
+	host, key := f.joined(r, exchange), newPair(t)
+	f.connect(host, key.opening())
+	f.connect(host, newPair(t).opening())
+	if err := f.RotateToken(t.Context(), f.admin, r.ID, 0); !fault.HasReason(err, fault.KeyMismatch) || !fault.Is(err, fault.FailedPrecondition) || asked != 0 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+	if n := len(f.tokens(r)); n != 1 {
+		t.Errorf("%d tokens are left", n)
+	}
+	f.connect(host, key.opening())
+	if err := f.RotateToken(t.Context(), f.admin, r.ID, 0); err != nil || asked != 1 {
+		t.Errorf("asked %d times, %v", asked, err)
 	}
 }
 

@@ -31,8 +31,9 @@ type Links interface {
 // that the runner is not connected, did not answer in time, or could not do what
 // it was asked for.
 type Asker interface {
-	// RotateToken makes the runner take a new access token.
-	RotateToken(ctx context.Context, r id.Runner, exchangeToken string) error
+	// RotateToken makes the runner take a new access token. The exchange token for
+	// it is sealed to the runner.
+	RotateToken(ctx context.Context, r id.Runner, exchangeToken seal.Secret) error
 }
 
 // Revoker forgets tokens that were deleted; see identity.Service.Revoked.
@@ -174,6 +175,15 @@ func Check(c access.Caller, p access.Permission, r *Runner, found bool, want id.
 		return fault.Missing("runner", string(want))
 	}
 	return access.Check(c, p, r.Object())
+}
+
+// CheckStays returns nil when a runner is not on its way out: what is being
+// deleted takes nothing new, and nothing that belongs to it is changed.
+func CheckStays(r *Runner) error {
+	if r.DeletingAt.IsZero() {
+		return nil
+	}
+	return fault.New(fault.FailedPrecondition, fault.RunnerGone, "The runner %q is being deleted, so nothing can be added to it or changed.", r.Name)
 }
 
 // Get returns a runner that the caller may see.

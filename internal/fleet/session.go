@@ -19,7 +19,8 @@ type Opening struct {
 	BootID    string
 	HostName  string
 	PublicKey []byte
-	// SigningKey goes with PublicKey; empty from an older runner.
+	// SigningKey goes with PublicKey. It is set only if this connection has proven
+	// that it holds the private key of PublicKey; an older runner proves nothing.
 	SigningKey []byte
 	// Endorsement is the signature of the key in use over the two; see package
 	// seal. It is empty unless the runner replaced its key itself.

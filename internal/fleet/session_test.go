@@ -154,9 +154,11 @@ func TestAnotherKeyWaitsForApproval(t *testing.T) {
 	}
 	f.expect("approved", r, fleet.PhaseActive, "", event.StatusUpdated, event.Updated)
 
-	// The host with the approved key ends the wait of another one.
+	// The host that holds the approved key ends the wait of another one.
 	f.open(r, opening(bootOne, first))
-	f.open(r, opening(bootTwo, second))
+	back := opening(bootTwo, second)
+	back.SigningKey = newPair(t).signing()
+	f.open(r, back)
 	if got := f.get(r.ID); len(got.PendingKey) != 0 || string(got.PublicKey) != string(second) {
 		t.Error("a key still waits although the approved one is back")
 	}

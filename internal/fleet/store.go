@@ -77,28 +77,27 @@ type Tx interface {
 	UseExchangeToken(ctx context.Context, hash []byte, now time.Time) (token.Record, bool, error)
 	// TokenOf returns one of Store.TokensOf.
 	TokenOf(ctx context.Context, r id.Runner, t id.Token) (token.Record, bool, error)
-	DeleteToken(ctx context.Context, t id.Token) error
-	// ExpireToken makes a token end at a time, unless it ends before that already.
-	ExpireToken(ctx context.Context, t id.Token, at time.Time) error
+	// DeleteToken returns false when there was no such token any more.
+	DeleteToken(ctx context.Context, t id.Token) (bool, error)
+	// ExpireToken makes a token end at a time; false means that it ends before
+	// that already, or is gone.
+	ExpireToken(ctx context.Context, t id.Token, at time.Time) (bool, error)
 	// DeleteRotated deletes the access tokens of a runner that are older than t,
 	// if t has that description, and returns them.
 	DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string) ([]token.Record, error)
 
-	// LoggedKey returns the signing key that was logged with a public key of a
-	// runner, empty when the runner has not sent it; false means that the public
-	// key was never logged.
+	// LoggedKey returns the signing key that was last logged with a public key of
+	// a runner, empty when none was; false means that the public key was never
+	// logged.
 	LoggedKey(ctx context.Context, r id.Runner, publicKey []byte) ([]byte, bool, error)
 	// CountKeyUses counts how often a key came into use.
 	CountKeyUses(ctx context.Context, r id.Runner, publicKey []byte) (int64, error)
-	// NewKeys returns when a runner came with keys after its first, endorsed or
-	// not, newest first and up to limit of them.
-	NewKeys(ctx context.Context, r id.Runner, limit int) ([]time.Time, error)
+	// KeyTimes returns when something happened to a runner's keys, newest first
+	// and up to limit of them.
+	KeyTimes(ctx context.Context, r id.Runner, op KeyOperation, limit int) ([]time.Time, error)
 	// AppendKey adds a line to the log of a runner's keys. The runner must be
 	// locked.
 	AppendKey(ctx context.Context, e KeyEvent) error
-	// FillSigningKey stores the signing key of a public key that was logged
-	// without.
-	FillSigningKey(ctx context.Context, r id.Runner, publicKey, signingKey []byte) error
 
 	// OpenSession takes the next epoch of a runner and makes s its newest
 	// session; s.Epoch is ignored and the new epoch returned. False means that

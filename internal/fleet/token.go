@@ -15,6 +15,9 @@ import (
 func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
 	var secret string
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, want); err != nil {
+			return err
+		}
 		r, found, err := tx.Runner(ctx, want)
 		if err != nil {
 			return err
@@ -22,8 +25,8 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 		if err := Check(c, access.RunnerToken, &r, found, want); err != nil {
 			return err
 		}
-		if !r.DeletingAt.IsZero() {
-			return deleting(&r)
+		if err := CheckStays(&r); err != nil {
+			return err
 		}
 		var rec token.Record
 		secret, rec = exchangeToken(&r, c)

@@ -50,8 +50,8 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.Runner, c
 		if err := Check(c, access.RunnerUpdate, &r, found, want); err != nil {
 			return err
 		}
-		if !r.DeletingAt.IsZero() {
-			return deleting(&r)
+		if err := CheckStays(&r); err != nil {
+			return err
 		}
 		if err := s.apply(&r, ch); err != nil {
 			return err
@@ -126,10 +126,6 @@ func lost(ok bool, err error) error {
 		return fault.ErrLost
 	}
 	return err
-}
-
-func deleting(r *Runner) error {
-	return fault.New(fault.FailedPrecondition, fault.RunnerGone, "The runner %q is being deleted.", r.Name)
 }
 
 // The purposes bind a secret to its runner and its place.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
@@ -53,10 +54,12 @@ func (a *Assignment) check() error {
 	switch {
 	case a.Role.String() == "" || a.Role == resource.RoleUnspecified:
 		return fault.Invalid("resource_role", "must be a role")
+	case a.Role.On() == resource.HostAuthenticationToken:
+		return fault.Invalid("resource_role", "the credential is its owner's alone, so nobody else can be given the role %s", a.Role.Words())
 	case !a.Role.Assignable():
-		return fault.Invalid("resource_role", "nobody can be given the role %s", a.Role)
+		return fault.Invalid("resource_role", "nobody can be given the role %s", a.Role.Words())
 	case a.Role.On() != a.Type:
-		return fault.Invalid("resource_role", "%s is a role on a resource of type %s, not %s", a.Role, a.Role.On(), a.Type)
+		return fault.Invalid("resource_role", "%s is a role on a resource of type %s, not %s", a.Role.Words(), a.Role.On(), a.Type)
 	default:
 		return nil
 	}
@@ -69,7 +72,7 @@ func (s *Service) Assign(ctx context.Context, c access.Caller, a Assignment) (As
 		return Assignment{}, err
 	}
 	err := s.store.Write(ctx, func(tx Tx) error {
-		on, err := shareable(ctx, tx, c, a.Type, a.Resource)
+		on, err := shareable(ctx, tx, c, a.Type, a.Resource, a.Group)
 		if err != nil {
 			return err
 		}
@@ -97,21 +100,14 @@ func already(g *Group, other Assignment) error {
 	if _, ok := policyRoles[other.Role]; ok {
 		hint = " A group is either an admin or a user of a runner; \"muster policy set\" changes which."
 	}
-	return fault.New(fault.AlreadyExists, fault.AlreadyThere, "The group %q has the role %s on this %s already (%s).%s", g.Name, other.Role, other.Type.Words(), other.ID, hint)
+	return fault.New(fault.AlreadyExists, fault.AlreadyThere, "The group %q has the role %s on this %s already (%s).%s", g.Name, other.Role.Words(), other.Type.Words(), other.ID, hint)
 }
 
 // shareable locks and returns a resource whose roles the caller may give and
-// take. Of a resource that this control plane does not keep, the id is all that
-// there is.
-func shareable(ctx context.Context, tx Tx, c access.Caller, t resource.Type, resourceID string) (access.Object, error) {
-	var err error
-	switch t {
-	case resource.Runner:
-		err = tx.LockRunner(ctx, id.Runner(resourceID))
-	case resource.Group:
-		_, err = tx.LockGroup(ctx, c.Organization, id.Group(resourceID))
-	}
-	if err != nil {
+// take, and locks the groups that it is about. Of a resource that this control
+// plane does not keep, the id is all that there is.
+func shareable(ctx context.Context, tx Tx, c access.Caller, t resource.Type, resourceID string, groups ...id.Group) (access.Object, error) {
+	if err := lockResource(ctx, tx, c.Organization, t, resourceID, groups...); err != nil {
 		return access.Object{}, err
 	}
 	on, found, err := tx.Object(ctx, c.Organization, t, resourceID)
@@ -123,7 +119,14 @@ func shareable(ctx context.Context, tx Tx, c access.Caller, t resource.Type, res
 	case !found:
 		on = access.Object{Type: t, ID: resourceID, Organization: c.Organization}
 	}
-	return on, checkShare(c, on)
+	if err := checkShare(c, on); err != nil {
+		return on, err
+	}
+	if t == resource.Group && strings.HasPrefix(on.Name, directPrefix) {
+		return on, fault.New(fault.FailedPrecondition, fault.SystemManaged,
+			"The group %q exists to share something with one subject, and the control plane keeps it: nobody has roles on it.", on.Name)
+	}
+	return on, nil
 }
 
 // checkShare returns nil when the caller may give and take roles on a resource.
@@ -234,7 +237,7 @@ func resourceOf(ctx context.Context, tx Tx, a Assignment) (access.Object, error)
 // take deletes assignments of one group on one resource, and the group with the
 // last one when it exists for sharing alone. It returns that group, or nil.
 func take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignments ...Assignment) (*Group, error) {
-	g, err := locked(ctx, tx, c, assignments[0].Group)
+	g, err := lockedAgain(ctx, tx, c, assignments[0].Group)
 	if err != nil {
 		return nil, err
 	}

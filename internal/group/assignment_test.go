@@ -55,7 +55,7 @@ func TestAssign(t *testing.T) {
 		{"a user, by a member", member, on(resource.User, creator.ID, resource.RoleUserViewer), fault.PermissionDenied},
 		{"an unknown user", f.admin, on(resource.User, id.New(), resource.RoleUserViewer), fault.NotFound},
 		{"a user that is a service account", f.admin, on(resource.User, robot.ID, resource.RoleUserViewer), fault.NotFound},
-		{"an unknown token for a host", f.admin, on(resource.HostAuthenticationToken, id.New(), resource.RoleHostAuthenticationTokenAdmin), fault.NotFound},
+		{"a credential for a host", f.admin, on(resource.HostAuthenticationToken, id.New(), resource.RoleHostAuthenticationTokenAdmin), fault.InvalidArgument},
 		{"a project, by a member", member, on(resource.Project, project, resource.RoleProjectUser), fault.PermissionDenied},
 		{"an unknown group", f.admin, group.Assignment{Group: id.Group(id.New()), Type: resource.Runner, Resource: string(r.ID), Role: resource.RoleRunnerUser}, fault.NotFound},
 

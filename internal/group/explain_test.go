@@ -27,14 +27,14 @@ func TestExplain(t *testing.T) {
 		allowed bool
 		because string
 	}{
-		{ann.Subject, access.RunnerUse, resource.Runner, string(r.ID), true, `The group "builders" has the role RUNNER_USER on it`},
+		{ann.Subject, access.RunnerUse, resource.Runner, string(r.ID), true, `The group "builders" has the role runner-user on it`},
 		{ann.Subject, access.RunnerUpdate, resource.Runner, string(r.ID), false, `which does not allow "runner.update"`},
-		{ann.Subject, access.RunnerCreate, resource.Organization, string(f.org), false, "ORG_MEMBER"},
+		{ann.Subject, access.RunnerCreate, resource.Organization, string(f.org), false, "org-member"},
 		{ann.Subject, access.RoleAssignmentRead, resource.RoleAssignment, a.ID, true, `is in the group "builders"`},
-		{ann.Subject, access.GroupRead, resource.Group, string(g.ID), true, "ORG_MEMBER"},
-		{f.admin.Subject, access.RunnerCreate, resource.Organization, string(f.org), true, "ORG_ADMIN"},
+		{ann.Subject, access.GroupRead, resource.Group, string(g.ID), true, "org-member"},
+		{f.admin.Subject, access.RunnerCreate, resource.Organization, string(f.org), true, "org-admin"},
 		{robot, access.ServiceAccountTokenCreate, resource.ServiceAccount, robot.ID, true, "The subject is it"},
-		{robot, access.RunnerRead, resource.Runner, string(r.ID), false, "ORG_MEMBER"},
+		{robot, access.RunnerRead, resource.Runner, string(r.ID), false, "org-member"},
 		{itself, access.RunnerLink, resource.Runner, string(r.ID), true, "The subject is it"},
 		{itself, access.MemberRead, resource.User, ann.ID, false, "Every runner"},
 	} {

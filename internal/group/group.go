@@ -209,8 +209,8 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.Group, na
 	return g, nil
 }
 
-// ordinary locks and returns a group that the caller may do something to, and
-// that the control plane did not make for itself.
+// ordinary locks and returns a group that the caller may change, and that the
+// control plane did not make for itself.
 func ordinary(ctx context.Context, tx Tx, c access.Caller, p access.Permission, want id.Group) (Group, error) {
 	g, err := locked(ctx, tx, c, want)
 	if err != nil {
@@ -223,80 +223,5 @@ func ordinary(ctx context.Context, tx Tx, c access.Caller, p access.Permission, 
 		return Group{}, fault.New(fault.FailedPrecondition, fault.SystemManaged,
 			"The group %q exists to share something with one %s, and the control plane keeps it. Share more with that %s, or take shares back; it goes with the last.", g.Name, g.Direct.Principal, g.Direct.Principal)
 	}
-	return g, nil
-}
-
-// locked returns a group that the caller may see, and keeps others from adding
-// to it, taking from it and deleting it until the transaction ends.
-func locked(ctx context.Context, tx Tx, c access.Caller, want id.Group) (Group, error) {
-	if _, err := tx.LockGroup(ctx, c.Organization, want); err != nil {
-		return Group{}, err
-	}
-	g, found, err := tx.Group(ctx, c.Organization, want)
-	if err != nil {
-		return Group{}, err
-	}
-	return g, check(c, access.GroupRead, &g, found, string(want))
-}
-
-// Delete removes a group with its memberships, its roles and the roles on it.
-func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Group) error {
-	err := s.store.Write(ctx, func(tx Tx) error {
-		g, err := ordinary(ctx, tx, c, access.GroupDelete, want)
-		if err != nil {
-			return err
-		}
-		if err := guard(ctx, tx, c, &g); err != nil {
-			return err
-		}
-		return remove(ctx, tx, c, &g)
-	})
-	if err != nil {
-		return fault.Wrap(err, "deleting the group")
-	}
-	s.identities.Changed(access.Subject{}, want)
-	return nil
-}
-
-// remove deletes a group that is locked with all that hangs on it, and tells of
-// each.
-func remove(ctx context.Context, tx Tx, c access.Caller, g *Group) error {
-	own, err := tx.AssignmentsOf(ctx, g.ID)
-	if err != nil {
-		return err
-	}
-	onIt, err := tx.AssignmentsOn(ctx, resource.Group, string(g.ID))
-	if err != nil {
-		return err
-	}
-	onIt = slices.DeleteFunc(onIt, func(a Assignment) bool { return a.Group == g.ID }) // the group may have a role on itself
-	for _, a := range append(own, onIt...) {
-		on, err := resourceOf(ctx, tx, a)
-		if err != nil {
-			return err
-		}
-		if err := revoke(ctx, tx, c, a, on); err != nil {
-			return err
-		}
-	}
-	members, err := tx.MembersOf(ctx, g.ID)
-	if err != nil {
-		return err
-	}
-	for _, m := range members {
-		if err := change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "group.member.remove", Object: m.member()}); err != nil {
-			return err
-		}
-	}
-	if len(members) > 0 {
-		tx.Emit(event.Event{Operation: event.Updated, Object: membersOf(g)})
-	}
-	ok, err := tx.DeleteGroup(ctx, g.ID)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return fault.ErrLost
-	}
-	return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "group.delete", Object: g.Object(), Event: event.Deleted})
+	return g, guard(ctx, tx, c, &g)
 }

@@ -7,11 +7,9 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/change"
-	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
-	"github.com/musterhq/muster/internal/resource"
 )
 
 // Principal is a user or a service account as far as groups need it.
@@ -43,13 +41,6 @@ func (m *Membership) member() access.Object {
 	return access.Object{Type: m.Subject.Principal.Type(), ID: m.Subject.ID, Organization: m.Organization, Name: m.Name}
 }
 
-// membersOf is what changes about a group when its members do.
-func membersOf(g *Group) access.Object {
-	o := g.Object()
-	o.Type = resource.GroupMembershipChanged
-	return o
-}
-
 // AddMember puts a user or a service account into a group.
 func (s *Service) AddMember(ctx context.Context, c access.Caller, want id.Group, subject access.Subject) (Membership, error) {
 	if err := checkSubject(subject); err != nil {
@@ -57,15 +48,12 @@ func (s *Service) AddMember(ctx context.Context, c access.Caller, want id.Group,
 	}
 	var m Membership
 	err := s.store.Write(ctx, func(tx Tx) error {
-		p, err := present(ctx, tx, c, subject)
-		if err != nil {
-			return err
-		}
 		g, err := ordinary(ctx, tx, c, access.GroupMembers, want)
 		if err != nil {
 			return err
 		}
-		if err := guard(ctx, tx, c, &g); err != nil {
+		p, err := present(ctx, tx, c, subject)
+		if err != nil {
 			return err
 		}
 		if _, member, err := tx.FindMembership(ctx, g.ID, subject); err != nil {
@@ -112,20 +100,6 @@ func present(ctx context.Context, tx Tx, c access.Caller, subject access.Subject
 	return p, nil
 }
 
-// guard keeps a role on the organization from being given or taken by way of the
-// group that has it: its members are changed only by who may change that role.
-func guard(ctx context.Context, tx Tx, c access.Caller, g *Group) error {
-	if access.May(c, access.OrganizationShare, access.OrganizationObject(c.Organization)) {
-		return nil
-	}
-	n, err := tx.OrganizationRoles(ctx, g.ID)
-	if err == nil && n > 0 {
-		err = fault.New(fault.PermissionDenied, fault.NotAllowed,
-			"The group %q has a role on the organization, so its members get that role, too. Only who has the permission %q on the organization, such as an admin, may change them or delete the group.", g.Name, access.OrganizationShare)
-	}
-	return err
-}
-
 func join(ctx context.Context, tx Tx, c access.Caller, g *Group, p Principal) (Membership, error) {
 	m := Membership{
 		ID: id.New(), Organization: g.Organization, Group: g.ID, Subject: p.Subject, Name: p.Name,
@@ -134,19 +108,7 @@ func join(ctx context.Context, tx Tx, c access.Caller, g *Group, p Principal) (M
 	if err := tx.InsertMembership(ctx, m); err != nil {
 		return Membership{}, err
 	}
-	return m, recordMember(ctx, tx, c, g, m, "group.member.add")
-}
-
-// recordMember writes down what was done, once for the group and once for the
-// member, so that the audit log tells both.
-func recordMember(ctx context.Context, tx Tx, c access.Caller, g *Group, m Membership, action string) error {
-	for _, o := range []access.Object{g.Object(), m.member()} {
-		if err := change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: action, Object: o}); err != nil {
-			return err
-		}
-	}
-	tx.Emit(event.Event{Operation: event.Updated, Object: membersOf(g)})
-	return nil
+	return m, change.WriteMembership(ctx, tx, c.Subject, "group.member.add", g.Object(), m.member())
 }
 
 // RemoveMember takes a member out of its group.
@@ -161,11 +123,11 @@ func (s *Service) RemoveMember(ctx context.Context, c access.Caller, membership 
 		if !found {
 			return fault.Missing("membership", membership)
 		}
-		g, err := ordinary(ctx, tx, c, access.GroupMembers, m.Group)
-		if err != nil {
+		if _, err := lockedAgain(ctx, tx, c, m.Group); err != nil {
 			return err
 		}
-		if err := guard(ctx, tx, c, &g); err != nil {
+		g, err := ordinary(ctx, tx, c, access.GroupMembers, m.Group)
+		if err != nil {
 			return err
 		}
 		ok, err := tx.DeleteMembership(ctx, m.ID)
@@ -175,7 +137,7 @@ func (s *Service) RemoveMember(ctx context.Context, c access.Caller, membership 
 		if !ok {
 			return fault.Missing("membership", membership)
 		}
-		return recordMember(ctx, tx, c, &g, m, "group.member.remove")
+		return change.WriteMembership(ctx, tx, c.Subject, "group.member.remove", g.Object(), m.member())
 	})
 	if err != nil {
 		return fault.Wrap(err, "removing the member from the group")

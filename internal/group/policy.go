@@ -87,10 +87,10 @@ func (s *Service) UpdatePolicy(ctx context.Context, c access.Caller, runner id.R
 	return a, nil
 }
 
-// findPolicy locks a runner whose roles the caller may change, and returns it
-// with the policy of a group.
+// findPolicy locks a runner whose roles the caller may change, and a group, and
+// returns the runner with the policy of the group.
 func findPolicy(ctx context.Context, tx Tx, c access.Caller, runner id.Runner, g id.Group) (access.Object, Assignment, error) {
-	on, err := shareable(ctx, tx, c, resource.Runner, string(runner))
+	on, err := shareable(ctx, tx, c, resource.Runner, string(runner), g)
 	if err != nil {
 		return on, Assignment{}, err
 	}

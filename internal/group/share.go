@@ -24,7 +24,7 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 	var made bool
 	err := s.store.Write(ctx, func(tx Tx) error {
 		made = false
-		on, err := shareable(ctx, tx, c, a.Type, a.Resource)
+		on, g, found, err := lockedDirect(ctx, tx, c, subject, a.Type, a.Resource)
 		if err != nil {
 			return err
 		}
@@ -32,18 +32,11 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 		if err != nil {
 			return err
 		}
-		g, found, err := tx.DirectGroup(ctx, c.Organization, subject)
-		if err != nil {
-			return err
-		}
-		if found {
-			g, err = locked(ctx, tx, c, g.ID)
-		} else {
+		if !found {
+			if g, err = directGroup(ctx, tx, c, p); err != nil {
+				return err
+			}
 			made = true
-			g, err = directGroup(ctx, tx, c, p)
-		}
-		if err != nil {
-			return err
 		}
 		a.Group = g.ID
 		has, found, err := tx.AssignmentInSlot(ctx, a)
@@ -67,8 +60,14 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 	return nil
 }
 
-// directGroup makes the group for sharing with one subject.
+// directGroup makes the group for sharing with one subject, which is locked.
 func directGroup(ctx context.Context, tx Tx, c access.Caller, p Principal) (Group, error) {
+	// It was looked for before the lock, and somebody else may have made it since.
+	if _, found, err := tx.DirectGroup(ctx, c.Organization, p.Subject); err != nil {
+		return Group{}, err
+	} else if found {
+		return Group{}, fault.ErrLost
+	}
 	now := time.Now().Truncate(time.Microsecond)
 	g := Group{
 		ID: id.Group(id.New()), Organization: c.Organization, Name: directPrefix + p.ID, Direct: p.Subject, CreatedAt: now, UpdatedAt: now, Revision: 1,
@@ -89,15 +88,11 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 	var shared []Assignment
 	var gone *Group
 	err := s.store.Write(ctx, func(tx Tx) error {
-		on, err := shareable(ctx, tx, c, t, resourceID)
+		on, g, found, err := lockedDirect(ctx, tx, c, subject, t, resourceID)
 		if err != nil {
 			return err
 		}
 		missing := fault.New(fault.NotFound, fault.ReasonNotFound, "This %s is not shared with the %s %q. What it has through a group is taken with the group's role.", t.Words(), subject.Principal, subject.ID)
-		g, found, err := tx.DirectGroup(ctx, c.Organization, subject)
-		if err != nil {
-			return err
-		}
 		if !found {
 			return missing
 		}

@@ -126,6 +126,9 @@ type Tx interface {
 	AssignmentsOf(ctx context.Context, g id.Group) ([]Assignment, error)
 	// AssignmentsOn returns all roles that groups have on a resource.
 	AssignmentsOn(ctx context.Context, t resource.Type, resourceID string) ([]Assignment, error)
+	// AssignmentBeyond returns the oldest assignment of a group with one of the
+	// roles on a resource on which none of the others has one of them.
+	AssignmentBeyond(ctx context.Context, g id.Group, roles []resource.Role, others []id.Group) (Assignment, bool, error)
 	// OrganizationRoles counts the roles that a group has on an organization.
 	OrganizationRoles(ctx context.Context, g id.Group) (int64, error)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/event"
@@ -46,14 +45,15 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewToken) (Toke
 		Integration: n.Integration, Scopes: n.Scopes, ExpiresAt: n.ExpiresAt.Truncate(time.Microsecond), CreatedAt: now, UpdatedAt: now, Revision: 1,
 	}
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, n.Runner); err != nil {
+			return err
+		}
+		// Everybody locks the runner before the subject.
 		switch there, err := tx.LockSubject(ctx, c.Organization, c.Subject); {
 		case err != nil:
 			return err
 		case !there:
 			return fault.New(fault.Unauthenticated, fault.UnknownToken, "The %s that this token belongs to is gone.", c.Principal)
-		}
-		if err := tx.LockRunner(ctx, n.Runner); err != nil {
-			return err
 		}
 		r, found, err := tx.Runner(ctx, n.Runner)
 		if err != nil {
@@ -62,8 +62,8 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewToken) (Toke
 		if err := fleet.Check(c, access.RunnerUse, &r, found, n.Runner); err != nil {
 			return err
 		}
-		if !r.DeletingAt.IsZero() {
-			return fault.New(fault.FailedPrecondition, fault.RunnerGone, "The runner %q is being deleted.", r.Name)
+		if err := fleet.CheckStays(&r); err != nil {
+			return err
 		}
 		if err := belongs(ctx, tx, &r, &made); err != nil {
 			return err
@@ -75,6 +75,9 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewToken) (Toke
 		if taken {
 			return fault.New(fault.AlreadyExists, fault.AlreadyThere,
 				"You have a credential for %s on the runner %q already (%s). Change that one, or delete it first.", other.Host, r.Name, other.ID)
+		}
+		if err := boundHeld(ctx, tx, &r, c.Subject); err != nil {
+			return err
 		}
 		if made.Value, err = r.Seal(valueName(made.ID), n.Value); err != nil {
 			return err
@@ -105,14 +108,8 @@ func check(c access.Caller, n NewToken) error {
 			"A credential for a source code host can be stored by its own %s alone, whose token this call must come with. Leave the subject out to store your own.", owner(n.Subject))
 	case n.Value == "":
 		return fault.Invalid("token", "is required")
-	case n.Host == "":
-		return fault.Invalid("host", "is required, such as \"github.com\"")
-	case strings.Contains(n.Host, "://"), strings.ContainsFunc(n.Host, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		return fault.Invalid("host", "must be a host name such as \"github.com\", not a URL")
-	case strings.Contains(n.Host, "@"):
-		return fault.Invalid("host", "must hold no user name and no password")
 	}
-	return nil
+	return checkHost(n.Host)
 }
 
 func owner(s access.Subject) access.Principal {
@@ -120,6 +117,19 @@ func owner(s access.Subject) access.Principal {
 		return s.Principal
 	}
 	return access.PrincipalUser
+}
+
+// maxHeld is how many credentials a subject has on one runner, at most.
+const maxHeld = 100
+
+// boundHeld refuses one more when the subject has maxHeld. The runner is locked.
+func boundHeld(ctx context.Context, tx Tx, r *fleet.Runner, s access.Subject) error {
+	held, err := tx.CountHostTokens(ctx, r.ID, s)
+	if err != nil || held < maxHeld {
+		return err
+	}
+	return fault.New(fault.FailedPrecondition, fault.LimitReached,
+		"You have %d credentials on the runner %q, which is the most. Delete one that you do not need first.", held, r.Name)
 }
 
 // belongs checks the integration of a new credential. One of another runner is

@@ -65,6 +65,8 @@ type Tx interface {
 	// HostTokenOf finds the credential of a subject for a host on a runner,
 	// without regard to the case of the host.
 	HostTokenOf(ctx context.Context, r id.Runner, host string, s access.Subject) (Token, bool, error)
+	// CountHostTokens counts the credentials of a subject on a runner.
+	CountHostTokens(ctx context.Context, r id.Runner, s access.Subject) (int64, error)
 	// IntegrationHost returns the host of an SCM integration of a runner.
 	IntegrationHost(ctx context.Context, r id.Runner, integration string) (string, bool, error)
 	// InsertHostToken adds a credential; one that its subject has for the host on

@@ -101,11 +101,11 @@ func (s *Service) standing(ctx context.Context, o id.Organization, subject acces
 	if !st.Has(resource.RoleOrgAdmin) {
 		return st, nil
 	}
-	first, found, err := s.store.AnyOrganization(ctx)
+	org, _, err := s.store.Organization(ctx, o)
 	if err != nil {
-		return access.Standing{}, fault.Wrap(err, "looking for the first organization")
+		return access.Standing{}, fault.Wrap(err, "reading the organization of the caller")
 	}
-	if found && first.ID == o {
+	if org.Operates {
 		st.Grants = append(st.Grants, access.Grant{Role: resource.RoleOperator})
 	}
 	return st, nil

@@ -182,6 +182,11 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 		if err := keepAnAdmin(ctx, tx, &user); err != nil {
 			return err
 		}
+		if to == StatusLeft {
+			if err := tx.LockLeaving(ctx, c.Organization, user.Subject()); err != nil {
+				return err
+			}
+		}
 		user.Status, user.UpdatedAt = to, time.Now()
 		if ok, err := tx.UpdateUser(ctx, user); err != nil || !ok {
 			return lost(ok, err)

@@ -120,8 +120,10 @@ func (s *Service) DeletePersonalToken(ctx context.Context, c access.Caller, t id
 		if err := access.Check(c, access.PATDelete, patObject(rec)); err != nil {
 			return err
 		}
-		if err := tx.DeleteToken(ctx, t); err != nil {
+		if gone, err := tx.DeleteToken(ctx, t); err != nil {
 			return err
+		} else if !gone {
+			return fault.Missing("personal access token", string(t))
 		}
 		return change.Write(ctx, tx, change.Record{
 			Actor: c.Subject, Action: "personal_access_token.delete", Object: patObject(rec), Creator: rec.Creator, Event: event.Deleted,

@@ -89,11 +89,11 @@ func resume(ctx context.Context, tx Tx, u *User) error {
 }
 
 // FindOrganization finds an organization of the installation by its id or its
-// name, for whoever has the control plane's host; the oldest when nothing is
-// named.
+// name, for whoever has the control plane's host; the one whose admins operate
+// the installation when nothing is named.
 func (s *Service) FindOrganization(ctx context.Context, nameOrID string) (Organization, error) {
 	if nameOrID == "" {
-		org, ok, err := s.store.AnyOrganization(ctx)
+		org, ok, err := s.store.OperatingOrganization(ctx)
 		if err == nil && !ok {
 			return Organization{}, fault.New(fault.FailedPrecondition, fault.ReasonNotFound,
 				"There is no organization yet. The first start of \"muster serve\" makes one, with an admin and a token.")

@@ -46,6 +46,20 @@ func patObject(r token.Record) access.Object {
 // MinBootstrapToken is the shortest token that an operator may choose, in bytes.
 const MinBootstrapToken = 32
 
+// CheckBootstrapToken refuses a token that an operator chose and that cannot be
+// used as one. The empty one, which chooses none, is fine.
+func CheckBootstrapToken(chosen string) error {
+	if chosen != "" && len(chosen) < MinBootstrapToken {
+		return fault.New(fault.InvalidArgument, fault.InvalidField,
+			"MUSTER_BOOTSTRAP_TOKEN must have at least %d characters, has %d. \"openssl rand -hex 32\" makes a good one.", MinBootstrapToken, len(chosen))
+	}
+	if kind, ok := token.Recognize(chosen); !ok || kind != "" && kind != token.Personal || strings.ContainsAny(chosen, " \t\r\n") && strings.TrimSpace(chosen) != chosen {
+		return fault.New(fault.InvalidArgument, fault.InvalidField,
+			"MUSTER_BOOTSTRAP_TOKEN cannot be used as a token: it begins like one of Muster's own and is none, or it begins or ends with a space. \"openssl rand -hex 32\" makes a good one.")
+	}
+	return nil
+}
+
 // The first admin, until somebody changes it.
 const (
 	firstAdminName  = "Administrator"
@@ -57,54 +71,44 @@ const (
 // is empty, a fresh one is made and returned. The returned token is empty when
 // nothing was made.
 func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, err error) {
-	if chosen != "" && len(chosen) < MinBootstrapToken {
-		return "", fault.New(fault.InvalidArgument, fault.InvalidField,
-			"MUSTER_BOOTSTRAP_TOKEN must have at least %d characters, has %d. \"openssl rand -hex 32\" makes a good one.", MinBootstrapToken, len(chosen))
-	}
-	if kind, ok := token.Recognize(chosen); !ok || kind != "" && kind != token.Personal || strings.ContainsAny(chosen, " \t\r\n") && strings.TrimSpace(chosen) != chosen {
-		return "", fault.New(fault.InvalidArgument, fault.InvalidField,
-			"MUSTER_BOOTSTRAP_TOKEN cannot be used as a token: it begins like one of Muster's own and is none, or it begins or ends with a space. \"openssl rand -hex 32\" makes a good one.")
-	}
-	_, exists, err := s.store.AnyOrganization(ctx)
-	if err != nil {
-		return "", fault.Wrap(err, "looking for an organization")
-	}
-	if exists {
-		if chosen != "" {
-			s.log.Warn("MUSTER_BOOTSTRAP_TOKEN is ignored: this control plane has been set up before")
-		}
-		return "", nil
+	if err := CheckBootstrapToken(chosen); err != nil {
+		return "", err
 	}
 	secret, hash := chosen, token.Hash(chosen)
 	if chosen == "" {
 		secret, hash = token.New(token.Personal)
 	}
 	now := time.Now()
-	org := Organization{ID: id.Organization(id.New()), Name: "Default organization", CreatedAt: now, UpdatedAt: now}
+	org := Organization{ID: id.Organization(id.New()), Name: "Default organization", Operates: true, CreatedAt: now, UpdatedAt: now}
 	admin := newUser(org.ID, firstAdminName, firstAdminEmail, resource.RoleOrgAdmin, now)
 	rec := token.Record{
 		ID: id.Token(id.New()), Organization: org.ID, Kind: token.Personal, Hash: hash, Subject: admin.Subject(), Creator: admin.Subject(),
 		Description: "Made at the first start", CreatedAt: now,
 	}
+	var exists bool
 	err = s.store.Write(ctx, func(tx Tx) error {
-		if err := tx.InsertOrganization(ctx, org); err != nil {
+		var err error
+		if _, exists, err = tx.OperatingOrganization(ctx); err != nil || exists {
 			return err
 		}
-		if err := tx.InsertUser(ctx, admin); err != nil {
+		if err := tx.InsertOrganization(ctx, org); err != nil { // lost to another replica that starts, at most
 			return err
 		}
-		if err := tx.InsertToken(ctx, rec); err != nil {
-			return err
-		}
-		return change.Write(ctx, tx, change.Record{
+		err = change.Write(ctx, tx, change.Record{
 			Actor: access.System, Action: "organization.create", Object: access.OrganizationObject(org.ID), Event: event.Created,
 		})
+		if err != nil {
+			return err
+		}
+		return insertUser(ctx, tx, admin, rec, access.System)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", fault.Wrap(err, "making the first organization")
+	case chosen == "" && !exists:
+		return secret, nil
+	case exists && chosen != "":
+		s.log.Warn("MUSTER_BOOTSTRAP_TOKEN is ignored: this control plane has been set up before")
 	}
-	if chosen != "" {
-		return "", nil
-	}
-	return secret, nil
+	return "", nil
 }

@@ -16,8 +16,11 @@ import (
 
 // Organization is a tenant.
 type Organization struct {
-	ID        id.Organization
-	Name      string
+	ID   id.Organization
+	Name string
+	// Operates tells whether the admins operate the installation. It is so for the
+	// organization of the first start alone, and never changes.
+	Operates  bool
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
@@ -122,8 +125,9 @@ type Store interface {
 	// GroupsOf returns the groups of a user or a service account.
 	GroupsOf(ctx context.Context, o id.Organization, subject string) (Groups, error)
 	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
-	// AnyOrganization returns the oldest organization.
-	AnyOrganization(ctx context.Context) (Organization, bool, error)
+	// OperatingOrganization returns the organization whose admins operate the
+	// installation.
+	OperatingOrganization(ctx context.Context) (Organization, bool, error)
 	// Organizations returns up to Limit+1 rows, oldest first. After.Key is the time
 	// of creation as 16 hexadecimal digits of its microseconds.
 	Organizations(ctx context.Context, q page.Query) ([]Organization, error)
@@ -145,6 +149,7 @@ type Store interface {
 type Tx interface {
 	departure.Tx
 	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
+	OperatingOrganization(ctx context.Context) (Organization, bool, error)
 	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)
 	// UserByEmail finds a member that has not left, without regard to case.
 	UserByEmail(ctx context.Context, o id.Organization, email string) (User, bool, error)
@@ -160,12 +165,16 @@ type Tx interface {
 	// rules over several rows, such as the last admin's.
 	LockOrganization(ctx context.Context, o id.Organization) error
 	InsertUser(ctx context.Context, u User) error
+	// LockLeaving locks a user that is about to leave, and before it, as everybody
+	// locks groups before users, the group that exists to share something with it.
+	LockLeaving(ctx context.Context, o id.Organization, s access.Subject) error
 	// UpdateUser replaces the row of u when its revision is still u.Revision, and
 	// stores u.Revision+1; false means that somebody else was faster.
 	UpdateUser(ctx context.Context, u User) (bool, error)
 	InsertToken(ctx context.Context, t token.Record) error
 	PersonalToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
-	DeleteToken(ctx context.Context, t id.Token) error
+	// DeleteToken returns false when there was no such token any more.
+	DeleteToken(ctx context.Context, t id.Token) (bool, error)
 	// TouchToken moves the last use of a token forward, never back.
 	TouchToken(ctx context.Context, t id.Token, at time.Time) error
 }

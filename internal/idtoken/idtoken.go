@@ -24,8 +24,10 @@ import (
 )
 
 const (
-	// Lifetime is how long a token is valid.
+	// Lifetime is how long a token is valid, unless the caller's own ends before.
 	Lifetime = time.Hour
+	// minLifetime is what the caller's own token must have left.
+	minLifetime = time.Minute
 	// Leeway is how far behind the clock of a verifier may be.
 	Leeway = time.Minute
 	// Algorithm signs all tokens; the large cloud providers accept little else.
@@ -108,16 +110,20 @@ type Service struct {
 	store  Store
 	keys   Keys
 	issuer string
+	calls  *limiter
 }
 
 // New makes the service. The issuer is the public URL of the control plane.
-func New(store Store, keys Keys, issuer string) *Service { return &Service{store, keys, issuer} }
+func New(store Store, keys Keys, issuer string) *Service {
+	return &Service{store: store, keys: keys, issuer: issuer, calls: newLimiter()}
+}
 
 // Issuer is the "iss" of the tokens.
 func (s *Service) Issuer() string { return s.issuer }
 
-// Create makes a token that tells the audience who the caller is. A version that
-// is not set is V2.
+// Create makes a token that tells the audience who the caller is. It ends with
+// the token that the caller came with, if that is before Lifetime. A version
+// that is not set is V2.
 func (s *Service) Create(ctx context.Context, c access.Caller, audience []string, v Version) (string, error) {
 	if err := access.Check(c, access.IDTokenCreate, access.OrganizationObject(c.Organization)); err != nil {
 		return "", err
@@ -128,11 +134,20 @@ func (s *Service) Create(ctx context.Context, c access.Caller, audience []string
 	if v < 0 || v > V2 {
 		return "", fault.Invalid("version", "must be ID_TOKEN_VERSION_V1 or ID_TOKEN_VERSION_V2")
 	}
+	now := time.Now()
+	if !c.Expires.IsZero() && c.Expires.Sub(now) < minLifetime {
+		return "", fault.New(fault.FailedPrecondition, fault.ExpiredToken,
+			"Your token ends at %s, and an ID token ends with it: that is too soon to be of use. Get a new token first.", c.Expires.UTC().Format(time.RFC3339))
+	}
+	if wait := s.calls.take(c.ID, now); wait > 0 {
+		return "", fault.New(fault.ResourceExhausted, fault.LimitReached,
+			"You have asked for more than %d ID tokens a second for a while. Keep a token for as long as it is valid, and try again in %s.", perSecond, wait.Round(time.Millisecond)).WithRetryAfter(wait)
+	}
 	p, _, err := s.store.Profile(ctx, c.Organization, c.ID)
 	if err != nil {
 		return "", fault.Wrap(err, "reading who the caller is")
 	}
-	signed, err := s.sign(ctx, s.claims(c, p, audience, v))
+	signed, err := s.sign(ctx, s.claims(c, p, audience, v, now))
 	if err != nil {
 		return "", fault.Wrap(err, "signing the ID token")
 	}
@@ -158,13 +173,16 @@ func checkAudience(audience []string) error {
 	return nil
 }
 
-func (s *Service) claims(c access.Caller, p Profile, audience []string, v Version) claims {
+func (s *Service) claims(c access.Caller, p Profile, audience []string, v Version, now time.Time) claims {
 	kind := principals[c.Principal]
-	now := time.Now()
+	end := now.Add(Lifetime)
+	if !c.Expires.IsZero() && c.Expires.Before(end) {
+		end = c.Expires
+	}
 	out := claims{
 		Claims: jwt.Claims{
 			Issuer: s.issuer, Subject: kind + ":" + c.ID, ID: id.New(),
-			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(Lifetime)),
+			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(end),
 		},
 		Audience: audience, OrganizationID: string(c.Organization), Principal: kind, PrincipalID: c.ID, Name: p.Name,
 	}

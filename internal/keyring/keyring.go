@@ -15,6 +15,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/seal"
 )
 
@@ -75,6 +76,9 @@ type Tx interface {
 	// RetireSigningKey takes the key for a purpose out of use and deletes its
 	// private half; false means that none was in use.
 	RetireSigningKey(ctx context.Context, p Purpose, at time.Time) (bool, error)
+	// Operator returns the organization that operates the installation, whose
+	// audit log tells of the keys; false before the first start is done.
+	Operator(ctx context.Context) (id.Organization, bool, error)
 	// DeleteRetiredKeys deletes the keys for a purpose that were retired before a
 	// time, and returns how many those were.
 	DeleteRetiredKeys(ctx context.Context, p Purpose, before time.Time) (int64, error)
@@ -158,9 +162,22 @@ func (s *Service) prune(ctx context.Context, p Purpose) error {
 		return nil
 	}
 	return s.cfg.Store.Write(ctx, func(tx Tx) error {
-		_, err := tx.DeleteRetiredKeys(ctx, p, now.Add(-s.cfg.kept(p)))
-		return err
+		n, err := tx.DeleteRetiredKeys(ctx, p, now.Add(-s.cfg.kept(p)))
+		if err != nil || n == 0 {
+			return err
+		}
+		return recordSystem(ctx, tx, "signing_key.delete")
 	})
+}
+
+// recordSystem writes down what the control plane did to its keys by itself. The
+// keys of the first start are older than any organization, and have no entry.
+func recordSystem(ctx context.Context, tx Tx, action string) error {
+	o, found, err := tx.Operator(ctx)
+	if err != nil || !found {
+		return err
+	}
+	return change.Write(ctx, tx, change.Record{Actor: access.System, Action: action, Object: access.OrganizationObject(o)})
 }
 
 // kept is how long a retired key verifies. Another replica may sign with it

@@ -29,6 +29,8 @@ type memory struct {
 	secrets map[string]seal.Secret
 	// fails, when set, returns the error of the next call with that name.
 	fails func(call string) error
+	// operator is the organization of the first start; empty before it.
+	operator id.Organization
 	// rewrapped is how many secrets one call of Rewrap may replace; 0 is all.
 	rewrapped int
 }
@@ -87,7 +89,7 @@ func (m *memory) Write(_ context.Context, fn func(keyring.Tx) error) error {
 	if err := m.err("Write"); err != nil {
 		return err
 	}
-	tx := &memoryTx{keys: slices.Clone(m.keys), entries: slices.Clone(m.entries)}
+	tx := &memoryTx{keys: slices.Clone(m.keys), entries: slices.Clone(m.entries), operator: m.operator}
 	if err := fn(tx); err != nil {
 		return err
 	}
@@ -105,8 +107,13 @@ func (m *memory) actions() (names []string) {
 }
 
 type memoryTx struct {
-	keys    []keyring.Record
-	entries []audit.Entry
+	keys     []keyring.Record
+	entries  []audit.Entry
+	operator id.Organization
+}
+
+func (tx *memoryTx) Operator(context.Context) (id.Organization, bool, error) {
+	return tx.operator, tx.operator != "", nil
 }
 
 func (tx *memoryTx) Emit(event.Event) {}

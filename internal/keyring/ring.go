@@ -65,8 +65,11 @@ func (r *Ring) make(ctx context.Context) (*known, error) {
 	}
 	fresh.CreatedAt = time.Now()
 	err = r.cfg.Store.Write(ctx, func(tx Tx) error {
-		_, err := tx.InsertSigningKey(ctx, fresh)
-		return err
+		made, err := tx.InsertSigningKey(ctx, fresh)
+		if err != nil || !made {
+			return err
+		}
+		return recordSystem(ctx, tx, "signing_key.create")
 	})
 	if err != nil {
 		return nil, fault.Wrap(err, "making a signing key")

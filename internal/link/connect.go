@@ -20,7 +20,8 @@ import (
 // ProtocolVersion is the version of the link protocol that this hub speaks.
 const ProtocolVersion = 1
 
-// helloTimeout is how long a runner may take to introduce itself.
+// helloTimeout is how long a runner may take to introduce itself, and to prove
+// its key.
 const helloTimeout = 10 * time.Second
 
 // Connect implements linkv1connect.LinkServiceHandler. The context must end when
@@ -86,10 +87,10 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 		return nil, fault.New(fault.Unavailable, fault.ShuttingDown, "The control plane is renewing its own lease; try again.").WithRetryAfter(time.Second)
 	}
 	late := time.AfterFunc(helloTimeout, func() {
-		c.cut(fault.New(fault.DeadlineExceeded, fault.MalformedFrame, "No Hello came within %d seconds.", int(helloTimeout.Seconds())))
+		c.cut(fault.New(fault.DeadlineExceeded, fault.MalformedFrame, "No Hello came within %d seconds, or no KeyProof after it.", int(helloTimeout.Seconds())))
 	})
+	defer late.Stop()
 	first, err := c.stream.Receive()
-	late.Stop()
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +102,10 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 	if err != nil {
 		return nil, err
 	}
+	if opening.SigningKey, err = c.prove(hello); err != nil {
+		return nil, err
+	}
+	late.Stop()
 	opening.Replica = h.cfg.Replica.ID()
 	runner := id.Runner(caller.ID)
 	opened := h.opens(runner)
@@ -267,6 +272,7 @@ func checkHello(hello *linkv1.Hello) error {
 	return nil
 }
 
+// openingOf is what a Hello says, but for the signing key, which takes proof.
 func openingOf(hello *linkv1.Hello) (fleet.Opening, error) {
 	rep, err := reportOf(hello.GetReport())
 	if err != nil {
@@ -281,7 +287,7 @@ func openingOf(hello *linkv1.Hello) (fleet.Opening, error) {
 	}
 	return fleet.Opening{
 		BootID: id.Canonical(hello.GetBootId()), HostName: hello.GetHostName(), PublicKey: hello.GetPublicKey(),
-		SigningKey: hello.GetSigningKey(), Endorsement: hello.GetEndorsement(), Standby: hello.GetStandby(),
+		Endorsement: hello.GetEndorsement(), Standby: hello.GetStandby(),
 		AppliedRevision: hello.GetAppliedRevision(), Report: rep, Schema: schema,
 	}, nil
 }

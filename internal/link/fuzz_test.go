@@ -89,6 +89,9 @@ func FuzzFrames(f *testing.F) {
 		frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: &linkv1.Reply{RequestId: 2, Error: "e"}}}))
 	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{}}),
 		frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: &linkv1.Reply{RequestId: 2, Reply: &linkv1.Reply_TokenRotated{}}}}))
+	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Hello{Hello: &linkv1.Hello{
+		ProtocolVersion: 1, BootId: "0192bbbb-0000-7000-8000-000000000001", PublicKey: make([]byte, 32), SigningKey: make([]byte, 32), Report: &linkv1.Report{},
+	}}}), frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_KeyProof{KeyProof: &linkv1.KeyProof{Proof: make([]byte, 32)}}}))
 	f.Add([]byte{}, []byte{0xff, 0xff})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		h := New(Config{Fleet: calmFleet{}, Secrets: calmFleet{}, Replica: calmReplica{}, Log: slog.New(slog.DiscardHandler)})

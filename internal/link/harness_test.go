@@ -48,6 +48,7 @@ type fakeFleet struct {
 	finished []id.Runner
 	deleting bool
 	revision int64
+	openings []fleet.Opening
 	// opened runs when the session is in the database and nowhere else.
 	opened   func()
 	endFails int
@@ -64,6 +65,7 @@ func (f *fakeFleet) OpenSession(_ context.Context, c access.Caller, o fleet.Open
 	if o.Standby && f.live[r] != "" && f.live[r] != o.BootID {
 		return 0, fault.New(fault.Aborted, fault.IdentityHeld, "held")
 	}
+	f.openings = append(f.openings, o)
 	f.epochs[r]++
 	f.live[r] = o.BootID
 	if f.opened != nil {

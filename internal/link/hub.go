@@ -80,6 +80,8 @@ type Config struct {
 // Hub holds the sessions of this replica.
 type Hub struct {
 	cfg Config
+	// deliveries bounds how many secrets runners get.
+	deliveries paces
 
 	mu       sync.Mutex
 	sessions map[id.Runner]*session

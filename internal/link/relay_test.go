@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,6 +176,24 @@ func TestARunnerThatDoesNotReadIsCut(t *testing.T) {
 	})
 }
 
+// keepRenewing renews the lease until stop is called.
+func (r *runner) keepRenewing() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for seq := uint64(1); ; seq++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(link.RenewEvery):
+			}
+			if r.stream.Send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Renewal{Renewal: &linkv1.Renewal{Sequence: seq}}}) != nil {
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
 // What is followed under a token ends with the token.
 func TestAFollowerEndsWithItsToken(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
@@ -182,7 +201,7 @@ func TestAFollowerEndsWithItsToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &relay.Handler{Hub: p.Hub, Issuer: "i", Keys: verifiedBy(pub)}
+		h := &relay.Handler{Hub: p.Hub, Issuer: "i", Keys: verifiedBy(pub), MayRead: everybody}
 		tok, err := (logtoken.Key{ID: "k", Private: priv}).Sign("i", runnerA, "person")
 		if err != nil {
 			t.Fatal(err)
@@ -199,20 +218,7 @@ func TestAFollowerEndsWithItsToken(t *testing.T) {
 				}
 			}
 		}()
-		done := make(chan struct{})
-		defer close(done)
-		go func() {
-			for seq := uint64(1); ; seq++ {
-				select {
-				case <-done:
-					return
-				case <-time.After(link.RenewEvery):
-				}
-				if r.stream.Send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Renewal{Renewal: &linkv1.Renewal{Sequence: seq}}}) != nil {
-					return
-				}
-			}
-		}()
+		defer r.keepRenewing()()
 		mux := http.NewServeMux()
 		for pattern, route := range h.Routes() {
 			mux.Handle(pattern, route)
@@ -235,7 +241,7 @@ func TestLogsOverHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		key := logtoken.Key{ID: "k", Private: priv}
-		h := &relay.Handler{Hub: p.Hub, Issuer: issuer, Keys: verifiedBy(pub)}
+		h := &relay.Handler{Hub: p.Hub, Issuer: issuer, Keys: verifiedBy(pub), MayRead: everybody}
 		mux := http.NewServeMux()
 		for pattern, route := range h.Routes() {
 			mux.Handle(pattern, route)
@@ -307,6 +313,74 @@ func TestLogsOverHTTP(t *testing.T) {
 		}
 	})
 }
+
+// Whoever loses the right to read logs reads no more, with the same token.
+func TestALostRightEndsTheReading(t *testing.T) {
+	test(t, func(t *testing.T, p *plane) {
+		pub, priv, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lost atomic.Bool
+		h := &relay.Handler{Hub: p.Hub, Issuer: "i", Keys: verifiedBy(pub), MayRead: func(_ context.Context, r id.Runner, person string) error {
+			if r != runnerA || person != "person" {
+				t.Errorf("asked whether %s may read %s", person, r)
+			}
+			if lost.Load() {
+				return fault.New(fault.PermissionDenied, fault.NotAllowed, "You may not read these logs.")
+			}
+			return nil
+		}}
+		tok, err := (logtoken.Key{ID: "k", Private: priv}).Sign("i", runnerA, "person")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := p.join(t, runnerA, hello(bootOne))
+		closed := make(chan time.Time, 1)
+		go func() {
+			for {
+				f, err := r.stream.Receive()
+				if err != nil {
+					return
+				}
+				if o := f.GetStreamOpen(); o != nil {
+					r.send(data(o.GetStreamId(), []byte("line\n")))
+				}
+				if f.GetStreamClose() != nil {
+					closed <- time.Now()
+				}
+			}
+		}()
+		defer r.keepRenewing()()
+		mux := http.NewServeMux()
+		for pattern, route := range h.Routes() {
+			mux.Handle(pattern, route)
+		}
+		follow := func() (w *httptest.ResponseRecorder, aborted any) {
+			req := httptest.NewRequest(http.MethodGet, "/runners/"+runnerA+"/logs?follow=true", nil)
+			req.Header.Set("Authorization", "bearer "+tok)
+			w = httptest.NewRecorder()
+			defer func() { aborted = recover() }()
+			mux.ServeHTTP(w, req)
+			return w, nil
+		}
+		const held = 2 * time.Minute
+		begun := time.Now()
+		time.AfterFunc(held, func() { lost.Store(true) })
+		w, aborted := follow()
+		if took := time.Since(begun); w.Code != 200 || aborted != http.ErrAbortHandler || took < held || took > held+30*time.Second {
+			t.Errorf("status %d, %v after %s", w.Code, aborted, took)
+		}
+		if at := <-closed; at.Sub(begun) > held+30*time.Second {
+			t.Errorf("the runner sent until %s", at.Sub(begun))
+		}
+		if w, aborted := follow(); w.Code != http.StatusForbidden || aborted != nil {
+			t.Errorf("again: status %d, %v", w.Code, aborted)
+		}
+	})
+}
+
+func everybody(context.Context, id.Runner, string) error { return nil }
 
 // verifiedBy has one key that verifies logs tokens.
 func verifiedBy(key ed25519.PublicKey) func(context.Context) (map[string]ed25519.PublicKey, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/seal"
 )
 
 const (
@@ -97,7 +98,8 @@ func (c *conn) replied(r *linkv1.Reply) {
 	}
 }
 
-// checkPatience is how long a runner may take to fetch and open 1,000 secrets.
+// checkPatience is how long a runner may take to fetch and open the secrets of
+// one question, at the pace that it gets them.
 const checkPatience = time.Minute
 
 // CheckSecrets implements sealed.Asker.
@@ -115,9 +117,9 @@ func (h *Hub) CheckSecrets(ctx context.Context, r id.Runner, names []string) ([]
 }
 
 // RotateToken implements fleet.Asker.
-func (h *Hub) RotateToken(ctx context.Context, r id.Runner, exchangeToken string) error {
+func (h *Hub) RotateToken(ctx context.Context, r id.Runner, exchangeToken seal.Secret) error {
 	reply, err := h.Ask(ctx, r, &linkv1.Request{
-		Request: &linkv1.Request_RotateToken{RotateToken: &linkv1.RotateToken{ExchangeToken: exchangeToken}},
+		Request: &linkv1.Request_RotateToken{RotateToken: &linkv1.RotateToken{SealedExchangeToken: exchangeToken}},
 	})
 	if err == nil && reply.GetTokenRotated() == nil {
 		return wrongReply()

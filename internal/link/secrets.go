@@ -2,6 +2,9 @@ package link
 
 import (
 	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/fault"
@@ -24,6 +27,11 @@ func (h *Hub) deliver(ctx context.Context, c *conn, q *linkv1.SecretRequest) {
 	case len(q.GetName()) > maxSecretName:
 		reply.Error = "This is no name of a secret: it is too long."
 	default:
+		if wait := h.deliveries.take(id.Runner(c.caller.ID), time.Now()); wait > 0 {
+			reply.Error = "Too many secrets were asked for in a short time. Ask again a little later."
+			reply.RetryAfter = durationpb.New(wait)
+			break
+		}
 		c.delivering++
 	}
 	c.mu.Unlock()

@@ -96,6 +96,60 @@ func TestSecretsThatAreWaitedForAreBounded(t *testing.T) {
 	})
 }
 
+// A runner that was broken into must not fill the audit log.
+func TestSecretsComeAtAPace(t *testing.T) {
+	test(t, func(t *testing.T, p *plane) {
+		p.secrets.sealed = map[string]string{runnerA + " x": "sealed", runnerB + " x": "sealed"}
+		r, _ := p.join(t, runnerA, hello(bootOne))
+		request := uint64(0)
+		ask := func(r *runner) *linkv1.SecretReply {
+			t.Helper()
+			request++
+			r.askSecret(request, "x")
+			return r.receive().GetSecretReply()
+		}
+		// comes asks until nothing comes any more, and returns how often it came.
+		comes := func(r *runner) (n int) {
+			t.Helper()
+			for {
+				got := ask(r)
+				if got.GetError() != "" {
+					if wait := got.GetRetryAfter().AsDuration(); wait <= 0 || wait > 100*time.Millisecond || len(got.GetSealed()) > 0 {
+						t.Fatalf("got %v", got)
+					}
+					return n
+				}
+				n++
+			}
+		}
+		if n := comes(r); n != 200 {
+			t.Errorf("%d secrets came at once", n)
+		}
+		time.Sleep(time.Second)
+		if n := comes(r); n != 10 {
+			t.Errorf("%d secrets came in a second", n)
+		}
+		// A new link changes nothing, and it is nobody else's pace.
+		r.send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Goodbye{Goodbye: &linkv1.Goodbye{}}})
+		r.refused()
+		r, _ = p.join(t, runnerA, hello(bootTwo))
+		if n := comes(r); n != 0 {
+			t.Errorf("%d secrets came over a new link", n)
+		}
+		other, _ := p.join(t, runnerB, hello(bootOne))
+		if got := ask(other); got.GetError() != "" {
+			t.Errorf("another runner got %v", got)
+		}
+		for n := range uint64(2) {
+			time.Sleep(10 * time.Second)
+			r.renew(n + 1)
+		}
+		if n := comes(r); n != 200 {
+			t.Errorf("%d secrets came after a pause", n)
+		}
+	})
+}
+
 func TestARunnerIsToldWhatToForget(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
 		p.SecretsChanged(runnerA, "a/1/x") // not connected
@@ -234,9 +288,9 @@ func TestWhatRunnersAreAsked(t *testing.T) {
 	test(t, func(t *testing.T, p *plane) {
 		r, _ := p.join(t, runnerA, hello(bootOne))
 		errs := make(chan error, 1)
-		go func() { errs <- p.RotateToken(t.Context(), runnerA, "exchange") }()
+		go func() { errs <- p.RotateToken(t.Context(), runnerA, seal.Secret("exchange")) }()
 		q := r.receive().GetRequest()
-		if q.GetRotateToken().GetExchangeToken() != "exchange" {
+		if string(q.GetRotateToken().GetSealedExchangeToken()) != "exchange" {
 			t.Errorf("got %v", q)
 		}
 		r.reply(&linkv1.Reply{RequestId: q.GetRequestId(), Reply: &linkv1.Reply_TokenRotated{TokenRotated: &linkv1.TokenRotated{}}})
@@ -254,7 +308,7 @@ func TestWhatRunnersAreAsked(t *testing.T) {
 		if err := <-errs; err != nil || len(unreadable) != 1 || unreadable[0] != "b" {
 			t.Errorf("unreadable %v, %v", unreadable, err)
 		}
-		go func() { errs <- p.RotateToken(t.Context(), runnerA, "exchange") }()
+		go func() { errs <- p.RotateToken(t.Context(), runnerA, seal.Secret("exchange")) }()
 		r.reply(&linkv1.Reply{RequestId: r.receive().GetRequest().GetRequestId()})
 		if err := <-errs; !fault.HasReason(err, fault.RunnerRefused) {
 			t.Errorf("an empty reply: %v", err)

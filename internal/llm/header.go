@@ -80,7 +80,7 @@ func (h NewHeader) seal(r *fleet.Runner, integration string, before []Header) (H
 func (h NewHeader) check() error {
 	switch {
 	case h.Name == "" || len(h.Name) > maxHeaderName || strings.ContainsFunc(h.Name, func(c rune) bool { return !isTokenChar(c) }):
-		return fault.Invalid("request_headers.key", "%q is not the name of an HTTP header: 1 to %d letters, digits and any of !#$%%&'*+-.^_`|~", h.Name, maxHeaderName)
+		return fault.Invalid("request_headers.key", "a header has no such name: it is 1 to %d letters, digits and any of !#$%%&'*+-.^_`|~", maxHeaderName)
 	case h.Type != 0 && h.Type != HeaderLiteral && h.Type != HeaderExpression:
 		return fault.Invalid("request_headers.header_type", "%d is not a defined value", h.Type)
 	case len(h.Value) == 0 || len(h.Value) > maxHeaderValue:

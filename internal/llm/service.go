@@ -90,7 +90,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewIntegration)
 		if err := fleet.Check(c, access.ConfigurationWrite, &r, found, n.Runner); err != nil {
 			return err
 		}
-		if err := staying(&r); err != nil {
+		if err := fleet.CheckStays(&r); err != nil {
 			return err
 		}
 		if err := keyed(&r); err != nil {
@@ -108,14 +108,6 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewIntegration)
 		return "", fault.Wrap(err, "making the LLM integration")
 	}
 	return i.ID, nil
-}
-
-// staying refuses a runner that is being deleted.
-func staying(r *fleet.Runner) error {
-	if r.DeletingAt.IsZero() {
-		return nil
-	}
-	return fault.New(fault.FailedPrecondition, fault.RunnerGone, "The runner %q is being deleted.", r.Name)
 }
 
 // keyed refuses a runner without a public key, in the words that clients look
@@ -173,78 +165,86 @@ func (s *Service) List(ctx context.Context, c access.Caller, runners []id.Runner
 // Update changes an integration. The runner is told to forget the secrets that
 // were replaced.
 func (s *Service) Update(ctx context.Context, c access.Caller, integration string, ch Change) error {
-	var i Integration
-	err := s.store.Write(ctx, func(tx Tx) error {
-		var r fleet.Runner
-		var err error
-		if i, r, err = find(ctx, tx, c, access.ConfigurationWrite, integration); err != nil {
-			return err
-		}
-		if err := staying(&r); err != nil {
+	r, err := s.edit(ctx, c, integration, func(tx Tx, i *Integration, r *fleet.Runner) error {
+		if err := fleet.CheckStays(r); err != nil {
 			return err
 		}
 		if err := i.set(ch); err != nil {
 			return err
 		}
 		if ch.APIKey != nil {
-			if err := i.setKey(&r, *ch.APIKey); err != nil {
+			if err := i.setKey(r, *ch.APIKey); err != nil {
 				return err
 			}
 		}
 		if len(ch.Headers) > 0 {
-			if i.Headers, err = sealHeaders(&r, i.ID, ch.Headers, i.Headers); err != nil {
+			var err error
+			if i.Headers, err = sealHeaders(r, i.ID, ch.Headers, i.Headers); err != nil {
 				return err
 			}
 		}
 		i.UpdatedAt = time.Now()
-		ok, err := tx.UpdateLLMIntegration(ctx, i)
-		if err != nil {
-			return err
+		if ok, err := tx.UpdateLLMIntegration(ctx, *i); err != nil || !ok {
+			return lost(ok, err)
 		}
-		if !ok {
-			return fault.ErrLost
-		}
-		return record(ctx, tx, &r, &i, c, "llm_integration.update", event.Updated)
+		return record(ctx, tx, r, i, c, "llm_integration.update", event.Updated)
 	})
 	if err != nil {
 		return fault.Wrap(err, "updating the LLM integration")
 	}
 	var changed []string
 	if ch.APIKey != nil {
-		changed = append(changed, keyName(i.ID))
+		changed = append(changed, keyName(integration))
 	}
 	if len(ch.Headers) > 0 {
-		changed = append(changed, headerName(i.ID, ""))
+		changed = append(changed, headerName(integration, ""))
 	}
 	if len(changed) > 0 {
-		s.links.SecretsChanged(i.Runner, changed...)
+		s.links.SecretsChanged(r, changed...)
 	}
 	return nil
 }
 
 // Delete removes an integration.
 func (s *Service) Delete(ctx context.Context, c access.Caller, integration string) error {
-	var i Integration
-	err := s.store.Write(ctx, func(tx Tx) error {
-		var r fleet.Runner
-		var err error
-		if i, r, err = find(ctx, tx, c, access.ConfigurationWrite, integration); err != nil {
-			return err
+	r, err := s.edit(ctx, c, integration, func(tx Tx, i *Integration, r *fleet.Runner) error {
+		if ok, err := tx.DeleteLLMIntegration(ctx, integration); err != nil || !ok {
+			return lost(ok, err)
 		}
-		ok, err := tx.DeleteLLMIntegration(ctx, integration)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fault.ErrLost
-		}
-		return record(ctx, tx, &r, &i, c, "llm_integration.delete", event.Deleted)
+		return record(ctx, tx, r, i, c, "llm_integration.delete", event.Deleted)
 	})
 	if err != nil {
 		return fault.Wrap(err, "deleting the LLM integration")
 	}
-	s.links.SecretsChanged(i.Runner, seal.Name(secretKind, i.ID, ""))
+	s.links.SecretsChanged(r, seal.Name(secretKind, integration, ""))
 	return nil
+}
+
+// edit runs fn in a transaction, on an integration that the caller may change,
+// and returns its runner. The runner is locked, so that its key does not change
+// meanwhile.
+func (s *Service) edit(ctx context.Context, c access.Caller, integration string, fn func(Tx, *Integration, *fleet.Runner) error) (id.Runner, error) {
+	i, _, err := find(ctx, s.store, c, access.ConfigurationWrite, integration)
+	if err != nil {
+		return "", err
+	}
+	return i.Runner, s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockRunner(ctx, i.Runner); err != nil {
+			return err
+		}
+		i, r, err := find(ctx, tx, c, access.ConfigurationWrite, integration)
+		if err != nil {
+			return err
+		}
+		return fn(tx, &i, &r)
+	})
+}
+
+func lost(ok bool, err error) error {
+	if err == nil && !ok {
+		return fault.ErrLost
+	}
+	return err
 }
 
 // set takes over all that is no secret.

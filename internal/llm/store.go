@@ -41,7 +41,8 @@ type Store interface {
 type Tx interface {
 	change.Tx
 	reader
-	// LockRunner keeps the runner from being deleted until the transaction ends.
+	// LockRunner makes the rest of the transaction wait for, and be waited for by,
+	// every other transaction that locks the same runner.
 	LockRunner(ctx context.Context, r id.Runner) error
 	InsertLLMIntegration(ctx context.Context, i Integration) error
 	// UpdateLLMIntegration stores what people set when the revision is still

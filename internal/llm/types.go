@@ -94,21 +94,32 @@ func (i *Integration) Provider() Provider {
 	return p
 }
 
-// Phase says whether the integration can be used, and if it cannot, why and what
-// to do about it.
+// Phase says whether the integration can be used, and what to do about a secret
+// that must be set again; that is told of a disabled one too.
 func (i *Integration) Phase() (Phase, string) {
-	stale := func(s seal.Secret) bool { return len(s) > 0 && !s.SealedTo(i.RunnerKey) }
+	why := i.stale()
 	switch {
 	case !i.Enabled:
-		return PhaseDisabled, ""
-	case stale(i.APIKey):
-		return PhaseUnavailable, "The API key is sealed to an older key of the runner, which cannot open it any more. Set the API key again."
+		return PhaseDisabled, why
+	case why != "":
+		return PhaseUnavailable, why
+	default:
+		return PhaseAvailable, ""
+	}
+}
+
+// stale says which secret is sealed to an older key of the runner; empty when
+// none is.
+func (i *Integration) stale() string {
+	stale := func(s seal.Secret) bool { return len(s) > 0 && !s.SealedTo(i.RunnerKey) }
+	if stale(i.APIKey) {
+		return "The API key is sealed to an older key of the runner, which cannot open it any more. Set the API key again."
 	}
 	if n := slices.IndexFunc(i.Headers, func(h Header) bool { return stale(h.Value) }); n >= 0 {
-		return PhaseUnavailable, "The value of the request header " + i.Headers[n].Name +
+		return "The value of the request header " + i.Headers[n].Name +
 			" is sealed to an older key of the runner, which cannot open it any more. Set the request headers again."
 	}
-	return PhaseAvailable, ""
+	return ""
 }
 
 // The names of an integration's secrets; see seal.Name.

@@ -1,6 +1,9 @@
 package resource
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Role is what somebody may be to a resource. The numbers are those of the
 // wire's ResourceRole and have no order; the first part of a name says for
@@ -167,6 +170,9 @@ var roleFacts = map[Role]roleFact{
 // String is the name on the wire without its prefix, such as "RUNNER_ADMIN".
 func (r Role) String() string { return roleFacts[r].name }
 
+// Words is the name as people read and type it, such as "runner-admin".
+func (r Role) Words() string { return strings.ToLower(strings.ReplaceAll(r.String(), "_", "-")) }
+
 // On is the type of resource that the role is for; Unspecified for one that is
 // for none that the wire can name.
 func (r Role) On() Type { return roleFacts[r].on }
@@ -184,10 +190,12 @@ func RolesOn(t Type) []Role {
 }
 
 // Assignable tells whether a group may be given the role. Who somebody is
-// cannot be given away, and no resource type stands for teams.
+// cannot be given away, a credential for a source code host is one subject's own,
+// and no resource type stands for teams.
 func (r Role) Assignable() bool {
 	switch r {
-	case RoleUserIdentity, RoleEnvironmentIdentity, RoleRunnerIdentity, RoleServiceAccountIdentity:
+	case RoleUserIdentity, RoleEnvironmentIdentity, RoleRunnerIdentity, RoleServiceAccountIdentity,
+		RoleHostAuthenticationTokenAdmin, RoleHostAuthenticationTokenUpdater:
 		return false
 	default:
 		return r.On() != Unspecified

@@ -126,7 +126,16 @@ func (t Type) String() string {
 }
 
 // Words is the name as people read it, such as "environment class".
-func (t Type) Words() string { return strings.ReplaceAll(t.String(), "_", " ") }
+func (t Type) Words() string {
+	switch t {
+	case RunnerSCMIntegration:
+		return "SCM integration"
+	case RunnerLLMIntegration:
+		return "LLM integration"
+	default:
+		return strings.ReplaceAll(t.String(), "_", " ")
+	}
+}
 
 // ParseType finds a type by its name in any case, with or without the wire's
 // prefix.

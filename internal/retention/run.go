@@ -15,13 +15,6 @@ const (
 	firstRound = 2 * time.Minute
 	// everyRound is the time between rounds.
 	everyRound = time.Hour
-	// shortGrace is how long after its end a short-lived token can still be
-	// explained to whoever comes with it.
-	shortGrace = day
-	// longGrace is the same for all other tokens.
-	longGrace = 30 * day
-	// tokenBatch is how many tokens one transaction removes.
-	tokenBatch = 500
 )
 
 // Run removes what is to be removed, once an hour, until ctx ends. Several
@@ -95,25 +88,6 @@ func (s *Service) removeRunnersOf(ctx context.Context, o id.Organization) (remov
 		}
 		last := position(rows[len(rows)-1])
 		p.After = &last
-	}
-}
-
-func (s *Service) removeTokens(ctx context.Context) {
-	for ctx.Err() == nil {
-		var removed int64
-		now := time.Now()
-		err := s.store.Write(ctx, func(tx Tx) error {
-			var err error
-			removed, err = tx.DeleteExpiredTokens(ctx, now.Add(-shortGrace), now.Add(-longGrace), tokenBatch)
-			return err
-		})
-		if err != nil {
-			s.failed(ctx, "expired tokens could not be removed", err)
-			return
-		}
-		if removed < tokenBatch {
-			return
-		}
 	}
 }
 

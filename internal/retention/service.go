@@ -26,8 +26,13 @@ func New(store Store, fleet Fleet, log *slog.Logger) *Service {
 	return &Service{store: store, fleet: fleet, log: log}
 }
 
-// MaxDays bounds each number of days in a policy.
-const MaxDays = 3650
+const (
+	// MaxDays bounds each number of days in a policy.
+	MaxDays = 3650
+	// MinAuditDays is how long audit entries are kept at least. Whoever sets the
+	// policy could otherwise remove the traces of what they do.
+	MinAuditDays = 30
+)
 
 func (p Policy) check() error {
 	for field, days := range map[string]int32{
@@ -36,6 +41,9 @@ func (p Policy) check() error {
 		if days < 0 || days > MaxDays {
 			return fault.Invalid(field, "must be between 0 and %d, is %d; 0 keeps everything", MaxDays, days)
 		}
+	}
+	if p.AuditDays > 0 && p.AuditDays < MinAuditDays {
+		return fault.Invalid("policy.audit_days", "must be 0, which keeps everything, or at least %d, is %d: nobody removes the traces of what was done lately", MinAuditDays, p.AuditDays)
 	}
 	return nil
 }

@@ -300,6 +300,9 @@ func TestExpiredTokensGo(t *testing.T) {
 		if n, err := f.left(); n != 1 || err != nil {
 			t.Errorf("%d tokens are left, %v", n, err)
 		}
+		if n := len(f.entries("runner.token.expire")); n != 1200 {
+			t.Errorf("1200 tokens were removed, with %d entries", n)
+		}
 		time.Sleep(day)
 		if there(long) {
 			t.Error("the runner token is there 30 days after its end")
@@ -308,12 +311,14 @@ func TestExpiredTokensGo(t *testing.T) {
 }
 
 // left counts the tokens that a last batch would find, whatever their age.
-func (f *fixture) left() (n int64, err error) {
+func (f *fixture) left() (n int, err error) {
 	far := time.Now().Add(1000 * day)
 	err = f.store.Retention().Write(f.t.Context(), func(tx retention.Tx) error {
-		if n, err = tx.DeleteExpiredTokens(f.t.Context(), far, far, 5000); err != nil {
+		rows, err := tx.DeleteExpiredTokens(f.t.Context(), far, far, 5000)
+		if err != nil {
 			return err
 		}
+		n = len(rows)
 		return errCounted
 	})
 	if errors.Is(err, errCounted) {
@@ -340,7 +345,7 @@ func TestPreviewRemovesNothing(t *testing.T) {
 	if got := preview(nil, page.Request{}); len(got.Runners) != 0 || got.AuditEntries != 0 {
 		t.Errorf("without a policy it is %+v", got)
 	}
-	both := &retention.Policy{NeverConnectedDays: 7, OfflineDays: 30, AuditDays: 1}
+	both := &retention.Policy{NeverConnectedDays: 7, OfflineDays: 30, AuditDays: 30}
 	first := preview(both, page.Request{Size: 1})
 	second := preview(both, page.Request{Size: 1, Token: first.Next})
 	if len(first.Runners) != 1 || first.Runners[0].ID != away || first.Runners[0].Phase != fleet.PhaseInactive || !first.Runners[0].Since.Equal(now.Add(-31*day).Truncate(time.Microsecond)) ||
@@ -366,13 +371,16 @@ func TestPolicies(t *testing.T) {
 	ctx := t.Context()
 	want := retention.Policy{NeverConnectedDays: 1, OfflineDays: 2, AuditDays: retention.MaxDays}
 	f.must(f.SetPolicy(ctx, f.admin, want))
-	for _, bad := range []retention.Policy{{NeverConnectedDays: -1}, {OfflineDays: retention.MaxDays + 1}, {AuditDays: -1}} {
+	for _, bad := range []retention.Policy{{NeverConnectedDays: -1}, {OfflineDays: retention.MaxDays + 1}, {AuditDays: -1}, {AuditDays: 1}, {AuditDays: 29}} {
 		if err := f.SetPolicy(ctx, f.admin, bad); !fault.Is(err, fault.InvalidArgument) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 		if _, err := f.Preview(ctx, f.admin, &bad, page.Request{}); !fault.Is(err, fault.InvalidArgument) {
 			t.Errorf("a preview of %+v: %v", bad, err)
 		}
+	}
+	if _, err := f.Preview(ctx, f.admin, &retention.Policy{AuditDays: retention.MinAuditDays}, page.Request{}); err != nil {
+		t.Errorf("the shortest time for audit entries: %v", err)
 	}
 	member := f.admin
 	member.Standing = access.OfRole(resource.RoleOrgMember)

@@ -15,6 +15,7 @@ import (
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
+	"github.com/musterhq/muster/internal/token"
 )
 
 // Policy is what an organization removes by age, in days; 0 keeps it. The zero
@@ -24,7 +25,7 @@ type Policy struct {
 	NeverConnectedDays int32
 	// OfflineDays is how long a runner may stay away.
 	OfflineDays int32
-	// AuditDays is how long audit entries are kept.
+	// AuditDays is how long audit entries are kept: 0, or at least MinAuditDays.
 	AuditDays int32
 }
 
@@ -113,11 +114,11 @@ type Tx interface {
 	// SetPolicy replaces the policy of an organization; false when there is no
 	// such organization.
 	SetPolicy(ctx context.Context, o id.Organization, p Policy) (bool, error)
-	// DeleteExpiredTokens removes up to limit tokens that nobody can use any more
-	// and tells how many: short-lived ones (exchange tokens, access tokens of
-	// service accounts) that expired, or were redeemed, before short, and others
-	// that expired before long.
-	DeleteExpiredTokens(ctx context.Context, short, long time.Time, limit int) (int64, error)
+	// DeleteExpiredTokens removes up to limit tokens that nobody can use any more,
+	// and returns them: short-lived ones (exchange tokens, access tokens of service
+	// accounts) that expired, or were redeemed, before short, and others that
+	// expired before long.
+	DeleteExpiredTokens(ctx context.Context, short, long time.Time, limit int) ([]token.Record, error)
 }
 
 // Fleet removes runners.

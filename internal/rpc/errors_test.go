@@ -133,9 +133,9 @@ func TestErrorsCarryFieldAndDetails(t *testing.T) {
 func TestUnbuiltProcedures(t *testing.T) {
 	url := newWorld(t).start(t)
 	for _, path := range []string{
-		"/gitpod.v1.AccountService/GetAccount",           // no such service
-		"/api/gitpod.v1.EnvironmentService/Create",       // nor here
-		"/gitpod.v1.RunnerService/NoSuchProcedure",       // no such procedure
+		"/gitpod.v1.AccountService/GetAccount",            // no such service
+		"/api/gitpod.v1.EnvironmentService/Create",        // nor here
+		"/gitpod.v1.RunnerService/NoSuchProcedure",        // no such procedure
 		"/gitpod.v1.UserService/SetPreference",            // a row without a service behind it
 		"/gitpod.v1.UserService/SetPreference?pageSize=x", // whatever else is wrong
 	} {

@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"strings"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/fault"
@@ -91,7 +94,7 @@ func (h *Handler) admit(ctx context.Context, c *call, header http.Header, p *pro
 		return err
 	}
 	if p.rule.Permission == access.Unbuilt {
-		return rpcerr.Unimplemented(procedurePath[1:])
+		return unknownProcedure(procedurePath[1:])
 	}
 	return nil
 }
@@ -162,4 +165,17 @@ func isJSONLines(header http.Header) bool {
 func mediaType(header http.Header) string {
 	t, _, _ := strings.Cut(header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(t))
+}
+
+// unknownProcedure tells what the contract has and this control plane has not
+// from what the contract, as far as it is known here, has not either.
+func unknownProcedure(procedure string) error {
+	name := protoreflect.FullName(strings.ReplaceAll(procedure, "/", "."))
+	if d, err := protoregistry.GlobalFiles.FindDescriptorByName(name); err == nil {
+		if _, ok := d.(protoreflect.MethodDescriptor); ok {
+			return rpcerr.Unimplemented(procedure)
+		}
+	}
+	return fault.New(fault.Unimplemented, fault.ReasonUnimplemented,
+		"%s is not part of this API. Check the name: docs/compat.md lists the procedures that there are.", procedure)
 }

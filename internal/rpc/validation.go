@@ -19,6 +19,9 @@ type validation struct {
 	validator protovalidate.Validator
 }
 
+// mostDetails is how many violations an error has as details.
+const mostDetails = 25
+
 // unvalidated is the request whose answer lists what is wrong with it.
 const unvalidated protoreflect.FullName = "gitpod.v1.ValidateRunnerConfigurationRequest"
 
@@ -54,7 +57,10 @@ func (v *validation) check(m proto.Message) error {
 	}
 	f := fault.New(fault.InvalidArgument, fault.InvalidField, "%s", strings.Join(sentences, "; "))
 	f.Field = protovalidate.FieldPathString(invalid.Violations[0].Proto.GetField())
-	return rpcerr.WithDetails(f, invalid.ToProto())
+	// A bad value that is sent a hundred thousand times must not make the answer a
+	// hundred times as large as the request.
+	told := &protovalidate.ValidationError{Violations: invalid.Violations[:min(len(invalid.Violations), mostDetails)]}
+	return rpcerr.WithDetails(f, told.ToProto())
 }
 
 func sentence(v *protovalidate.Violation) string {

@@ -29,7 +29,9 @@ type Error struct {
 }
 
 // String is the error as a sentence without its end.
-func (e Error) String() string { return strconv.Quote(e.Key) + " " + e.Problem }
+func (e Error) String() string {
+	return strconv.Quote(e.Key[:min(len(e.Key), maxKey)]) + " " + e.Problem
+}
 
 // Check returns what is wrong with values, each key once: those that were given
 // in their order, then those that are missing in the order of the fields.
@@ -48,8 +50,9 @@ func Check(fields []Field, values []Value) []Error {
 		}
 	}
 	for i, v := range values {
-		if i >= maxValues {
+		if i == maxValues {
 			tell(v.Key, fmt.Sprintf("is one too many: there may be %d settings", maxValues))
+			break
 		}
 		tell(v.Key, problem(fields, v, times[v.Key]))
 	}

@@ -70,8 +70,8 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewIntegration)
 		if err := fleet.Check(c, access.ConfigurationWrite, &r, found, n.Runner); err != nil {
 			return err
 		}
-		if !r.DeletingAt.IsZero() {
-			return fault.New(fault.FailedPrecondition, fault.RunnerGone, "The runner %q is being deleted.", r.Name)
+		if err := fleet.CheckStays(&r); err != nil {
+			return err
 		}
 		if err := s.check(&made, &r, n.OAuthClientSecret); err != nil {
 			return err

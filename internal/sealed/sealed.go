@@ -120,8 +120,9 @@ type Asker interface {
 	CheckSecrets(ctx context.Context, r id.Runner, names []string) ([]string, error)
 }
 
-// MaxNames is how many secrets a runner is asked about at once.
-const MaxNames = 1000
+// MaxNames is how many secrets a runner is asked about at once: as many as it
+// can fetch while the question waits, at the pace that it gets them.
+const MaxNames = 250
 
 // Service is the domain of what is sealed to runners.
 type Service struct {

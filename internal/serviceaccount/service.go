@@ -151,7 +151,8 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.ServiceAc
 	var a Account
 	var gone departure.Gone
 	err := s.store.Write(ctx, func(tx Tx) error {
-		if err := tx.LockServiceAccount(ctx, want); err != nil {
+		self := access.Subject{Principal: access.PrincipalServiceAccount, ID: string(want)}
+		if err := tx.LockLeaving(ctx, c.Organization, self); err != nil {
 			return err
 		}
 		var found bool

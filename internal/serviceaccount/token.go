@@ -160,8 +160,10 @@ func (s *Service) DeleteToken(ctx context.Context, c access.Caller, t id.Token) 
 		if err := checkToken(c, access.ServiceAccountTokenDelete, rec, found, t); err != nil {
 			return err
 		}
-		if err := tx.DeleteToken(ctx, t); err != nil {
+		if gone, err := tx.DeleteToken(ctx, t); err != nil {
 			return err
+		} else if !gone {
+			return fault.Missing("service account token", string(t))
 		}
 		return change.Write(ctx, tx, change.Record{
 			Actor: c.Subject, Action: "service_account_token.delete", Object: tokenObject(rec), Creator: rec.Creator, Event: event.Deleted,

@@ -98,6 +98,10 @@ type Tx interface {
 	// for by, every other transaction that locks the same account. Whoever adds
 	// something to an account that must go with it locks it first.
 	LockServiceAccount(ctx context.Context, a id.ServiceAccount) error
+	// LockLeaving is LockServiceAccount for an account that is about to go: it
+	// locks before it, as everybody locks groups before accounts, the group that
+	// exists to share something with it.
+	LockLeaving(ctx context.Context, o id.Organization, s access.Subject) error
 	InsertServiceAccount(ctx context.Context, a Account) error
 	// UpdateServiceAccount stores name, description and suspension when the
 	// revision is still a.Revision, and stores a.Revision+1; false means that
@@ -105,5 +109,6 @@ type Tx interface {
 	UpdateServiceAccount(ctx context.Context, a Account) (bool, error)
 	ServiceAccountToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
 	InsertToken(ctx context.Context, t token.Record) error
-	DeleteToken(ctx context.Context, t id.Token) error
+	// DeleteToken returns false when there was no such token any more.
+	DeleteToken(ctx context.Context, t id.Token) (bool, error)
 }

@@ -39,7 +39,7 @@ var rooms = map[string]room{
 	// The chain of the audit log: whoever verifies an export needs nothing else.
 	"internal/audit/chain": {},
 	"internal/event":       {own: []string{"internal/access", "internal/id", "internal/resource"}},
-	"internal/change":      {own: []string{"internal/access", "internal/audit", "internal/event", "internal/id"}},
+	"internal/change":      {own: []string{"internal/access", "internal/audit", "internal/event", "internal/id", "internal/resource"}},
 	"internal/token":       {own: []string{"internal/access", "internal/id"}},
 	"internal/logtoken":    {own: []string{"internal/id"}, foreign: []string{jose}},
 	"internal/seal":        {foreign: []string{"golang.org/x/crypto"}},
@@ -76,6 +76,7 @@ var rooms = map[string]room{
 	"internal/idtoken": {own: []string{"internal/access", "internal/change", "internal/fault", "internal/id"}, foreign: []string{jose}},
 	"internal/retention": {own: []string{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
+		"internal/resource", "internal/token",
 	}},
 	"internal/llm": {own: []string{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
@@ -192,10 +193,13 @@ var rooms = map[string]room{
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
 		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/logtoken", "internal/seal"},
-		foreign: []string{connect, protobuf, "golang.org/x/net/http/httpproxy"},
+		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
 	},
 	"internal/cli": {
-		own:     []string{"gen", "internal/audit/chain", "internal/cli/manifest", "internal/cli/out"},
+		own: []string{
+			"gen", "internal/audit/chain", "internal/cli/manifest", "internal/cli/out",
+			"internal/access", "internal/resource", // which roles have an effect
+		},
 		foreign: []string{connect, protobuf, details, "github.com/alecthomas/kong", "golang.org/x/sys/unix"},
 	},
 	"internal/cli/manifest": {foreign: []string{"go.yaml.in/yaml/v3"}},

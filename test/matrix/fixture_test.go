@@ -133,7 +133,12 @@ func (p *plane) connect(runner string) {
 	done := make(chan error, 1)
 	cfg := agent.Config{Server: p.url, ExchangeToken: exchange, DataDir: p.TempDir(), LogHandler: slog.DiscardHandler}
 	go func() { done <- agent.Run(ctx, cfg) }()
-	p.Cleanup(func() { cancel(); <-done })
+	p.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			p.Errorf("the runner: %v", err)
+		}
+	})
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(30 * time.Second); ; {
@@ -146,6 +151,7 @@ func (p *plane) connect(runner string) {
 		case <-deadline:
 			p.Fatalf("the runner did not become ACTIVE: %v", got)
 		case err := <-done:
+			done <- nil
 			p.Fatalf("the runner ended: %v", err)
 		}
 	}

@@ -154,7 +154,7 @@ var requests = map[string]func(*plane) object{
 
 	admins + "RunnerKeyService/GetRunnerKeys":      runner,
 	admins + "RunnerKeyService/ApproveRunnerKey":   func(p *plane) object { return object{"runnerId": p.runner, "fingerprint": fmt.Sprintf("%032d", 0)} },
-	admins + "RunnerKeyService/CheckRunnerSecrets": func(p *plane) object { return object{"runnerId": p.idle} }, // it has none
+	admins + "RunnerKeyService/CheckRunnerSecrets": func(p *plane) object { return object{"runnerId": p.idle} }, // unavailable: not connected
 
 	admins + "RunnerTokenService/ListRunnerTokens":  runner,
 	admins + "RunnerTokenService/ExpireRunnerToken": func(p *plane) object { return object{"runnerId": p.idle, "tokenId": p.idleToken()} },

@@ -80,3 +80,17 @@ func (w *Watcher) All(t testing.TB) []*gitpodv1.WatchEventsResponse {
 	}
 	return w.events[:len(w.events):len(w.events)]
 }
+
+// Ended tells whether the stream has ended, and why.
+func (w *Watcher) Ended() (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended, w.err
+}
+
+// Seen returns all events so far, whether or not the stream has ended.
+func (w *Watcher) Seen() []*gitpodv1.WatchEventsResponse {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.events[:len(w.events):len(w.events)]
+}

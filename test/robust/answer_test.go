@@ -59,6 +59,8 @@ func (e *apiError) flaw(status int, unreadable bool) string {
 		return fmt.Sprintf("status %d without code or message", status)
 	case e.Code == "internal" || e.Code == "unknown" || e.Code == "data_loss":
 		return fmt.Sprintf("%s: %s", e.Code, e.Message)
+	case status == http.StatusServiceUnavailable && (e.info.GetReason() == "runner-offline" || e.info.GetReason() == "runner-refused"):
+		return "" // the runner's fault, such as that it is busy with the same
 	case status >= 500 && status != http.StatusNotImplemented:
 		return fmt.Sprintf("status %d: %s", status, e.Message)
 	case e.info.GetReason() == "":

@@ -39,7 +39,7 @@ func nonsenseFor(t *testing.T, method protoreflect.MethodDescriptor, good object
 	}
 	all := bodies()
 	for _, f := range fields(method.Input(), nil) {
-		for _, value := range valuesFor(f.descriptor) {
+		for _, value := range append(valuesFor(f.descriptor), elementsFor(f.descriptor, good, f.path)...) {
 			text := string(encode(t, with(good, f.path, value)))
 			raw := strings.NewReplacer(invalidUTF8, "a\xff\xfe", loneSurrogate, `\ud800`).Replace(text)
 			what := strings.Join(f.path, ".") + " = " + text[:min(len(text), 200)]
@@ -111,6 +111,40 @@ func valuesFor(f protoreflect.FieldDescriptor) []any {
 		values = append(values, slices.Repeat(one[:1], 30), slices.Repeat(one[:1], 10_000))
 	}
 	return values
+}
+
+// elementsFor are lists of one message, in which one field is nonsense; the
+// others are as in the good request.
+func elementsFor(f protoreflect.FieldDescriptor, good object, path []string) []any {
+	if !f.IsList() || f.Message() == nil || f.Message().ParentFile().Package() == "google.protobuf" {
+		return nil
+	}
+	var at any = good
+	for _, name := range path {
+		o, _ := at.(object)
+		at = o[name]
+	}
+	element := object{}
+	if list, _ := at.([]any); len(list) > 0 {
+		element, _ = list[0].(object)
+	}
+	many := make([]any, 3000)
+	for i := range many {
+		one := element
+		for _, inner := range fields(f.Message(), nil) {
+			if inner.descriptor.Kind() == protoreflect.StringKind && !inner.descriptor.IsList() {
+				one = with(one, inner.path, fmt.Sprintf("x%d", i))
+			}
+		}
+		many[i] = one
+	}
+	all := []any{many, slices.Repeat([]any{element}, 3000)}
+	for _, inner := range fields(f.Message(), nil) {
+		for _, value := range valuesFor(inner.descriptor) {
+			all = append(all, []any{with(element, inner.path, value)})
+		}
+	}
+	return all
 }
 
 // field is a field of a request, or of a message in it.

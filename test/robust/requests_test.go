@@ -43,7 +43,7 @@ func goodRequests(t *testing.T, s *muster.Server) map[string]object {
 	list := object{"pagination": page}
 	configuration := object{"autoUpdate": true, "logLevel": "LOG_LEVEL_INFO", "metrics": object{"enabled": true, "url": "https://x.example"}}
 
-	class := object{"runnerId": runner, "displayName": "Small", "description": "A small one"}
+	class := object{"runnerId": runner, "displayName": "Small", "description": "A small one", "configuration": []any{}}
 	integration := object{"runnerId": runner, "scmId": "gitea", "host": "git.example.com", "pat": true, "oauthClientId": "muster", "oauthPlaintextClientSecret": "s"}
 	model := object{"runnerId": runner, "models": []any{"SUPPORTED_MODEL_SONNET_4"}, "apiKey": "k", "endpoint": "https://llm.example.com", "maxTokens": "1000"}
 	header := object{"key": "X-Header", "value": base64.StdEncoding.EncodeToString([]byte("v")), "headerType": "LLM_INTEGRATION_REQUEST_HEADER_TYPE_LITERAL"}

@@ -452,7 +452,8 @@ type CreateHostAuthenticationTokenRequest struct {
 	//
 	// Deprecated: Marked as deprecated in gitpod/v1/runner_configuration.proto.
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The host, such as "github.com"; must not be empty.
+	// The host, such as "github.com"; must not be empty. A port and a path may
+	// follow.
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	// The secret; must not be empty. Sealed on arrival.
 	Token string `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`

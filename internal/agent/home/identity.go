@@ -58,6 +58,19 @@ type Presented struct {
 	// Endorsement is the signature of the pair in use over the next one; empty
 	// when no pair is to take its place.
 	Endorsement []byte
+	pair        KeyPair
+}
+
+// Prove answers a challenge: it shows that the private key of PublicKey is here.
+func (p Presented) Prove(sealedNonce seal.Secret) ([]byte, error) {
+	if !p.pair.sound() {
+		return nil, seal.ErrOpen
+	}
+	nonce, err := seal.OpenChallenge(sealedNonce, (*[seal.KeySize]byte)(p.pair.PublicKey), (*[seal.KeySize]byte)(p.pair.PrivateKey))
+	if err != nil {
+		return nil, fmt.Errorf("home: %w", err)
+	}
+	return seal.Prove(nonce, p.PublicKey, p.SigningKey), nil
 }
 
 // Present returns the keys to connect with: the next ones, if there are such.
@@ -67,7 +80,7 @@ func (id Identity) Present() (Presented, error) {
 		if err != nil {
 			return Presented{}, fmt.Errorf("home: %w", err)
 		}
-		return Presented{PublicKey: id.PublicKey, SigningKey: public(signing)}, nil
+		return Presented{PublicKey: id.PublicKey, SigningKey: public(signing), pair: id.KeyPair}, nil
 	}
 	inUse, err := seal.SigningKey(id.PrivateKey)
 	if err != nil {
@@ -77,7 +90,7 @@ func (id Identity) Present() (Presented, error) {
 	if err != nil {
 		return Presented{}, fmt.Errorf("home: %w", err)
 	}
-	p := Presented{PublicKey: id.Next.PublicKey, SigningKey: public(next)}
+	p := Presented{PublicKey: id.Next.PublicKey, SigningKey: public(next), pair: *id.Next}
 	p.Endorsement = seal.Endorse(inUse, id.RunnerID, p.PublicKey, p.SigningKey)
 	return p, nil
 }

@@ -24,6 +24,12 @@ func groupChanges(have, want Group) ([]string, error) {
 }
 
 func (p *planner) runnerChanges(have, want Runner) ([]string, error) {
+	if want.Provider == "" {
+		return nil, errors.New("provider is missing; linux-host is a runner on a Linux host")
+	}
+	if have.Variant != want.Variant {
+		return nil, fmt.Errorf("variant is %s and cannot be changed; delete the runner, or make another one", shown(have.Variant))
+	}
 	if have.Provider != want.Provider {
 		return nil, fmt.Errorf("provider is %s and cannot be changed; delete the runner, or make another one", have.Provider)
 	}
@@ -86,53 +92,65 @@ func orEmpty(v any) any {
 	return v
 }
 
-// classes are compared by name. One with another configuration is replaced.
+// classes are compared by name. The configuration of one cannot be changed, so
+// that another one takes its place: a disabled one that has the configuration
+// already, or a new one. have has all classes of the runner, disabled ones too.
 func (p *planner) classes(runner string, have, want []Class) {
-	// Of the classes of one name those that are disabled are the past, unless
-	// nothing else is there.
-	var present []Class
-	for _, c := range have {
-		another := slices.ContainsFunc(have, func(o Class) bool { return o.ID != c.ID && o.Name == c.Name && !o.Disabled })
-		if c.Disabled && another {
-			continue
-		}
-		present = append(present, c)
+	if _, err := byKey(want, Class.key); err != nil {
+		p.fail("the file: %s %w", label("class", runner), err)
+		return
 	}
-	var kept []Class
-	for _, c := range present {
-		w := find(want, func(w Class) bool { return w.Name == c.Name })
-		if w.Name == "" || maps.Equal(w.Configuration, c.Configuration) {
-			kept = append(kept, c)
+	used := map[string]bool{}
+	for _, w := range want {
+		enabled := slices.DeleteFunc(slices.Clone(have), func(c Class) bool { return c.Disabled || !sameClass(c, w) })
+		if len(enabled) > 1 {
+			p.fail("class %q: several have this name; give the id of the one that is meant, as \"muster export\" writes it", name(runner, w.Name))
+			return
+		}
+		current := find(enabled, func(Class) bool { return true })
+		exact := find(have, func(c Class) bool {
+			return sameClass(c, w) && maps.Equal(c.Configuration, w.Configuration) && !c.Disabled
+		})
+		for _, c := range have { // else the newest of the disabled ones
+			if exact.ID == "" || exact.Disabled {
+				if c.Disabled && sameClass(c, w) && maps.Equal(c.Configuration, w.Configuration) {
+					exact = c
+				}
+			}
+		}
+		used[current.ID], used[exact.ID] = true, true
+		if current.ID != "" && current.ID != exact.ID {
+			off := current
+			off.Disabled = true
+			p.steps = append(p.steps, p.classStep(runner, current, off, "disabled: one with the new configuration takes its place"))
+		}
+		if exact.ID == "" {
+			p.steps = append(p.steps, Step{Verb: Create, Kind: "class", Name: name(runner, w.Name), Parent: runner, Want: w})
 			continue
 		}
-		if !c.Disabled {
+		if changes := field(field(nil, "description", exact.Description, w.Description), "disabled", exact.Disabled, w.Disabled); len(changes) > 0 {
+			p.steps = append(p.steps, p.classStep(runner, exact, w, changes...))
+		}
+	}
+	for _, c := range have {
+		switch {
+		case c.Disabled || used[c.ID]:
+		case !p.Prune:
+			p.kept = append(p.kept, fmt.Sprintf("class %q", name(runner, c.Name)))
+		default:
 			off := c
 			off.Disabled = true
-			p.steps = append(p.steps, Step{
-				Verb: Update, Kind: "class", Name: name(runner, c.Name), Parent: runner, Have: c, Want: off,
-				Changes: []string{"disabled: one with the new configuration takes its place"},
-			})
+			p.deletions = append(p.deletions, p.classStep(runner, c, off, "disabled: classes cannot be deleted"))
 		}
 	}
-	// A class cannot be deleted: what is not wanted is disabled.
-	gone := slices.DeleteFunc(slices.Clone(kept), func(c Class) bool {
-		return c.Disabled || slices.ContainsFunc(want, func(w Class) bool { return w.Name == c.Name })
-	})
-	kept = slices.DeleteFunc(kept, func(c Class) bool {
-		return !slices.ContainsFunc(want, func(w Class) bool { return w.Name == c.Name })
-	})
-	compare(p, "class", runner, kept, want, func(c Class) string { return c.Name }, func(have, want Class) ([]string, error) {
-		return field(field(nil, "description", have.Description, want.Description), "disabled", have.Disabled, want.Disabled), nil
-	})
-	for _, c := range gone {
-		if !p.Prune {
-			p.kept = append(p.kept, fmt.Sprintf("class %q", name(runner, c.Name)))
-			continue
-		}
-		off := c
-		off.Disabled = true
-		p.deletions = append(p.deletions, Step{Verb: Update, Kind: "class", Name: name(runner, c.Name), Parent: runner, Have: c, Want: off, Changes: []string{"disabled: classes cannot be deleted"}})
-	}
+}
+
+func sameClass(have, want Class) bool {
+	return have.Name == want.Name && (want.Ref == "" || want.Ref == have.ID)
+}
+
+func (p *planner) classStep(runner string, have, want Class, changes ...string) Step {
+	return Step{Verb: Update, Kind: "class", Name: name(runner, want.Name), Parent: runner, Have: have, Want: want, Changes: changes}
 }
 
 // integrations are compared by host. One of another kind is replaced.
@@ -162,7 +180,19 @@ func (p *planner) scmChanges(have, want SCM) ([]string, error) {
 	return changes, nil
 }
 
+// headerNames are the headers as far as they can be compared.
+func headerNames(l LLM) string {
+	var all []string
+	for _, h := range l.Headers {
+		all = append(all, strings.TrimSuffix(h.Name+"="+h.Expression, "="))
+	}
+	return strings.Join(all, ", ")
+}
+
 func (l LLM) key() string {
+	if l.Ref != "" {
+		return l.Ref
+	}
 	models := slices.Sorted(slices.Values(l.Models))
 	return strings.Trim(l.Endpoint+" "+strings.Join(slices.Compact(models), ","), " ")
 }
@@ -170,6 +200,10 @@ func (l LLM) key() string {
 func (p *planner) llmChanges(have, want LLM) ([]string, error) {
 	changes := field(nil, "maxTokens", have.MaxTokens, want.MaxTokens)
 	changes = field(changes, "disabled", have.Disabled, want.Disabled)
+	changes = field(changes, "headers", headerNames(have), headerNames(want))
+	if p.Secrets && slices.ContainsFunc(want.Headers, func(h Header) bool { return h.Value != nil }) {
+		changes = append(changes, "values of headers")
+	}
 	if !reflect.DeepEqual(have.Models, want.Models) {
 		changes = append(changes, "the order of models")
 	}

@@ -25,9 +25,9 @@ type Step struct {
 	Changes []string
 	// Parent is the name of the runner or the group that it belongs to.
 	Parent string
-	// Want and Have are of the same type: ServiceAccount, Group, Member, GroupRole,
-	// Runner, Class, SCM, LLM, Policy or Share. Have is nil in a creation and Want
-	// in a deletion.
+	// Want and Have are of the same type: Retention, ServiceAccount, Group, Member,
+	// OrganizationRole, GroupRole, Runner, Class, SCM, LLM, Policy, Share or
+	// RunnerRole. Have is nil in a creation and Want in a deletion.
 	Want, Have any
 }
 
@@ -37,8 +37,8 @@ type Member struct {
 	Subject string // as in Group.Members
 }
 
-// GroupRole is a role of a group on the organization.
-type GroupRole struct {
+// OrganizationRole is a role of a group on the organization.
+type OrganizationRole struct {
 	ID   string
 	Role string
 }
@@ -71,21 +71,24 @@ type planner struct {
 // NewPlan compares what there is with what is wanted.
 func NewPlan(have, want *Manifest, o Options) (Plan, error) {
 	p := &planner{Options: o}
-	compare(p, "service account", "", have.ServiceAccounts, want.ServiceAccounts, func(a ServiceAccount) string { return a.Name }, accountChanges)
+	p.retention(have.Retention, want.Retention)
+	compare(p, "service account", "", have.ServiceAccounts, want.ServiceAccounts, ServiceAccount.Key, accountChanges)
 	compare(p, "group", "", have.Groups, want.Groups, func(g Group) string { return g.Name }, groupChanges)
 	for _, g := range want.Groups {
 		before := find(have.Groups, func(h Group) bool { return h.Name == g.Name })
 		compare(p, "member", g.Name, members(before), members(g), func(m Member) string { return m.Subject }, nothing)
-		compare(p, "role", g.Name, groupRoles(before), groupRoles(g), func(r GroupRole) string { return r.Role }, nothing)
+		compare(p, "role", g.Name, organizationRoles(before), organizationRoles(g), func(r OrganizationRole) string { return r.Role }, nothing)
+		compare(p, "role on group", g.Name, before.On, g.On, func(r GroupRole) string { return r.Group + "/" + r.Role }, nothing)
 	}
-	compare(p, "runner", "", have.Runners, want.Runners, func(r Runner) string { return r.Name }, p.runnerChanges)
+	compare(p, "runner", "", have.Runners, want.Runners, Runner.Key, p.runnerChanges)
 	for _, r := range want.Runners {
-		before := find(have.Runners, func(h Runner) bool { return h.Name == r.Name })
-		p.classes(r.Name, before.Classes, r.Classes)
-		p.integrations(r.Name, before.SCM, r.SCM)
-		compare(p, "llm", r.Name, before.LLM, r.LLM, LLM.key, p.llmChanges)
-		compare(p, "policy", r.Name, before.Policies, r.Policies, func(x Policy) string { return x.Group }, roleChanges(func(x Policy) string { return x.Role }))
-		compare(p, "share", r.Name, before.Shares, r.Shares, func(x Share) string { return x.With }, roleChanges(func(x Share) string { return x.Role }))
+		before, at := find(have.Runners, func(h Runner) bool { return h.Key() == r.Key() }), r.Key()
+		p.classes(at, before.AllClasses, r.Classes)
+		p.integrations(at, before.SCM, r.SCM)
+		compare(p, "llm", at, before.LLM, r.LLM, LLM.key, p.llmChanges)
+		compare(p, "policy", at, before.Policies, r.Policies, func(x Policy) string { return x.Group }, roleChanges(func(x Policy) string { return x.Role }))
+		compare(p, "share", at, before.Shares, r.Shares, func(x Share) string { return x.With }, roleChanges(func(x Share) string { return x.Role }))
+		compare(p, "role on runner", at, before.Roles, r.Roles, func(x RunnerRole) string { return x.Group + "/" + x.Role }, nothing)
 	}
 	slices.Reverse(p.deletions)
 	return Plan{Steps: append(p.steps, p.deletions...), Kept: p.kept}, p.err
@@ -106,6 +109,10 @@ func compare[T any](p *planner, kind, parent string, have, want []T, key func(T)
 	}
 	for _, w := range want {
 		h, ok := there[key(w)]
+		if !ok && slices.ContainsFunc(have, func(h T) bool { return strings.HasPrefix(key(h), key(w)+"#") }) {
+			p.fail("%s %q: several have this name; give the id of the one that is meant, as \"muster export\" writes it", kind, name(parent, key(w)))
+			continue
+		}
 		if !ok {
 			p.steps = append(p.steps, Step{Verb: Create, Kind: kind, Name: name(parent, key(w)), Parent: parent, Want: w})
 			continue
@@ -174,6 +181,22 @@ func label(kind, parent string) string {
 	return kind + " of " + parent + ":"
 }
 
+// retention is changed as a whole; a file without one leaves it alone.
+func (p *planner) retention(have, want *Retention) {
+	if want == nil {
+		return
+	}
+	h := Retention{}
+	if have != nil {
+		h = *have
+	}
+	changes := field(nil, "neverConnectedDays", h.NeverConnectedDays, want.NeverConnectedDays)
+	changes = field(changes, "offlineDays", h.OfflineDays, want.OfflineDays)
+	if changes = field(changes, "auditDays", h.AuditDays, want.AuditDays); len(changes) > 0 {
+		p.steps = append(p.steps, Step{Verb: Update, Kind: "retention policy", Name: "of the organization", Changes: changes, Want: *want, Have: h})
+	}
+}
+
 func members(g Group) []Member {
 	var all []Member
 	for _, m := range g.Members {
@@ -182,10 +205,10 @@ func members(g Group) []Member {
 	return all
 }
 
-func groupRoles(g Group) []GroupRole {
-	var all []GroupRole
+func organizationRoles(g Group) []OrganizationRole {
+	var all []OrganizationRole
 	for _, r := range g.Roles {
-		all = append(all, GroupRole{g.RoleIDs[r], r})
+		all = append(all, OrganizationRole{g.RoleIDs[r], r})
 	}
 	return all
 }
@@ -206,7 +229,10 @@ func field(changes []string, name string, have, want any) []string {
 }
 
 func shown(s string) string {
-	if s == "" || strings.ContainsAny(s, " \t\n") {
+	if s == "" {
+		return "(none)"
+	}
+	if strings.ContainsAny(s, " \t\n") {
 		return fmt.Sprintf("%q", s)
 	}
 	return s

@@ -3,7 +3,8 @@
 //
 // Both are plain GET requests with a logs token. The token is checked here, to
 // bother no runner with a wrong one, and again by the runner, which does not
-// take the control plane's word for it.
+// take the control plane's word for it. Whether its holder still may is asked
+// here, before and while it reads.
 package relay
 
 import (
@@ -32,6 +33,9 @@ type Handler struct {
 	Issuer string
 	// Keys returns the keys that verify logs tokens, by "kid".
 	Keys func(ctx context.Context) (map[string]ed25519.PublicKey, error)
+	// MayRead returns nil when somebody who was given a logs token of a runner may
+	// read the runner's logs now.
+	MayRead func(ctx context.Context, r id.Runner, person string) error
 }
 
 // Routes are the patterns and handlers to mount.
@@ -94,14 +98,16 @@ const writeTimeout = 30 * time.Second
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Source, contentType, disposition string) {
 	runner := id.Runner(id.Canonical(r.PathValue("runner")))
-	token, until, err := h.authorize(r, runner)
+	token, reader, err := h.authorize(r, runner)
 	if err != nil {
 		refuse(w, r, err)
 		return
 	}
 	// What is read under a token ends with it, in good order.
-	reading, cancelReading := context.WithDeadlineCause(r.Context(), until, io.EOF)
+	reading, cancelReading := context.WithDeadlineCause(r.Context(), reader.Until, io.EOF)
 	defer cancelReading()
+	reading, lose := context.WithCancelCause(reading)
+	defer h.watch(reading, lose, runner, reader.Person)()
 	stream, err := h.Hub.OpenStream(r.Context(), runner, token, source)
 	if err != nil {
 		refuse(w, r, err)
@@ -131,6 +137,39 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Sour
 	}
 }
 
+// checkEvery is how long somebody may go on reading who lost the right to. It
+// bounds the check itself, too.
+const checkEvery = 20 * time.Second
+
+// watch calls lose with the reason when a reader may not read any more. It must
+// be stopped.
+func (h *Handler) watch(ctx context.Context, lose context.CancelCauseFunc, runner id.Runner, person string) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(checkEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			check, cancel := context.WithTimeout(ctx, checkEvery/2)
+			err := h.MayRead(check, runner, person)
+			cancel()
+			if err != nil {
+				lose(err)
+				return
+			}
+		}
+	}()
+	return func() {
+		lose(nil)
+		<-done
+	}
+}
+
 // copyStream passes bytes on as they come.
 func copyStream(ctx context.Context, w http.ResponseWriter, stream *link.Stream) error {
 	control := http.NewResponseController(w)
@@ -154,21 +193,21 @@ func copyStream(ctx context.Context, w http.ResponseWriter, stream *link.Stream)
 	}
 }
 
-func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, until time.Time, err error) {
+func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, reader logtoken.Reader, err error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", time.Time{}, fault.New(fault.Unauthenticated, fault.MissingToken,
+		return "", reader, fault.New(fault.Unauthenticated, fault.MissingToken,
 			"Reading a runner's logs needs a logs token, as \"Authorization: Bearer <token>\". CreateRunnerLogsToken makes one; \"muster runner logs\" does it for you.")
 	}
 	keys, err := h.Keys(r.Context())
 	if err != nil {
-		return "", time.Time{}, err
+		return "", reader, err
 	}
-	reader, err := logtoken.NewTrust(h.Issuer, runner, keys).Verify(token)
+	reader, err = logtoken.NewTrust(h.Issuer, runner, keys).Verify(token)
 	if err != nil {
-		return "", time.Time{}, fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
+		return "", reader, fault.New(fault.Unauthenticated, fault.UnknownToken, "%s.", capital(err.Error()))
 	}
-	return token, reader.Until, nil
+	return token, reader, h.MayRead(r.Context(), runner, reader.Person)
 }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

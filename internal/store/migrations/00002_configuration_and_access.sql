@@ -8,6 +8,11 @@ ALTER TABLE organizations ADD COLUMN never_connected_days INTEGER NOT NULL DEFAU
 ALTER TABLE organizations ADD COLUMN offline_days INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE organizations ADD COLUMN audit_days INTEGER NOT NULL DEFAULT 0;
 
+-- Whose admins operate the installation: the organization of the first start.
+ALTER TABLE organizations ADD COLUMN operates BOOLEAN NOT NULL DEFAULT FALSE;
+UPDATE organizations SET operates = TRUE WHERE id = (SELECT o.id FROM organizations o ORDER BY o.created_at, o.id LIMIT 1);
+CREATE UNIQUE INDEX organizations_operating ON organizations (operates) WHERE operates;
+
 CREATE TABLE service_accounts (
     id                TEXT    NOT NULL PRIMARY KEY,
     organization_id   TEXT    NOT NULL REFERENCES organizations (id),
@@ -142,6 +147,14 @@ CREATE INDEX role_assignments_of_resource ON role_assignments (resource_id, crea
 CREATE INDEX role_assignments_of_runner ON role_assignments (runner_id) WHERE runner_id IS NOT NULL;
 CREATE INDEX role_assignments_runners ON role_assignments (group_id, runner_created_at, runner_id) WHERE runner_id IS NOT NULL;
 
+-- Who sees a runner, and what belongs to it, without seeing all of its
+-- organization: the groups that have a role on it, and who made it.
+CREATE VIEW runner_viewers AS
+SELECT DISTINCT a.organization_id, a.group_id AS viewer_id, CAST(a.runner_id AS TEXT) AS runner_id
+FROM role_assignments a WHERE a.runner_id IS NOT NULL
+UNION ALL
+SELECT r.organization_id, r.creator_id, r.id FROM runners r;
+
 -- A group with the number of its members and the roles that groups have on it,
 -- as "GROUP:ROLE,GROUP:ROLE".
 CREATE VIEW group_rows AS
@@ -189,7 +202,7 @@ CREATE TABLE runner_keys (
     sequence        BIGINT  NOT NULL,
     operation       INTEGER NOT NULL,
     public_key      BYTEA   NOT NULL,
-    signing_key     BYTEA   NOT NULL, -- empty when the runner has not sent it
+    signing_key     BYTEA   NOT NULL, -- empty when the runner has not proven that it is its own
     actor_principal INTEGER NOT NULL,
     actor_id        TEXT    NOT NULL,
     created_at      BIGINT  NOT NULL,
@@ -271,12 +284,12 @@ CREATE TABLE llm_integrations (
 CREATE INDEX llm_integrations_by_age ON llm_integrations (organization_id, created_at, id);
 CREATE INDEX llm_integrations_of_runner ON llm_integrations (runner_id, created_at, id);
 
--- An integration with the public key and the creator of its runner.
+-- An integration with the public key of its runner.
 CREATE VIEW llm_integration_rows AS
 SELECT
     i.id, i.organization_id, i.runner_id, i.models, i.endpoint, i.api_key, i.max_tokens, i.enabled, i.headers,
     i.created_at, i.updated_at, i.revision,
-    r.public_key AS runner_key, r.creator_id AS runner_creator_id
+    r.public_key AS runner_key
 FROM llm_integrations i
 JOIN runners r ON r.id = i.runner_id;
 

@@ -33,19 +33,6 @@ func (r reads) GroupsOf(ctx context.Context, o id.Organization, subject string) 
 	return g, nil
 }
 
-// GrantsOn returns the roles that groups have on a resource.
-func (r reads) GrantsOn(ctx context.Context, t resource.Type, resourceID string) ([]access.Grant, error) {
-	rows, err := r.q.ListGrantsOnResource(ctx, resourceID, int32(t))
-	if err != nil {
-		return nil, r.explained(err, "reading the roles on a resource")
-	}
-	var grants []access.Grant
-	for _, row := range rows {
-		grants = append(grants, access.Grant{Group: id.Group(row.GroupID), Role: resource.Role(row.ResourceRole)})
-	}
-	return grants, nil
-}
-
 // grantsOf reads the grants of a runner_rows row: "GROUP:ROLE,GROUP:ROLE".
 func grantsOf(text string) ([]access.Grant, error) {
 	if text == "" {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/id"
@@ -63,56 +61,37 @@ func (tx *Tx) UpdateEnvironmentClass(ctx context.Context, c envclass.Class) (boo
 
 // EnvironmentClasses returns up to Page.Limit+1 classes, oldest first.
 func (r reads) EnvironmentClasses(ctx context.Context, q envclass.Query) ([]envclass.Class, error) {
-	const doing = "listing environment classes"
 	after, err := cursorOf(q.Page, beforeAll)
 	if err != nil {
 		return nil, err
 	}
 	p := query.ListEnvironmentClassesParams{
 		OrganizationID: string(q.Organization), Kinds: mask(q.Kinds), Providers: mask(q.Providers), Enabled: choice(q.Enabled),
-		Sees: number(q.Reach.All || q.Reach.Self != ""), CreatorID: q.Reach.Creator, GroupIds: joined(q.Reach.Groups),
-		Usable: choice(q.Usable), Uses: number(q.Use.All), UserID: q.Use.Creator, UsingGroupIds: joined(q.Use.Groups), UseRoles: mask(q.Use.Roles),
-		AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q.Page),
+		Usable: choice(q.Usable), UserID: q.Use.Subject, AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q.Page),
 	}
-	if len(q.Use.Roles) == 0 {
-		p.UseRoles = 0
+	if q.Use.All {
+		p.Uses = 1
 	}
-	runners, some, err := r.classRunners(ctx, q)
-	if err != nil {
-		return nil, r.explained(err, doing)
+	if len(q.Use.Roles) > 0 {
+		p.UseRoles = mask(q.Use.Roles)
 	}
-	var rows []query.EnvironmentClass
-	if some {
-		rows, err = lanes(runners, p.MaxRows, olderClass, func(runner id.Runner) ([]query.EnvironmentClass, error) {
+	rows, err := belongings[query.EnvironmentClass]{
+		reach: q.Reach, runners: q.Runners, rows: p.MaxRows, older: olderClass,
+		everybodys: func() ([]query.EnvironmentClass, error) { return r.q.ListEnvironmentClasses(ctx, p) },
+		ofRunner: func(runner id.Runner) ([]query.EnvironmentClass, error) {
 			return r.q.ListEnvironmentClassesOfRunner(ctx, query.ListEnvironmentClassesOfRunnerParams{
 				OrganizationID: p.OrganizationID, RunnerID: string(runner), Kinds: p.Kinds, Providers: p.Providers, Enabled: p.Enabled,
-				Sees: p.Sees, CreatorID: p.CreatorID, GroupIds: p.GroupIds,
-				Usable: p.Usable, Uses: p.Uses, UserID: p.UserID, UsingGroupIds: p.UsingGroupIds, UseRoles: p.UseRoles,
-				AfterAt: p.AfterAt, AfterID: p.AfterID, MaxRows: p.MaxRows,
+				Usable: p.Usable, Uses: p.Uses, UserID: p.UserID, UseRoles: p.UseRoles, AfterAt: p.AfterAt, AfterID: p.AfterID, MaxRows: p.MaxRows,
 			})
-		})
-	} else {
-		rows, err = r.q.ListEnvironmentClasses(ctx, p)
-	}
-	return all(r, rows, err, doing, classOf)
-}
-
-// classRunners are the runners whose classes are to be asked for one by one, if
-// they are few enough: those of the filter, the one that the caller is, or those
-// that it sees. Whoever sees more finds a page soon by walking through all.
-func (r reads) classRunners(ctx context.Context, q envclass.Query) (runners []id.Runner, some bool, err error) {
-	switch {
-	case q.Reach.Self != "" && (len(q.Runners) == 0 || slices.Contains(q.Runners, q.Reach.Self)):
-		return []id.Runner{q.Reach.Self}, true, nil
-	case q.Reach.Self != "":
-		return nil, true, nil
-	case len(q.Runners) > 0:
-		return q.Runners, true, nil
-	case q.Reach.All:
-		return nil, false, nil
-	default:
-		return r.fewRunners(ctx, q.Organization, q.Reach)
-	}
+		},
+		seenBy: func(viewer string) ([]query.EnvironmentClass, error) {
+			return r.q.ListEnvironmentClassesSeenBy(ctx, query.ListEnvironmentClassesSeenByParams{
+				OrganizationID: p.OrganizationID, ViewerID: viewer, Kinds: p.Kinds, Providers: p.Providers, Enabled: p.Enabled,
+				Usable: p.Usable, Uses: p.Uses, UserID: p.UserID, UseRoles: p.UseRoles, AfterAt: p.AfterAt, AfterID: p.AfterID, MaxRows: p.MaxRows,
+			})
+		},
+	}.list(ctx, r)
+	return all(r, rows, err, "listing environment classes", classOf)
 }
 
 func olderClass(a, b query.EnvironmentClass) int {
@@ -129,22 +108,6 @@ func choice(b *bool) int64 {
 	default:
 		return 1
 	}
-}
-
-func number(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// joined are groups as one text, to look for one in.
-func joined(groups []id.Group) string {
-	ids := make([]string, len(groups))
-	for i, g := range groups {
-		ids[i] = string(g)
-	}
-	return strings.Join(ids, ",")
 }
 
 // setting is one setting of a class as it is stored, in JSON.

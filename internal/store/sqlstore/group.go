@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/group"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
@@ -108,6 +109,29 @@ func (tx *Tx) UpdateGroup(ctx context.Context, g group.Group) (bool, error) {
 func (tx *Tx) LockGroup(ctx context.Context, o id.Organization, g id.Group) (bool, error) {
 	n, err := tx.q.LockGroup(ctx, string(g), string(o))
 	return n > 0, tx.explained(err, "locking a group")
+}
+
+// LockLeaving locks a user or a service account that is about to leave, and
+// before it the group that exists to share something with it.
+func (tx *Tx) LockLeaving(ctx context.Context, o id.Organization, s access.Subject) error {
+	g, found, err := tx.DirectGroup(ctx, o, s)
+	if err != nil {
+		return err
+	}
+	if found {
+		if _, err := tx.LockGroup(ctx, o, g.ID); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.LockPrincipal(ctx, o, s); err != nil {
+		return err
+	}
+	if now, again, err := tx.DirectGroup(ctx, o, s); err != nil {
+		return err
+	} else if again && now.ID != g.ID {
+		return fault.ErrLost // it was made since, and is not locked
+	}
+	return nil
 }
 
 // DeleteGroup removes a group, its memberships and its roles.

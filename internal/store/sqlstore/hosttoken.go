@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/musterhq/muster/internal/access"
@@ -46,6 +45,12 @@ func (r reads) HostTokenOf(ctx context.Context, runner id.Runner, host string, s
 	return one(r, row, err, "looking for the host token of a subject", hostTokenOf)
 }
 
+// CountHostTokens counts the credentials of a subject on a runner.
+func (r reads) CountHostTokens(ctx context.Context, runner id.Runner, s access.Subject) (int64, error) {
+	n, err := r.q.CountHostTokens(ctx, string(runner), s.ID)
+	return n, r.explained(err, "counting the host tokens of a subject")
+}
+
 // IntegrationHost returns the host of an SCM integration of a runner.
 func (r reads) IntegrationHost(ctx context.Context, runner id.Runner, integration string) (string, bool, error) {
 	i, found, err := r.SCMIntegration(ctx, integration)
@@ -73,9 +78,7 @@ func (tx *Tx) LockSubject(ctx context.Context, o id.Organization, s access.Subje
 	}
 }
 
-// listHostTokens returns up to Page.Limit+1 credentials. What somebody sees who
-// does not see all is asked for subject by subject and runner by runner: it is
-// little, and a walk through those of the organization would pass over most.
+// listHostTokens returns up to Page.Limit+1 credentials.
 func (r reads) listHostTokens(ctx context.Context, q hosttoken.Query) ([]hosttoken.Token, error) {
 	after, err := cursorOf(q.Page, beforeAll)
 	if err != nil {
@@ -95,27 +98,25 @@ type hostTokenList struct {
 	rows  int32
 }
 
+// visible merges what the caller may see for different reasons.
 func (l hostTokenList) visible(ctx context.Context) ([]query.HostToken, error) {
-	if l.want.Reach.All {
+	reach := l.want.Reach
+	if reach.All {
 		return l.everybodys(ctx)
 	}
 	var rows []query.HostToken
-	if me := l.want.Reach.Self; me != "" && (l.want.Subject == "" || l.want.Subject == me) {
+	if me := reach.Self; me != "" && (l.want.Subject == "" || l.want.Subject == me) {
 		own, err := l.ofSubject(ctx, me)
 		if err != nil {
 			return nil, err
 		}
 		rows = own
 	}
-	runners, err := l.administered(ctx)
-	if err != nil {
-		return nil, err
+	if len(reach.Roles) == 0 {
+		return rows, nil
 	}
-	others, err := lanes(runners, l.rows, olderHostToken, func(runner id.Runner) ([]query.HostToken, error) { return l.ofRunner(ctx, runner) })
-	rows = append(rows, others...)
-	slices.SortFunc(rows, olderHostToken)
-	rows = slices.CompactFunc(rows, func(a, b query.HostToken) bool { return a.ID == b.ID })
-	return rows[:min(len(rows), int(l.rows))], err
+	others, err := lanes(reach.Groups, l.rows, olderHostToken, func(g id.Group) ([]query.HostToken, error) { return l.readBy(ctx, g) })
+	return merged(append(rows, others...), l.rows, olderHostToken), err
 }
 
 func (l hostTokenList) everybodys(ctx context.Context) ([]query.HostToken, error) {
@@ -131,25 +132,12 @@ func (l hostTokenList) everybodys(ctx context.Context) ([]query.HostToken, error
 	}
 }
 
-// administered are the wanted runners on which a group of the caller has a role
-// that lets see the credentials.
-func (l hostTokenList) administered(ctx context.Context) ([]id.Runner, error) {
-	if len(l.want.Reach.Roles) == 0 {
-		return nil, nil
-	}
-	var runners []id.Runner
-	for _, g := range l.want.Reach.Groups {
-		ids, err := l.q.ListRunnersOfGroupWithRoles(ctx, string(g), mask(l.want.Reach.Roles))
-		if err != nil {
-			return nil, err
-		}
-		for _, runner := range ids {
-			if l.want.Runner == "" || l.want.Runner == id.Runner(runner.String) {
-				runners = append(runners, id.Runner(runner.String))
-			}
-		}
-	}
-	return runners, nil
+// readBy lists the credentials on the runners that a group may read those of.
+func (l hostTokenList) readBy(ctx context.Context, g id.Group) ([]query.HostToken, error) {
+	return l.q.ListHostTokensReadBy(ctx, query.ListHostTokensReadByParams{
+		GroupID: string(g), Roles: mask(l.want.Reach.Roles), RunnerID: string(l.want.Runner), SubjectID: l.want.Subject,
+		AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
+	})
 }
 
 // ofSubject lists the credentials of a subject, on the wanted runner if there is

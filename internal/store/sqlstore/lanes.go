@@ -19,7 +19,13 @@ func lanes[V ~string | ~int32, R any](values []V, limit int32, compare func(a, b
 		}
 		all = append(all, rows...)
 	}
-	slices.SortFunc(all, compare)
-	all = slices.CompactFunc(all, func(a, b R) bool { return compare(a, b) == 0 }) // lanes may share rows
-	return all[:min(len(all), int(limit))], nil
+	return merged(all, limit, compare), nil
+}
+
+// merged sorts the rows of several answers, which may share some, and returns
+// the first of them.
+func merged[R any](rows []R, limit int32, compare func(a, b R) int) []R {
+	slices.SortFunc(rows, compare)
+	rows = slices.CompactFunc(rows, func(a, b R) bool { return compare(a, b) == 0 })
+	return rows[:min(len(rows), int(limit))]
 }

@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/llm"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
@@ -36,95 +34,26 @@ func (r reads) LLMIntegrations(ctx context.Context, q llm.Query) ([]llm.Integrat
 	if err != nil {
 		return nil, err
 	}
-	l := llmList{reads: r, want: q, after: after, rows: maxRows(q.Page)}
-	rows, err := l.visible(ctx)
+	limit := maxRows(q.Page)
+	rows, err := belongings[query.LlmIntegrationRow]{
+		reach: q.Reach, runners: q.Runners, rows: limit, older: olderLLMIntegration,
+		everybodys: func() ([]query.LlmIntegrationRow, error) {
+			return r.q.ListLLMIntegrations(ctx, query.ListLLMIntegrationsParams{
+				OrganizationID: string(q.Organization), AfterAt: after.at, AfterID: after.id, MaxRows: limit,
+			})
+		},
+		ofRunner: func(runner id.Runner) ([]query.LlmIntegrationRow, error) {
+			return r.q.ListLLMIntegrationsOfRunner(ctx, query.ListLLMIntegrationsOfRunnerParams{
+				OrganizationID: string(q.Organization), RunnerID: string(runner), AfterAt: after.at, AfterID: after.id, MaxRows: limit,
+			})
+		},
+		seenBy: func(viewer string) ([]query.LlmIntegrationRow, error) {
+			return r.q.ListLLMIntegrationsSeenBy(ctx, query.ListLLMIntegrationsSeenByParams{
+				OrganizationID: string(q.Organization), ViewerID: viewer, AfterAt: after.at, AfterID: after.id, MaxRows: limit,
+			})
+		},
+	}.list(ctx, r)
 	return all(r, rows, err, "listing LLM integrations", llmIntegrationOf)
-}
-
-// llmList is one list of integrations. Which query serves it depends on who asks
-// and for which runners.
-type llmList struct {
-	reads
-	want  llm.Query
-	after timeCursor
-	rows  int32
-}
-
-func (l llmList) visible(ctx context.Context) ([]query.LlmIntegrationRow, error) {
-	reach := l.want.Reach
-	switch {
-	case reach.All && len(l.want.Runners) == 0:
-		return l.q.ListLLMIntegrations(ctx, query.ListLLMIntegrationsParams{
-			OrganizationID: string(l.want.Organization), AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
-		})
-	case reach.All:
-		return l.ofRunners(ctx, l.want.Runners)
-	case reach.Self != "" && (len(l.want.Runners) == 0 || slices.Contains(l.want.Runners, reach.Self)):
-		return l.ofRunners(ctx, []id.Runner{reach.Self})
-	case reach.Self != "":
-		return nil, nil
-	case len(l.want.Runners) > 0:
-		runners, err := l.reachable(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return l.ofRunners(ctx, runners)
-	}
-	own, err := l.ofCreator(ctx)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := l.ofGroups(ctx)
-	rows := append(own, shared...)
-	slices.SortFunc(rows, olderLLMIntegration)
-	rows = slices.CompactFunc(rows, func(a, b query.LlmIntegrationRow) bool { return a.ID == b.ID })
-	return rows[:min(len(rows), int(l.rows))], err
-}
-
-// reachable are those of the wanted runners that the caller created or that its
-// groups have a role on.
-func (l llmList) reachable(ctx context.Context) ([]id.Runner, error) {
-	var runners []id.Runner
-	for _, runner := range l.want.Runners {
-		r, found, err := l.Runner(ctx, runner)
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			continue
-		}
-		if mine := l.want.Reach.Creator != "" && r.Creator.ID == l.want.Reach.Creator; mine || slices.ContainsFunc(r.Grants, func(g access.Grant) bool {
-			return slices.Contains(l.want.Reach.Groups, g.Group)
-		}) {
-			runners = append(runners, runner)
-		}
-	}
-	return runners, nil
-}
-
-func (l llmList) ofRunners(ctx context.Context, runners []id.Runner) ([]query.LlmIntegrationRow, error) {
-	return lanes(runners, l.rows, olderLLMIntegration, func(r id.Runner) ([]query.LlmIntegrationRow, error) {
-		return l.q.ListLLMIntegrationsOfRunner(ctx, query.ListLLMIntegrationsOfRunnerParams{
-			RunnerID: string(r), OrganizationID: string(l.want.Organization), AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
-		})
-	})
-}
-
-func (l llmList) ofCreator(ctx context.Context) ([]query.LlmIntegrationRow, error) {
-	if l.want.Reach.Creator == "" {
-		return nil, nil
-	}
-	return l.q.ListLLMIntegrationsOfCreator(ctx, query.ListLLMIntegrationsOfCreatorParams{
-		OrganizationID: string(l.want.Organization), CreatorID: l.want.Reach.Creator, AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
-	})
-}
-
-func (l llmList) ofGroups(ctx context.Context) ([]query.LlmIntegrationRow, error) {
-	return lanes(l.want.Reach.Groups, l.rows, olderLLMIntegration, func(g id.Group) ([]query.LlmIntegrationRow, error) {
-		return l.q.ListLLMIntegrationsOfGroup(ctx, query.ListLLMIntegrationsOfGroupParams{
-			OrganizationID: string(l.want.Organization), GroupID: string(g), AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
-		})
-	})
 }
 
 func olderLLMIntegration(a, b query.LlmIntegrationRow) int {

@@ -15,9 +15,10 @@ func (r reads) Organization(ctx context.Context, o id.Organization) (identity.Or
 	return one(r, row, err, "reading an organization", organizationOf)
 }
 
-// AnyOrganization returns the oldest organization.
-func (r reads) AnyOrganization(ctx context.Context) (identity.Organization, bool, error) {
-	row, err := r.q.GetOldestOrganization(ctx)
+// OperatingOrganization returns the organization whose admins operate the
+// installation; there is at most one.
+func (r reads) OperatingOrganization(ctx context.Context) (identity.Organization, bool, error) {
+	row, err := r.q.GetOperatingOrganization(ctx)
 	return one(r, row, err, "reading an organization", organizationOf)
 }
 
@@ -34,7 +35,7 @@ func (r reads) Organizations(ctx context.Context, q page.Query) ([]identity.Orga
 // InsertOrganization adds a tenant.
 func (tx *Tx) InsertOrganization(ctx context.Context, o identity.Organization) error {
 	return tx.explained(tx.q.InsertOrganization(ctx, query.InsertOrganizationParams{
-		ID: string(o.ID), Name: o.Name, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
+		ID: string(o.ID), Name: o.Name, Operates: o.Operates, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
 	}), "adding an organization")
 }
 
@@ -53,7 +54,7 @@ func (tx *Tx) LockOrganization(ctx context.Context, o id.Organization) error {
 
 func organizationOf(row query.Organization) (identity.Organization, error) {
 	return identity.Organization{
-		ID: id.Organization(row.ID), Name: row.Name,
+		ID: id.Organization(row.ID), Name: row.Name, Operates: row.Operates,
 		CreatedAt: moment(row.CreatedAt), UpdatedAt: moment(row.UpdatedAt),
 	}, nil
 }

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,13 +14,6 @@ import (
 	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
-
-// sorted tells whether a query may take a step although it sorts: what a group
-// may share, and what shares a runner, is in no index in its order, and is as
-// little as that group or runner has.
-func sorted(q plannedQuery, step string) bool {
-	return (strings.HasPrefix(q.name, "what a group may share ") || strings.HasPrefix(q.name, "the shares of a runner ")) && (step == "Sort" || step == "TEMP B-TREE")
-}
 
 func (w filled) groupQueries(where string, p page.Query) []plannedQuery {
 	ctx := context.Background()
@@ -70,8 +62,8 @@ func (w filled) groupQueries(where string, p page.Query) []plannedQuery {
 		{"role assignments of a group " + where, "role_assignments_of_group", assignments(group.AssignmentQuery{Reach: all, Groups: []id.Group{w.group}, Roles: []resource.Role{resource.RoleRunnerUser}})},
 		{"role assignments of one's own groups " + where, "role_assignments_of_group", assignments(group.AssignmentQuery{Reach: access.AssignmentReach{Groups: []id.Group{w.group}}})},
 		{"role assignments on all runners " + where, "role_assignments_by_role", assignments(group.AssignmentQuery{Reach: access.AssignmentReach{Runners: true}})},
-		{"what a group may share " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListRoleAssignmentsSharedBy(ctx, shared); return err }},
-		{"the shares of a runner " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListSharesOfRunner(ctx, present(string(w.runner))); return err }},
+		{fewSeen + "what a group may share " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListRoleAssignmentsSharedBy(ctx, shared); return err }},
+		{fewSeen + "the shares of a runner " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListSharesOfRunner(ctx, present(string(w.runner))); return err }},
 		{"runners of a group " + where, "role_assignments_runners", runners(access.Reach{Groups: []id.Group{w.group}})},
 		{"runners of a small group " + where, "role_assignments_runners", runners(access.Reach{Groups: []id.Group{w.sharer}})},
 	}

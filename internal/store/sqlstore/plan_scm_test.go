@@ -11,7 +11,6 @@ import (
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/scm"
-	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
 func (w filled) scmQueries(where string, p page.Query) []plannedQuery {
@@ -21,21 +20,9 @@ func (w filled) scmQueries(where string, p page.Query) []plannedQuery {
 			return err
 		}
 	}
-	some := access.Reach{Creator: w.creator, Groups: []id.Group{w.group}}
 	return []plannedQuery{
 		{"SCM integrations " + where, "scm_integrations_by_age", list(access.Reach{All: true})},
 		{"SCM integrations of a runner " + where, "scm_integrations_of_runner", list(access.Reach{All: true}, w.runner)},
-		{"visible SCM integrations " + where, "scm_integrations_by_age", func(r reads) error {
-			after, err := cursorOf(p, beforeAll)
-			if err != nil {
-				return err
-			}
-			_, err = r.q.ListSCMIntegrations(context.Background(), query.ListSCMIntegrationsParams{
-				OrganizationID: string(w.org), CreatorID: w.creator, GroupIds: string(w.group), AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(p),
-			})
-			return err
-		}},
-		{"visible SCM integrations of a runner " + where, "scm_integrations_of_runner", list(some, w.runner)},
 		{"the SCM integration with a host " + where, "scm_integrations_of_", func(r reads) error {
 			_, _, err := r.SCMIntegrationOf(context.Background(), w.runner, "github.com")
 			return err
@@ -56,7 +43,7 @@ func (w filled) hostTokenQueries(where string, p page.Query) []plannedQuery {
 		{"host tokens on a runner " + where, "host_tokens_of_runner", list(all, w.runner, "")},
 		{"host tokens of a subject " + where, "host_tokens_of_subject", list(all, "", w.user)},
 		{"one's own host tokens " + where, "host_tokens_of_subject", list(hosttoken.Reach{Self: w.user}, "", "")},
-		{"the runners of a host token reader " + where, "role_assignments_", list(hosttoken.Reach{Groups: []id.Group{w.group}, Roles: []resource.Role{resource.RoleRunnerAdmin}}, "", "")},
+		{fewSeen + "host tokens " + where, "host_tokens_of_", list(hosttoken.Reach{Groups: []id.Group{w.sharer}, Roles: []resource.Role{resource.RoleRunnerAdmin}}, "", "")},
 		{"the host token of a subject " + where, "host_tokens_of_", func(r reads) error {
 			_, _, err := r.HostTokenOf(context.Background(), w.runner, "github.com", access.Subject{ID: w.user})
 			return err

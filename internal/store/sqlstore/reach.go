@@ -2,47 +2,83 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
-	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
-// few is up to how many runners are asked for what belongs to them one by one,
-// which an index answers at once. Whoever sees more walks through what belongs
-// to any runner instead, and meets its own soon.
-const few = 200
-
-// fewRunners returns the runners that somebody sees who sees some: those that it
-// made, and those on which one of its groups has a role. False means that they
-// are too many to tell.
-func (r reads) fewRunners(ctx context.Context, o id.Organization, reach access.Reach) ([]id.Runner, bool, error) {
-	var runners []id.Runner
-	if reach.Creator != "" {
-		ids, err := r.q.ListSomeRunnersOfCreator(ctx, query.ListSomeRunnersOfCreatorParams{
-			OrganizationID: string(o), CreatorID: reach.Creator, MaxRows: few + 1,
-		})
-		if err != nil {
-			return nil, false, err
-		}
-		runners = appendRunners(runners, ids)
-	}
-	for _, g := range reach.Groups {
-		if len(runners) > few {
-			break
-		}
-		ids, err := r.q.ListSomeRunnersOfGroup(ctx, string(g), few+1)
-		if err != nil {
-			return nil, false, err
-		}
-		runners = appendRunners(runners, ids)
-	}
-	return runners, len(runners) <= few, nil
+// belongings is one list of what belongs to runners. Whose runners are asked for
+// decides which query serves it: a list costs what its caller sees, or less, and
+// never what the organization has.
+type belongings[R any] struct {
+	reach access.Reach
+	// runners are those that the list is to be of; none for all.
+	runners []id.Runner
+	rows    int32
+	// older compares two rows by their place in the list.
+	older func(a, b R) int
+	// everybodys walks through what the organization has.
+	everybodys func() ([]R, error)
+	// ofRunner walks through what a runner has.
+	ofRunner func(id.Runner) ([]R, error)
+	// seenBy sorts what the runners have that are visible to one viewer: a group,
+	// or who made them.
+	seenBy func(viewer string) ([]R, error)
 }
 
-func appendRunners(runners []id.Runner, ids []string) []id.Runner {
-	for _, s := range ids {
-		runners = append(runners, id.Runner(s))
+func (l belongings[R]) list(ctx context.Context, r reads) ([]R, error) {
+	switch {
+	case len(l.runners) > 0 || l.reach.Self != "":
+		runners, err := r.visible(ctx, l.reach, l.runners)
+		if err != nil {
+			return nil, err
+		}
+		return lanes(runners, l.rows, l.older, l.ofRunner)
+	case l.reach.All:
+		return l.everybodys()
+	default:
+		return lanes(viewers(l.reach), l.rows, l.older, l.seenBy)
 	}
-	return runners
+}
+
+// visible are those of the wanted runners that somebody sees; the runner that it
+// is when none are named.
+func (r reads) visible(ctx context.Context, reach access.Reach, wanted []id.Runner) ([]id.Runner, error) {
+	if reach.All {
+		return wanted, nil
+	}
+	if self := reach.Self; self != "" {
+		return both([]id.Runner{self}, wanted), nil
+	}
+	var runners []id.Runner
+	for _, want := range wanted {
+		runner, found, err := r.Runner(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		if found && sees(reach, &runner) {
+			runners = append(runners, want)
+		}
+	}
+	return runners, nil
+}
+
+// sees tells whether a runner is visible to one of the viewers.
+func sees(reach access.Reach, r *fleet.Runner) bool {
+	return reach.Creator != "" && reach.Creator == r.Creator.ID ||
+		slices.ContainsFunc(r.Grants, func(g access.Grant) bool { return slices.Contains(reach.Groups, g.Group) })
+}
+
+// viewers are as whom somebody sees runners; see the view runner_viewers.
+func viewers(reach access.Reach) []string {
+	var ids []string
+	if reach.Creator != "" {
+		ids = append(ids, reach.Creator)
+	}
+	for _, g := range reach.Groups {
+		ids = append(ids, string(g))
+	}
+	return ids
 }

@@ -81,11 +81,12 @@ func (r reads) AuditEntriesBefore(ctx context.Context, o id.Organization, t time
 	return n, r.explained(err, "counting audit entries")
 }
 
-// DeleteExpiredTokens removes up to limit tokens that nobody can use any more.
-func (tx *Tx) DeleteExpiredTokens(ctx context.Context, short, long time.Time, limit int) (int64, error) {
-	n, err := tx.q.DeleteExpiredTokens(ctx, query.DeleteExpiredTokensParams{
+// DeleteExpiredTokens removes up to limit tokens that nobody can use any more,
+// and returns them.
+func (tx *Tx) DeleteExpiredTokens(ctx context.Context, short, long time.Time, limit int) ([]token.Record, error) {
+	rows, err := tx.q.DeleteExpiredTokens(ctx, query.DeleteExpiredTokensParams{
 		ExpiredBefore: micros(short.Add(token.ExchangeLifetime)), ShortBefore: micros(short), LongBefore: micros(long),
 		MaxRows: int32(min(limit, 1<<30)), //nolint:gosec // bounded
 	})
-	return n, tx.explained(err, "deleting expired tokens")
+	return all(tx.reads, rows, err, "deleting expired tokens", recordOf)
 }

@@ -55,10 +55,7 @@ func (l assignmentList) visible(ctx context.Context) ([]query.RoleAssignment, er
 	} else {
 		more, err = l.shared(ctx)
 	}
-	rows = append(rows, more...)
-	slices.SortFunc(rows, olderAssignment)
-	rows = slices.CompactFunc(rows, func(a, b query.RoleAssignment) bool { return a.ID == b.ID })
-	return rows[:min(len(rows), int(l.rows))], err
+	return merged(append(rows, more...), l.rows, olderAssignment), err
 }
 
 // both returns the values that a caller may see and that a filter selects; an
@@ -93,12 +90,9 @@ func (l assignmentList) list(ctx context.Context) ([]query.RoleAssignment, error
 // ofGroups lists the assignments of the groups of the filter, and none without
 // any.
 func (l assignmentList) ofGroups(ctx context.Context) ([]query.RoleAssignment, error) {
-	if len(l.q.Groups) > 0 && len(l.q.Resources) > 0 {
-		return l.onResources(ctx)
-	}
 	return lanes(l.q.Groups, l.rows, olderAssignment, func(g id.Group) ([]query.RoleAssignment, error) {
 		return l.sql.ListRoleAssignmentsOfGroup(ctx, query.ListRoleAssignmentsOfGroupParams{
-			OrganizationID: string(l.q.Organization), GroupID: string(g), Roles: roleSet(l.q.Roles),
+			OrganizationID: string(l.q.Organization), GroupID: string(g), Resources: set(l.q.Resources), Roles: roleSet(l.q.Roles),
 			AfterAt: l.after.at, AfterID: l.after.id, MaxRows: l.rows,
 		})
 	})
@@ -173,6 +167,13 @@ func (r reads) AssignmentsOf(ctx context.Context, g id.Group) ([]group.Assignmen
 func (r reads) AssignmentsOn(ctx context.Context, t resource.Type, resourceID string) ([]group.Assignment, error) {
 	rows, err := r.q.ListAllRoleAssignmentsOnResource(ctx, resourceID, int32(t))
 	return all(r, rows, err, "listing the roles on a resource", assignmentOf)
+}
+
+// AssignmentBeyond returns the oldest assignment of a group with one of the roles
+// on a resource on which none of the others has one of them.
+func (r reads) AssignmentBeyond(ctx context.Context, g id.Group, roles []resource.Role, others []id.Group) (group.Assignment, bool, error) {
+	row, err := r.q.FindRoleAssignmentBeyond(ctx, query.FindRoleAssignmentBeyondParams{GroupID: string(g), Sharing: roleSet(roles), Others: set(others)})
+	return one(r, row, err, "reading the roles of a group", assignmentOf)
 }
 
 // OrganizationRoles counts the roles that a group has on an organization.

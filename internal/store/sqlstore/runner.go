@@ -90,7 +90,13 @@ func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
 func (tx *Tx) Belongings(ctx context.Context, r id.Runner) ([]access.Object, error) {
 	rows, err := tx.q.ListBelongings(ctx, string(r))
 	belongings, err := all(tx.reads, rows, err, "listing what belongs to a runner", func(row query.ListBelongingsRow) (access.Object, error) {
-		return access.Object{Type: resource.Type(row.ResourceType), ID: row.ID, Owner: subject(row.OwnerPrincipal, row.OwnerID)}, nil
+		o := access.Object{Type: resource.Type(row.ResourceType), ID: row.ID}
+		if o.Type == resource.RoleAssignment {
+			o.Group = id.Group(row.OwnerID) // whose members may see it
+		} else {
+			o.Owner = subject(row.OwnerPrincipal, row.OwnerID)
+		}
+		return o, nil
 	})
 	if err != nil {
 		return nil, err

@@ -50,9 +50,7 @@ func (l runnerList) visible(ctx context.Context) ([]query.RunnerRow, error) {
 		}
 		rows = append(rows, self...)
 	}
-	slices.SortFunc(rows, olderRunner)
-	rows = slices.CompactFunc(rows, func(a, b query.RunnerRow) bool { return a.ID == b.ID })
-	return rows[:min(len(rows), int(l.rows))], nil
+	return merged(rows, l.rows, olderRunner), nil
 }
 
 // ofGroups lists the runners that the caller's groups have a role on. With a

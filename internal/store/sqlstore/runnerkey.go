@@ -23,7 +23,7 @@ func (r reads) KeyLog(ctx context.Context, runner id.Runner, limit int) ([]fleet
 	return events, err
 }
 
-// LoggedKey returns the signing key that was logged with a public key.
+// LoggedKey returns the signing key that was last logged with a public key.
 func (tx *Tx) LoggedKey(ctx context.Context, r id.Runner, publicKey []byte) ([]byte, bool, error) {
 	signing, err := tx.q.GetLoggedKey(ctx, string(r), blob(publicKey))
 	return one(tx.reads, signing, err, "reading a runner's key", func(signing []byte) ([]byte, error) { return bytesOf(signing), nil })
@@ -35,9 +35,11 @@ func (tx *Tx) CountKeyUses(ctx context.Context, r id.Runner, publicKey []byte) (
 	return n, tx.explained(err, "reading a runner's key")
 }
 
-// NewKeys returns when a runner came with keys after its first, newest first.
-func (tx *Tx) NewKeys(ctx context.Context, r id.Runner, limit int) ([]time.Time, error) {
-	rows, err := tx.q.ListNewRunnerKeys(ctx, string(r), int32(min(limit, 1<<30))) //nolint:gosec // bounded
+// KeyTimes returns when something happened to a runner's keys, newest first.
+func (tx *Tx) KeyTimes(ctx context.Context, r id.Runner, op fleet.KeyOperation, limit int) ([]time.Time, error) {
+	rows, err := tx.q.ListRunnerKeyTimes(ctx, query.ListRunnerKeyTimesParams{
+		RunnerID: string(r), Operation: int32(op), MaxRows: int32(min(limit, 1<<30)), //nolint:gosec // bounded
+	})
 	return all(tx.reads, rows, err, "reading a runner's keys", func(at int64) (time.Time, error) { return moment(at), nil })
 }
 
@@ -47,11 +49,4 @@ func (tx *Tx) AppendKey(ctx context.Context, e fleet.KeyEvent) error {
 		RunnerID: string(e.Runner), Operation: int32(e.Operation), PublicKey: blob(e.PublicKey), SigningKey: blob(e.SigningKey),
 		ActorPrincipal: int32(e.Actor.Principal), ActorID: e.Actor.ID, CreatedAt: micros(e.CreatedAt),
 	}), "logging a runner's key")
-}
-
-// FillSigningKey stores the signing key of a public key that was logged without.
-func (tx *Tx) FillSigningKey(ctx context.Context, r id.Runner, publicKey, signingKey []byte) error {
-	return tx.explained(tx.q.FillSigningKey(ctx, query.FillSigningKeyParams{
-		RunnerID: string(r), PublicKey: blob(publicKey), SigningKey: blob(signingKey),
-	}), "logging a runner's signing key")
 }

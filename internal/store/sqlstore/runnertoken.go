@@ -22,9 +22,11 @@ func (r reads) TokenOf(ctx context.Context, runner id.Runner, t id.Token) (token
 	return one(r, row, err, "reading a token of a runner", recordOf)
 }
 
-// ExpireToken makes a token end at a time, unless it ends before that already.
-func (tx *Tx) ExpireToken(ctx context.Context, t id.Token, at time.Time) error {
-	return tx.explained(tx.q.ExpireToken(ctx, micros(at), string(t)), "ending a token")
+// ExpireToken makes a token end at a time, unless it ends before that already or
+// is gone.
+func (tx *Tx) ExpireToken(ctx context.Context, t id.Token, at time.Time) (bool, error) {
+	n, err := tx.q.ExpireToken(ctx, micros(at), string(t))
+	return n > 0, tx.explained(err, "ending a token")
 }
 
 // DeleteRotated deletes the access tokens of a runner that are older than t, if

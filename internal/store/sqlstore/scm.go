@@ -37,49 +37,30 @@ func (r reads) SCMIntegrationOf(ctx context.Context, runner id.Runner, host stri
 
 // SCMIntegrations returns up to Page.Limit+1 integrations, oldest first.
 func (r reads) SCMIntegrations(ctx context.Context, q scm.Query) ([]scm.Integration, error) {
-	const doing = "listing SCM integrations"
 	after, err := cursorOf(q.Page, beforeAll)
 	if err != nil {
 		return nil, err
 	}
-	p := query.ListSCMIntegrationsParams{
-		OrganizationID: string(q.Organization), Sees: number(q.Reach.All || q.Reach.Self != ""), CreatorID: q.Reach.Creator, GroupIds: joined(q.Reach.Groups),
-		AfterAt: after.at, AfterID: after.id, MaxRows: maxRows(q.Page),
-	}
-	runners, some, err := r.scmRunners(ctx, q)
-	if err != nil {
-		return nil, r.explained(err, doing)
-	}
-	var rows []query.ScmIntegration
-	if some {
-		rows, err = lanes(runners, p.MaxRows, olderSCMIntegration, func(runner id.Runner) ([]query.ScmIntegration, error) {
-			return r.q.ListSCMIntegrationsOfRunner(ctx, query.ListSCMIntegrationsOfRunnerParams{
-				OrganizationID: p.OrganizationID, RunnerID: string(runner), Sees: p.Sees, CreatorID: p.CreatorID, GroupIds: p.GroupIds,
-				AfterAt: p.AfterAt, AfterID: p.AfterID, MaxRows: p.MaxRows,
+	limit := maxRows(q.Page)
+	rows, err := belongings[query.ScmIntegration]{
+		reach: q.Reach, runners: q.Runners, rows: limit, older: olderSCMIntegration,
+		everybodys: func() ([]query.ScmIntegration, error) {
+			return r.q.ListSCMIntegrations(ctx, query.ListSCMIntegrationsParams{
+				OrganizationID: string(q.Organization), AfterAt: after.at, AfterID: after.id, MaxRows: limit,
 			})
-		})
-	} else {
-		rows, err = r.q.ListSCMIntegrations(ctx, p)
-	}
-	return all(r, rows, err, doing, scmIntegrationOf)
-}
-
-// scmRunners are the runners whose integrations are to be asked for one by one,
-// if they are few enough: the one that the caller is, those of the filter, or
-// those that it sees. Whoever sees more finds a page soon by walking through all.
-func (r reads) scmRunners(ctx context.Context, q scm.Query) (runners []id.Runner, some bool, err error) {
-	switch self := q.Reach.Self; {
-	case self != "" && len(q.Runners) > 0 && !slices.Contains(q.Runners, self):
-		return nil, true, nil
-	case self != "":
-		return []id.Runner{self}, true, nil
-	case len(q.Runners) > 0:
-		return q.Runners, true, nil
-	case q.Reach.All:
-		return nil, false, nil
-	default:
-		return r.fewRunners(ctx, q.Organization, q.Reach)
-	}
+		},
+		ofRunner: func(runner id.Runner) ([]query.ScmIntegration, error) {
+			return r.q.ListSCMIntegrationsOfRunner(ctx, query.ListSCMIntegrationsOfRunnerParams{
+				OrganizationID: string(q.Organization), RunnerID: string(runner), AfterAt: after.at, AfterID: after.id, MaxRows: limit,
+			})
+		},
+		seenBy: func(viewer string) ([]query.ScmIntegration, error) {
+			return r.q.ListSCMIntegrationsSeenBy(ctx, query.ListSCMIntegrationsSeenByParams{
+				OrganizationID: string(q.Organization), ViewerID: viewer, AfterAt: after.at, AfterID: after.id, MaxRows: limit,
+			})
+		},
+	}.list(ctx, r)
+	return all(r, rows, err, "listing SCM integrations", scmIntegrationOf)
 }
 
 func olderSCMIntegration(a, b query.ScmIntegration) int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/keyring"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
@@ -43,6 +44,12 @@ func (tx *Tx) InsertSigningKey(ctx context.Context, k keyring.Record) (bool, err
 func (tx *Tx) RetireSigningKey(ctx context.Context, p keyring.Purpose, at time.Time) (bool, error) {
 	n, err := tx.q.RetireSigningKey(ctx, query.RetireSigningKeyParams{RetiredAt: micros(at), Wrapped: []byte{}, Purpose: string(p)})
 	return n > 0, tx.explained(err, "retiring a signing key")
+}
+
+// Operator returns the organization whose admins operate the installation.
+func (tx *Tx) Operator(ctx context.Context) (id.Organization, bool, error) {
+	o, found, err := tx.OperatingOrganization(ctx)
+	return o.ID, found, err
 }
 
 // DeleteRetiredKeys deletes the keys for a purpose that were retired before a

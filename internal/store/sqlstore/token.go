@@ -107,9 +107,10 @@ func (tx *Tx) TouchToken(ctx context.Context, t id.Token, at time.Time) error {
 	return tx.explained(tx.q.TouchToken(ctx, micros(at), string(t)), "noting the use of a token")
 }
 
-// DeleteToken removes a token.
-func (tx *Tx) DeleteToken(ctx context.Context, t id.Token) error {
-	return tx.explained(tx.q.DeleteToken(ctx, string(t)), "deleting a token")
+// DeleteToken removes a token; false means that there was none any more.
+func (tx *Tx) DeleteToken(ctx context.Context, t id.Token) (bool, error) {
+	n, err := tx.q.DeleteToken(ctx, string(t))
+	return n > 0, tx.explained(err, "deleting a token")
 }
 
 // DeleteTokensOf deletes every token that authenticates or admits s, and returns

@@ -144,6 +144,7 @@ type classList struct {
 	groups   []id.Group
 	runners  map[id.Runner]fleet.Runner
 	roles    map[id.Runner]map[id.Group][]resource.Role
+	members  map[string][]id.Group
 	classes  []envclass.Class
 }
 
@@ -152,6 +153,16 @@ func (w *world) drawClasses(t *testing.T, rt *rapid.T) *classList {
 	l := &classList{
 		org: w.organization(t), creators: []string{id.New(), id.New()}, groups: []id.Group{id.Group(id.New()), id.Group(id.New())},
 		runners: map[id.Runner]fleet.Runner{}, roles: map[id.Runner]map[id.Group][]resource.Role{},
+		members: map[string][]id.Group{},
+	}
+	var memberships []group.Membership
+	for _, subject := range l.creators {
+		l.members[subject] = rapid.SliceOfNDistinct(rapid.SampledFrom(l.groups), 0, 2, rapid.ID).Draw(rt, "member of")
+		for _, g := range l.members[subject] {
+			memberships = append(memberships, group.Membership{
+				ID: id.New(), Organization: l.org, Group: g, Subject: access.Subject{Principal: access.PrincipalUser, ID: subject}, CreatedAt: at(1),
+			})
+		}
 	}
 	var all []fleet.Runner
 	var assignments []group.Assignment
@@ -179,6 +190,11 @@ func (w *world) drawClasses(t *testing.T, rt *rapid.T) *classList {
 	must(t, w.store.Groups().Write(t.Context(), func(tx group.Tx) error {
 		for _, g := range l.groups {
 			if err := tx.InsertGroup(t.Context(), group.Group{ID: g, Organization: l.org, Name: string(g), Revision: 1}); err != nil {
+				return err
+			}
+		}
+		for _, m := range memberships {
+			if err := tx.InsertMembership(t.Context(), m); err != nil {
 				return err
 			}
 		}
@@ -211,8 +227,8 @@ func (l *classList) drawQuery(rt *rapid.T) envclass.Query {
 		Kinds:     rapid.SliceOfN(rapid.SampledFrom([]fleet.Kind{1, 2, 3, 99}), 0, 2).Draw(rt, "kinds"),
 		Providers: rapid.SliceOfN(rapid.SampledFrom([]fleet.Provider{1, 2, 3, 4, 5, 6}), 0, 4).Draw(rt, "providers"),
 		Use: envclass.Use{
-			All: rapid.Bool().Draw(rt, "uses all"), Creator: rapid.SampledFrom(append(l.creators, "")).Draw(rt, "user"),
-			Groups: groups.Draw(rt, "using groups"), Roles: rapid.SliceOfN(rapid.SampledFrom([]resource.Role{14, 17, 18}), 0, 2).Draw(rt, "using roles"),
+			All: rapid.Bool().Draw(rt, "uses all"), Subject: rapid.SampledFrom(append(l.creators, "")).Draw(rt, "user"),
+			Roles: rapid.SliceOfN(rapid.SampledFrom([]resource.Role{14, 17, 18}), 0, 2).Draw(rt, "using roles"),
 		},
 	}
 	switch rapid.IntRange(0, 3).Draw(rt, "visibility") {
@@ -238,8 +254,8 @@ func (l *classList) choose(q envclass.Query) []envclass.Class {
 		for _, g := range q.Reach.Groups {
 			visible = visible || len(l.roles[c.Runner][g]) > 0
 		}
-		use := q.Use.All || q.Use.Creator != "" && q.Use.Creator == r.Creator.ID
-		for _, g := range q.Use.Groups {
+		use := q.Use.All || q.Use.Subject != "" && q.Use.Subject == r.Creator.ID
+		for _, g := range l.members[q.Use.Subject] {
 			use = use || slices.ContainsFunc(l.roles[c.Runner][g], func(role resource.Role) bool { return slices.Contains(q.Use.Roles, role) })
 		}
 		if c.Organization == q.Organization && visible &&

@@ -52,6 +52,25 @@ func hostTokenTests() map[string]func(*testing.T, *world) {
 				return nil
 			})
 		},
+		"Credentials are counted by runner and subject": func(t *testing.T, w *world) {
+			r, other := w.runner(1), w.runner(2)
+			w.addRunners(t, r, other)
+			one, two, elsewhere, another := hostToken(r, "a.example", 1), hostToken(r, "b.example", 2), hostToken(other, "a.example", 3), hostToken(r, "a.example", 4)
+			two.Subject, elsewhere.Subject = one.Subject, one.Subject
+			another.Subject.ID = id.New()
+			w.addHostTokens(t, one, two, elsewhere, another)
+			w.writeHostTokens(t, func(tx hosttoken.Tx) error {
+				for name, tt := range map[string]struct {
+					of   hosttoken.Token
+					want int64
+				}{"two": {one, 2}, "elsewhere": {elsewhere, 1}, "another": {another, 1}} {
+					if n, err := tx.CountHostTokens(t.Context(), tt.of.Runner, tt.of.Subject); n != tt.want || err != nil {
+						t.Errorf("%s: %d, %v", name, n, err)
+					}
+				}
+				return nil
+			})
+		},
 		"A change needs the revision that it was made from, and leaves what never changes": func(t *testing.T, w *world) {
 			r, other := w.runner(1), w.runner(2)
 			w.addRunners(t, r, other)

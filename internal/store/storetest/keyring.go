@@ -11,6 +11,7 @@ import (
 
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/keyring"
 	"github.com/musterhq/muster/internal/seal"
 )
@@ -60,6 +61,22 @@ func keyringTests() map[string]func(*testing.T, *world) {
 			w.wantKeys(t, keyring.Logs, logs)
 			w.wantKeys(t, keyring.Audit, audit)
 			w.wantKeys(t, keyring.IDToken)
+		},
+		"The keys are those of the organization that operates the installation": func(t *testing.T, w *world) {
+			want := identity.Organization{ID: id.Organization(id.New()), Name: "Operators", Operates: true, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+			w.writeKeys(t, func(tx keyring.Tx) error {
+				if o, ok, err := tx.Operator(t.Context()); ok || err != nil {
+					t.Errorf("before there is one: %s, %v", o, err)
+				}
+				return nil
+			})
+			w.writeIdentity(t, func(tx identity.Tx) error { return tx.InsertOrganization(t.Context(), want) })
+			w.writeKeys(t, func(tx keyring.Tx) error {
+				if o, ok, err := tx.Operator(t.Context()); o != want.ID || !ok || err != nil {
+					t.Errorf("Operator = %s, %v, %v", o, ok, err)
+				}
+				return nil
+			})
 		},
 		"A retired key has no private half and makes room": func(t *testing.T, w *world) {
 			old, fresh, other := signingKey(keyring.Logs, 1), signingKey(keyring.Logs, 2), signingKey(keyring.Audit, 3)

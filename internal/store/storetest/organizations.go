@@ -1,11 +1,15 @@
 package storetest
 
 import (
+	"log/slog"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 )
@@ -22,12 +26,39 @@ func organizationTests() map[string]func(*testing.T, *world) {
 			got, ok, err = w.store.Identity().Organization(t.Context(), id.Organization(id.New()))
 			missing(t, got, ok, err)
 		},
-		"AnyOrganization is the oldest": func(t *testing.T, w *world) {
-			o := identity.Organization{ID: id.Organization(id.New()), Name: "First", CreatedAt: time.Unix(1, 0), UpdatedAt: time.Unix(1, 0)}
+		"One organization at most operates, whatever its age": func(t *testing.T, w *world) {
+			got, ok, err := w.store.Identity().OperatingOrganization(t.Context())
+			missing(t, got, ok, err)
+			o := identity.Organization{ID: id.Organization(id.New()), Name: "Operating", Operates: true, CreatedAt: time.Now().Add(time.Hour).Truncate(time.Second)}
+			o.UpdatedAt = o.CreatedAt
 			w.writeIdentity(t, func(tx identity.Tx) error { return tx.InsertOrganization(t.Context(), o) })
-			got, ok, err := w.store.Identity().AnyOrganization(t.Context())
-			if found(t, got, ok, err).ID != o.ID {
-				t.Errorf("got %q, want %q", got.Name, o.Name)
+			got, ok, err = w.store.Identity().OperatingOrganization(t.Context())
+			if found(t, got, ok, err).ID != o.ID || !got.Operates {
+				t.Errorf("got %+v, want %q", got, o.Name)
+			}
+			got, ok, err = w.store.Identity().Organization(t.Context(), w.org)
+			if found(t, got, ok, err).Operates {
+				t.Error("another one operates, too")
+			}
+			o.ID = id.Organization(id.New())
+			if err := w.store.Identity().Write(t.Context(), func(tx identity.Tx) error { return tx.InsertOrganization(t.Context(), o) }); !fault.Is(err, fault.Aborted) {
+				t.Errorf("a second one: %v", err)
+			}
+		},
+		"Of replicas that start at once, one makes the organization": func(t *testing.T, w *world) {
+			var made atomic.Int32
+			atOnce(8, func(int) {
+				secret, err := identity.New(w.store.Identity(), nil, slog.New(slog.DiscardHandler)).Bootstrap(t.Context(), "")
+				if err != nil {
+					t.Error(err)
+				}
+				if secret != "" {
+					made.Add(1)
+				}
+			})
+			rows, err := w.store.Identity().Organizations(t.Context(), page(t, 10))
+			if made.Load() != 1 || err != nil || len(rows) != 2 {
+				t.Errorf("%d made one; organizations %+v, %v", made.Load(), rows, err)
 			}
 		},
 		"UpdateOrganization stores the name": func(t *testing.T, w *world) {
@@ -50,6 +81,9 @@ func organizationTests() map[string]func(*testing.T, *world) {
 				o := identity.Organization{ID: id.Organization(id.New()), Name: "Acme", CreatedAt: at(n / 2)}
 				w.writeIdentity(t, func(tx identity.Tx) error { return tx.InsertOrganization(t.Context(), o) })
 				want = append(want, o.ID)
+				if n%2 == 1 {
+					slices.Sort(want[n-1:]) // they are as old as each other
+				}
 			}
 			want = append(want, w.org) // made just now
 			var got []id.Organization

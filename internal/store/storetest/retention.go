@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,18 +183,21 @@ func expiredTokens(t *testing.T, w *world) {
 	add(true, token.Exchange, runner, short.Add(time.Hour), short)
 	add(false, token.Exchange, runner, short.Add(time.Hour), short.Add(-tick))
 	add(true, token.Exchange, runner, now.Add(time.Hour), time.Time{})
-	remove := func() (n int64) {
+	var returned []token.Record
+	for round, want := range []int{3, len(gone) - 3, 0} {
 		must(t, w.store.Retention().Write(t.Context(), func(tx retention.Tx) error {
-			var err error
-			n, err = tx.DeleteExpiredTokens(t.Context(), short, long, 3)
+			removed, err := tx.DeleteExpiredTokens(t.Context(), short, long, 3)
+			if len(removed) != want {
+				t.Errorf("round %d removed %d, want %d", round, len(removed), want)
+			}
+			returned = append(returned, removed...)
 			return err
 		}))
-		return n
 	}
-	for round, want := range []int64{3, int64(len(gone)) - 3, 0} {
-		if n := remove(); n != want {
-			t.Errorf("round %d removed %d, want %d", round, n, want)
-		}
+	byID := func(a, b token.Record) int { return strings.Compare(string(a.ID), string(b.ID)) }
+	slices.SortFunc(returned, byID)
+	if diff := cmp.Diff(slices.SortedFunc(slices.Values(gone), byID), returned); diff != "" {
+		t.Errorf("what came back of those that were removed: %s", diff)
 	}
 	exists := func(rec token.Record) bool {
 		_, ok, err := w.store.Identity().Credential(t.Context(), rec.Hash)

@@ -33,23 +33,16 @@ func runnerKeyTests() map[string]func(*testing.T, *world) {
 				t.Errorf("the log outlives the runner: %v, %v", got, err)
 			}
 		},
-		"An empty signing key is filled, and no other": func(t *testing.T, w *world) {
+		"The signing key of a public key is the one that was logged last": func(t *testing.T, w *world) {
 			r := w.runner(1)
 			w.addRunners(t, r)
 			bare, full := keyEvent(r, 1, 1), keyEvent(r, 3, 2)
 			bare.SigningKey = nil
-			w.appendKeys(t, bare, full)
-			filled := []byte{7, 0, 7}
+			again, emptied := full, full
+			again.SigningKey, emptied.SigningKey = []byte{7, 0, 7}, nil
+			w.appendKeys(t, bare, full, again, emptied)
 			w.writeFleet(t, func(tx fleet.Tx) error {
-				got, ok, err := tx.LoggedKey(t.Context(), r.ID, bare.PublicKey)
-				if found(t, got, ok, err); len(got) != 0 {
-					t.Errorf("a signing key that was not sent: %x", got)
-				}
-				must(t, tx.FillSigningKey(t.Context(), r.ID, bare.PublicKey, filled))
-				return tx.FillSigningKey(t.Context(), r.ID, full.PublicKey, filled)
-			})
-			w.writeFleet(t, func(tx fleet.Tx) error {
-				for public, want := range map[string][]byte{string(bare.PublicKey): filled, string(full.PublicKey): full.SigningKey} {
+				for public, want := range map[string][]byte{string(bare.PublicKey): nil, string(full.PublicKey): again.SigningKey} {
 					got, ok, err := tx.LoggedKey(t.Context(), r.ID, []byte(public))
 					if string(found(t, got, ok, err)) != string(want) {
 						t.Errorf("signing key %x, want %x", got, want)
@@ -66,12 +59,14 @@ func runnerKeyTests() map[string]func(*testing.T, *world) {
 			r := w.runner(1)
 			w.addRunners(t, r)
 			w.appendKeys(t, keyEvent(r, fleet.KeyFirst, 1), keyEvent(r, fleet.KeyPresented, 2), keyEvent(r, fleet.KeyWithdrawn, 2),
-				keyEvent(r, fleet.KeyEndorsed, 3), keyEvent(r, fleet.KeyPresented, 2), keyEvent(r, fleet.KeyApproved, 2))
+				keyEvent(r, fleet.KeyEndorsed, 3), keyEvent(r, fleet.KeyPresented, 4), keyEvent(r, fleet.KeyApproved, 2))
 			w.writeFleet(t, func(tx fleet.Tx) error {
-				times, err := tx.NewKeys(t.Context(), r.ID, 2)
-				must(t, err)
-				if diff := cmp.Diff([]time.Time{at(2), at(3)}, times); diff != "" {
-					t.Error(diff)
+				for limit, want := range map[int][]time.Time{5: {at(4), at(2)}, 1: {at(4)}} {
+					times, err := tx.KeyTimes(t.Context(), r.ID, fleet.KeyPresented, limit)
+					must(t, err)
+					if diff := cmp.Diff(want, times); diff != "" {
+						t.Error(diff)
+					}
 				}
 				for n, want := range map[int]int64{1: 1, 2: 1, 3: 1, 4: 0} {
 					if uses, err := tx.CountKeyUses(t.Context(), r.ID, keyEvent(r, 1, n).PublicKey); err != nil || uses != want {
@@ -101,13 +96,22 @@ func runnerKeyTests() map[string]func(*testing.T, *world) {
 					got, ok, err := tx.TokenOf(t.Context(), r.ID, not.ID)
 					missing(t, got, ok, err)
 				}
-				for _, end := range []struct{ at, want int }{{9, 9}, {7, 7}, {8, 7}} {
-					must(t, tx.ExpireToken(t.Context(), own.ID, at(end.at)))
+				for _, end := range []struct {
+					at, want int
+					done     bool
+				}{{9, 9, true}, {7, 7, true}, {7, 7, true}, {8, 7, false}} {
+					if ok, err := tx.ExpireToken(t.Context(), own.ID, at(end.at)); err != nil || ok != end.done {
+						t.Errorf("ended at %d: %v, %v", end.at, ok, err)
+					}
 					if got, _, _ := tx.TokenOf(t.Context(), r.ID, own.ID); !got.ExpiresAt.Equal(at(end.want)) {
 						t.Errorf("ended at %d: stored %v", end.at, got.ExpiresAt)
 					}
 				}
-				return tx.DeleteToken(t.Context(), own.ID)
+				if ok, err := tx.ExpireToken(t.Context(), id.Token(id.New()), at(9)); err != nil || ok {
+					t.Errorf("a token that is gone: %v, %v", ok, err)
+				}
+				_, err = tx.DeleteToken(t.Context(), own.ID)
+				return err
 			})
 			w.wantTokens(t, map[*token.Record]bool{&own: false, &exchange: true})
 		},

@@ -89,6 +89,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"AuditLog", auditTests()},
 		{"Transactions", transactionTests()},
 		{"Concurrency", concurrencyTests()},
+		{"Races", raceTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -105,7 +105,15 @@ func tokenTests() map[string]func(*testing.T, *world) {
 			w.addUsers(t, u)
 			one, two := w.token(token.Personal, userSubject(u), 1), w.token(token.Personal, userSubject(u), 2)
 			w.addTokens(t, one, two)
-			w.writeIdentity(t, func(tx identity.Tx) error { return tx.DeleteToken(t.Context(), one.ID) })
+			for _, want := range []bool{true, false} {
+				w.writeIdentity(t, func(tx identity.Tx) error {
+					gone, err := tx.DeleteToken(t.Context(), one.ID)
+					if gone != want {
+						t.Errorf("deleted: %v, want %v", gone, want)
+					}
+					return err
+				})
+			}
 			w.wantTokens(t, map[*token.Record]bool{&one: false, &two: true})
 		},
 		"DeleteTokensOf deletes those of one subject": func(t *testing.T, w *world) {

@@ -48,12 +48,15 @@ const (
 // IdentityServiceClient is a client for the gitpod.v1.IdentityService service.
 type IdentityServiceClient interface {
 	// GetIDToken returns a signed JSON Web Token that proves the caller's
-	// identity to a third party, for an hour. The third party verifies it with the
+	// identity to a third party, for an hour, or until the token ends that the
+	// caller came with, if that is sooner. The third party verifies it with the
 	// keys that the server publishes for OpenID Connect, at
 	// "/.well-known/openid-configuration" below its public URL.
 	//
 	// Errors: permission_denied with a read-only token; invalid_argument for an
-	// audience that is out of bounds.
+	// audience that is out of bounds; failed_precondition when the caller's token
+	// ends within a minute; resource_exhausted after more than 100 at once, and
+	// 10 a second then.
 	GetIDToken(context.Context, *connect.Request[v1.GetIDTokenRequest]) (*connect.Response[v1.GetIDTokenResponse], error)
 	// GetAuthenticatedIdentity tells whom the bearer token belongs to. Every kind
 	// of principal may call it.
@@ -123,12 +126,15 @@ func (c *identityServiceClient) ExchangeToken(ctx context.Context, req *connect.
 // IdentityServiceHandler is an implementation of the gitpod.v1.IdentityService service.
 type IdentityServiceHandler interface {
 	// GetIDToken returns a signed JSON Web Token that proves the caller's
-	// identity to a third party, for an hour. The third party verifies it with the
+	// identity to a third party, for an hour, or until the token ends that the
+	// caller came with, if that is sooner. The third party verifies it with the
 	// keys that the server publishes for OpenID Connect, at
 	// "/.well-known/openid-configuration" below its public URL.
 	//
 	// Errors: permission_denied with a read-only token; invalid_argument for an
-	// audience that is out of bounds.
+	// audience that is out of bounds; failed_precondition when the caller's token
+	// ends within a minute; resource_exhausted after more than 100 at once, and
+	// 10 a second then.
 	GetIDToken(context.Context, *connect.Request[v1.GetIDTokenRequest]) (*connect.Response[v1.GetIDTokenResponse], error)
 	// GetAuthenticatedIdentity tells whom the bearer token belongs to. Every kind
 	// of principal may call it.

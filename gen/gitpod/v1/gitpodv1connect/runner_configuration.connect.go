@@ -119,7 +119,7 @@ type RunnerConfigurationServiceClient interface {
 	// host on this runner, whatever the case of the host; permission_denied when
 	// the subject is somebody else, also for admins, and when the caller may see the
 	// runner and not use it; failed_precondition when the runner has no public key
-	// or is being deleted.
+	// or is being deleted, and when the caller has 100 credentials on it.
 	CreateHostAuthenticationToken(context.Context, *connect.Request[v1.CreateHostAuthenticationTokenRequest]) (*connect.Response[v1.CreateHostAuthenticationTokenResponse], error)
 	// GetHostAuthenticationToken returns what is known of a credential, never the
 	// credential itself.
@@ -521,7 +521,7 @@ type RunnerConfigurationServiceHandler interface {
 	// host on this runner, whatever the case of the host; permission_denied when
 	// the subject is somebody else, also for admins, and when the caller may see the
 	// runner and not use it; failed_precondition when the runner has no public key
-	// or is being deleted.
+	// or is being deleted, and when the caller has 100 credentials on it.
 	CreateHostAuthenticationToken(context.Context, *connect.Request[v1.CreateHostAuthenticationTokenRequest]) (*connect.Response[v1.CreateHostAuthenticationTokenResponse], error)
 	// GetHostAuthenticationToken returns what is known of a credential, never the
 	// credential itself.

@@ -313,7 +313,8 @@ func (x *RotateKeysRequest) GetSecretKey() bool {
 // RotateKeysResponse says what was done.
 type RotateKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The "kid" of each new signing key.
+	// The "kid" of each new signing key: of that for logs tokens, of that for the
+	// audit log, and of that for ID tokens, in this order.
 	SigningKeyIds []string `protobuf:"bytes,1,rep,name=signing_key_ids,json=signingKeyIds,proto3" json:"signing_key_ids,omitempty"`
 	// How many secrets were encrypted anew under the new secret key.
 	Rewrapped     int32 `protobuf:"varint,2,opt,name=rewrapped,proto3" json:"rewrapped,omitempty"`

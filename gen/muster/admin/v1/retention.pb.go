@@ -35,7 +35,8 @@ type RetentionPolicy struct {
 	// Runners that are offline are deleted this many days after they were last
 	// connected.
 	OfflineDays int32 `protobuf:"varint,2,opt,name=offline_days,json=offlineDays,proto3" json:"offline_days,omitempty"`
-	// Audit entries are deleted after this many days.
+	// Audit entries are deleted after this many days: 0, or at least 30, so that
+	// nobody removes the traces of what was done lately.
 	AuditDays     int32 `protobuf:"varint,3,opt,name=audit_days,json=auditDays,proto3" json:"audit_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

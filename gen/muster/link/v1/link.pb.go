@@ -7,8 +7,10 @@
 // The link is the one HTTP/2 stream between a runner and the control plane.
 //
 // The runner dials; nothing ever dials the runner. It authenticates with its
-// runner access token as a bearer token, sends Hello, and gets Welcome. From
-// then on both sides send frames until one of them closes the stream.
+// runner access token as a bearer token, sends Hello, proves that it holds the
+// private key that it shows the public half of (KeyChallenge, KeyProof), and gets
+// Welcome. From then on both sides send frames until one of them closes the
+// stream.
 //
 // Compatibility: a side ignores a frame whose oneof it does not know. A change
 // that a peer must not ignore raises protocol_version.
@@ -49,6 +51,7 @@ type RunnerFrame struct {
 	//	*RunnerFrame_Deleted
 	//	*RunnerFrame_SecretRequest
 	//	*RunnerFrame_Reply
+	//	*RunnerFrame_KeyProof
 	Frame         isRunnerFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,6 +184,15 @@ func (x *RunnerFrame) GetReply() *Reply {
 	return nil
 }
 
+func (x *RunnerFrame) GetKeyProof() *KeyProof {
+	if x != nil {
+		if x, ok := x.Frame.(*RunnerFrame_KeyProof); ok {
+			return x.KeyProof
+		}
+	}
+	return nil
+}
+
 type isRunnerFrame_Frame interface {
 	isRunnerFrame_Frame()
 }
@@ -235,6 +247,11 @@ type RunnerFrame_Reply struct {
 	Reply *Reply `protobuf:"bytes,10,opt,name=reply,proto3,oneof"`
 }
 
+type RunnerFrame_KeyProof struct {
+	// Answers KeyChallenge.
+	KeyProof *KeyProof `protobuf:"bytes,11,opt,name=key_proof,json=keyProof,proto3,oneof"`
+}
+
 func (*RunnerFrame_Hello) isRunnerFrame_Frame() {}
 
 func (*RunnerFrame_Renewal) isRunnerFrame_Frame() {}
@@ -254,6 +271,8 @@ func (*RunnerFrame_Deleted) isRunnerFrame_Frame() {}
 func (*RunnerFrame_SecretRequest) isRunnerFrame_Frame() {}
 
 func (*RunnerFrame_Reply) isRunnerFrame_Frame() {}
+
+func (*RunnerFrame_KeyProof) isRunnerFrame_Frame() {}
 
 // Hello introduces the process that holds the runner's identity.
 type Hello struct {
@@ -277,7 +296,10 @@ type Hello struct {
 	// The configuration fields that this runner understands.
 	Schema *v1.RunnerConfigurationSchema `protobuf:"bytes,8,opt,name=schema,proto3" json:"schema,omitempty"`
 	// The Ed25519 public key that goes with public_key, 32 bytes: both come from
-	// the same secret. It signs the runner's next public key.
+	// the same secret. It signs the runner's next public key. Whoever sends it is
+	// asked, by KeyChallenge, to prove that it holds the private key of public_key.
+	// Without it, and so without proof, the connection can neither have a signing
+	// key logged nor take back another key that waits for approval.
 	SigningKey []byte `protobuf:"bytes,9,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
 	// The signature of the key in use over public_key and signing_key, made by
 	// the runner that replaced its key itself; empty otherwise. Without it, a
@@ -390,6 +412,54 @@ func (x *Hello) GetEndorsement() []byte {
 	return nil
 }
 
+// KeyProof shows that the runner holds the private key of Hello.public_key. It
+// comes after Hello and before Welcome, and only as the answer to KeyChallenge.
+type KeyProof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// HMAC-SHA-256, with the nonce of the challenge as its key, of "muster runner
+	// key proof 1", a zero byte, Hello.public_key and Hello.signing_key.
+	Proof         []byte `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyProof) Reset() {
+	*x = KeyProof{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyProof) ProtoMessage() {}
+
+func (x *KeyProof) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyProof.ProtoReflect.Descriptor instead.
+func (*KeyProof) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *KeyProof) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 // Report is what a runner says of itself. A report replaces the one before.
 type Report struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -420,7 +490,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[2]
+	mi := &file_muster_link_v1_link_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +502,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[2]
+	mi := &file_muster_link_v1_link_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +515,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{2}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Report) GetPhase() v1.RunnerPhase {
@@ -529,7 +599,7 @@ type Renewal struct {
 
 func (x *Renewal) Reset() {
 	*x = Renewal{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[3]
+	mi := &file_muster_link_v1_link_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +611,7 @@ func (x *Renewal) String() string {
 func (*Renewal) ProtoMessage() {}
 
 func (x *Renewal) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[3]
+	mi := &file_muster_link_v1_link_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +624,7 @@ func (x *Renewal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renewal.ProtoReflect.Descriptor instead.
 func (*Renewal) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{3}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Renewal) GetSequence() uint64 {
@@ -580,7 +650,7 @@ type ConfigurationAck struct {
 
 func (x *ConfigurationAck) Reset() {
 	*x = ConfigurationAck{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[4]
+	mi := &file_muster_link_v1_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +662,7 @@ func (x *ConfigurationAck) String() string {
 func (*ConfigurationAck) ProtoMessage() {}
 
 func (x *ConfigurationAck) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[4]
+	mi := &file_muster_link_v1_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +675,7 @@ func (x *ConfigurationAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigurationAck.ProtoReflect.Descriptor instead.
 func (*ConfigurationAck) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{4}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ConfigurationAck) GetRevision() int64 {
@@ -642,7 +712,7 @@ type StreamData struct {
 
 func (x *StreamData) Reset() {
 	*x = StreamData{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[5]
+	mi := &file_muster_link_v1_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +724,7 @@ func (x *StreamData) String() string {
 func (*StreamData) ProtoMessage() {}
 
 func (x *StreamData) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[5]
+	mi := &file_muster_link_v1_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +737,7 @@ func (x *StreamData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamData.ProtoReflect.Descriptor instead.
 func (*StreamData) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{5}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StreamData) GetStreamId() uint64 {
@@ -700,7 +770,7 @@ type StreamClose struct {
 
 func (x *StreamClose) Reset() {
 	*x = StreamClose{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[6]
+	mi := &file_muster_link_v1_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +782,7 @@ func (x *StreamClose) String() string {
 func (*StreamClose) ProtoMessage() {}
 
 func (x *StreamClose) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[6]
+	mi := &file_muster_link_v1_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +795,7 @@ func (x *StreamClose) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamClose.ProtoReflect.Descriptor instead.
 func (*StreamClose) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{6}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StreamClose) GetStreamId() uint64 {
@@ -760,7 +830,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[7]
+	mi := &file_muster_link_v1_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +842,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[7]
+	mi := &file_muster_link_v1_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +855,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{7}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -804,7 +874,7 @@ type Deleted struct {
 
 func (x *Deleted) Reset() {
 	*x = Deleted{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[8]
+	mi := &file_muster_link_v1_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +886,7 @@ func (x *Deleted) String() string {
 func (*Deleted) ProtoMessage() {}
 
 func (x *Deleted) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[8]
+	mi := &file_muster_link_v1_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +899,7 @@ func (x *Deleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deleted.ProtoReflect.Descriptor instead.
 func (*Deleted) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{8}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{9}
 }
 
 // SecretRequest asks for one secret. The control plane leaves an audit entry
@@ -854,7 +924,7 @@ type SecretRequest struct {
 
 func (x *SecretRequest) Reset() {
 	*x = SecretRequest{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[9]
+	mi := &file_muster_link_v1_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +936,7 @@ func (x *SecretRequest) String() string {
 func (*SecretRequest) ProtoMessage() {}
 
 func (x *SecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[9]
+	mi := &file_muster_link_v1_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +949,7 @@ func (x *SecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretRequest.ProtoReflect.Descriptor instead.
 func (*SecretRequest) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SecretRequest) GetRequestId() uint64 {
@@ -916,7 +986,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[10]
+	mi := &file_muster_link_v1_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +998,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[10]
+	mi := &file_muster_link_v1_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1011,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{10}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reply) GetRequestId() uint64 {
@@ -1013,7 +1083,7 @@ type SecretsChecked struct {
 
 func (x *SecretsChecked) Reset() {
 	*x = SecretsChecked{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[11]
+	mi := &file_muster_link_v1_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1095,7 @@ func (x *SecretsChecked) String() string {
 func (*SecretsChecked) ProtoMessage() {}
 
 func (x *SecretsChecked) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[11]
+	mi := &file_muster_link_v1_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1108,7 @@ func (x *SecretsChecked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretsChecked.ProtoReflect.Descriptor instead.
 func (*SecretsChecked) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SecretsChecked) GetUnreadable() []string {
@@ -1058,7 +1128,7 @@ type TokenRotated struct {
 
 func (x *TokenRotated) Reset() {
 	*x = TokenRotated{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	mi := &file_muster_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1140,7 @@ func (x *TokenRotated) String() string {
 func (*TokenRotated) ProtoMessage() {}
 
 func (x *TokenRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	mi := &file_muster_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1153,7 @@ func (x *TokenRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRotated.ProtoReflect.Descriptor instead.
 func (*TokenRotated) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 // PlaneFrame travels from the control plane to the runner.
@@ -1106,6 +1176,7 @@ type PlaneFrame struct {
 	//	*PlaneFrame_SecretReply
 	//	*PlaneFrame_SecretsChanged
 	//	*PlaneFrame_Request
+	//	*PlaneFrame_KeyChallenge
 	Frame         isPlaneFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1113,7 +1184,7 @@ type PlaneFrame struct {
 
 func (x *PlaneFrame) Reset() {
 	*x = PlaneFrame{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[13]
+	mi := &file_muster_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1196,7 @@ func (x *PlaneFrame) String() string {
 func (*PlaneFrame) ProtoMessage() {}
 
 func (x *PlaneFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[13]
+	mi := &file_muster_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1209,7 @@ func (x *PlaneFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaneFrame.ProtoReflect.Descriptor instead.
 func (*PlaneFrame) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlaneFrame) GetFrame() isPlaneFrame_Frame {
@@ -1265,6 +1336,15 @@ func (x *PlaneFrame) GetRequest() *Request {
 	return nil
 }
 
+func (x *PlaneFrame) GetKeyChallenge() *KeyChallenge {
+	if x != nil {
+		if x, ok := x.Frame.(*PlaneFrame_KeyChallenge); ok {
+			return x.KeyChallenge
+		}
+	}
+	return nil
+}
+
 type isPlaneFrame_Frame interface {
 	isPlaneFrame_Frame()
 }
@@ -1334,6 +1414,11 @@ type PlaneFrame_Request struct {
 	Request *Request `protobuf:"bytes,13,opt,name=request,proto3,oneof"`
 }
 
+type PlaneFrame_KeyChallenge struct {
+	// Asks for KeyProof, before Welcome.
+	KeyChallenge *KeyChallenge `protobuf:"bytes,14,opt,name=key_challenge,json=keyChallenge,proto3,oneof"`
+}
+
 func (*PlaneFrame_Welcome) isPlaneFrame_Frame() {}
 
 func (*PlaneFrame_Renewed) isPlaneFrame_Frame() {}
@@ -1359,6 +1444,55 @@ func (*PlaneFrame_SecretReply) isPlaneFrame_Frame() {}
 func (*PlaneFrame_SecretsChanged) isPlaneFrame_Frame() {}
 
 func (*PlaneFrame_Request) isPlaneFrame_Frame() {}
+
+func (*PlaneFrame_KeyChallenge) isPlaneFrame_Frame() {}
+
+// KeyChallenge follows a Hello that has a signing key.
+type KeyChallenge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A nonce of 32 bytes, sealed to Hello.public_key for the purpose "muster
+	// runner key proof 1".
+	SealedNonce   []byte `protobuf:"bytes,1,opt,name=sealed_nonce,json=sealedNonce,proto3" json:"sealed_nonce,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyChallenge) Reset() {
+	*x = KeyChallenge{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyChallenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyChallenge) ProtoMessage() {}
+
+func (x *KeyChallenge) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyChallenge.ProtoReflect.Descriptor instead.
+func (*KeyChallenge) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *KeyChallenge) GetSealedNonce() []byte {
+	if x != nil {
+		return x.SealedNonce
+	}
+	return nil
+}
 
 // Welcome grants the lease.
 type Welcome struct {
@@ -1392,7 +1526,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[14]
+	mi := &file_muster_link_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1538,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[14]
+	mi := &file_muster_link_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1551,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Welcome) GetEpoch() int64 {
@@ -1501,7 +1635,7 @@ type Renewed struct {
 
 func (x *Renewed) Reset() {
 	*x = Renewed{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	mi := &file_muster_link_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1647,7 @@ func (x *Renewed) String() string {
 func (*Renewed) ProtoMessage() {}
 
 func (x *Renewed) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	mi := &file_muster_link_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1660,7 @@ func (x *Renewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renewed.ProtoReflect.Descriptor instead.
 func (*Renewed) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Renewed) GetSequence() uint64 {
@@ -1554,7 +1688,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	mi := &file_muster_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1700,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	mi := &file_muster_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1713,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Configuration) GetRevision() int64 {
@@ -1632,7 +1766,7 @@ type StreamOpen struct {
 
 func (x *StreamOpen) Reset() {
 	*x = StreamOpen{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	mi := &file_muster_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1778,7 @@ func (x *StreamOpen) String() string {
 func (*StreamOpen) ProtoMessage() {}
 
 func (x *StreamOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	mi := &file_muster_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1791,7 @@ func (x *StreamOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpen.ProtoReflect.Descriptor instead.
 func (*StreamOpen) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StreamOpen) GetStreamId() uint64 {
@@ -1737,7 +1871,7 @@ type LogsSource struct {
 
 func (x *LogsSource) Reset() {
 	*x = LogsSource{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	mi := &file_muster_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1883,7 @@ func (x *LogsSource) String() string {
 func (*LogsSource) ProtoMessage() {}
 
 func (x *LogsSource) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	mi := &file_muster_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1896,7 @@ func (x *LogsSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsSource.ProtoReflect.Descriptor instead.
 func (*LogsSource) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogsSource) GetTailLines() uint32 {
@@ -1788,7 +1922,7 @@ type SupportBundleSource struct {
 
 func (x *SupportBundleSource) Reset() {
 	*x = SupportBundleSource{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	mi := &file_muster_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1934,7 @@ func (x *SupportBundleSource) String() string {
 func (*SupportBundleSource) ProtoMessage() {}
 
 func (x *SupportBundleSource) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	mi := &file_muster_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1947,7 @@ func (x *SupportBundleSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupportBundleSource.ProtoReflect.Descriptor instead.
 func (*SupportBundleSource) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 // StreamCredit adds to what may be sent.
@@ -1829,7 +1963,7 @@ type StreamCredit struct {
 
 func (x *StreamCredit) Reset() {
 	*x = StreamCredit{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	mi := &file_muster_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1975,7 @@ func (x *StreamCredit) String() string {
 func (*StreamCredit) ProtoMessage() {}
 
 func (x *StreamCredit) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	mi := &file_muster_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1988,7 @@ func (x *StreamCredit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamCredit.ProtoReflect.Descriptor instead.
 func (*StreamCredit) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StreamCredit) GetStreamId() uint64 {
@@ -1882,7 +2016,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	mi := &file_muster_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2028,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	mi := &file_muster_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2041,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Drain) GetReason() string {
@@ -1928,7 +2062,7 @@ type Delete struct {
 
 func (x *Delete) Reset() {
 	*x = Delete{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[22]
+	mi := &file_muster_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2074,7 @@ func (x *Delete) String() string {
 func (*Delete) ProtoMessage() {}
 
 func (x *Delete) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[22]
+	mi := &file_muster_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2087,7 @@ func (x *Delete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delete.ProtoReflect.Descriptor instead.
 func (*Delete) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Delete) GetPatience() *durationpb.Duration {
@@ -1976,7 +2110,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[23]
+	mi := &file_muster_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2122,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[23]
+	mi := &file_muster_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2135,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Superseded) GetHostName() string {
@@ -2027,14 +2161,17 @@ type SecretReply struct {
 	// asked for by. Empty when there is none.
 	Sealed []byte `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	// Why there is none; empty when there is one.
-	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// Set with error when too many were asked for: how long to wait before asking
+	// again. A runner gets 200 secrets at once and 10 a second on top of that.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SecretReply) Reset() {
 	*x = SecretReply{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[24]
+	mi := &file_muster_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2183,7 @@ func (x *SecretReply) String() string {
 func (*SecretReply) ProtoMessage() {}
 
 func (x *SecretReply) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[24]
+	mi := &file_muster_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2196,7 @@ func (x *SecretReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretReply.ProtoReflect.Descriptor instead.
 func (*SecretReply) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SecretReply) GetRequestId() uint64 {
@@ -2083,6 +2220,13 @@ func (x *SecretReply) GetError() string {
 	return ""
 }
 
+func (x *SecretReply) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
 // SecretsChanged names what to forget.
 type SecretsChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2095,7 +2239,7 @@ type SecretsChanged struct {
 
 func (x *SecretsChanged) Reset() {
 	*x = SecretsChanged{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[25]
+	mi := &file_muster_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2251,7 @@ func (x *SecretsChanged) String() string {
 func (*SecretsChanged) ProtoMessage() {}
 
 func (x *SecretsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[25]
+	mi := &file_muster_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2264,7 @@ func (x *SecretsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretsChanged.ProtoReflect.Descriptor instead.
 func (*SecretsChanged) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SecretsChanged) GetNames() []string {
@@ -2151,7 +2295,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[26]
+	mi := &file_muster_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2307,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[26]
+	mi := &file_muster_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2320,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Request) GetRequestId() uint64 {
@@ -2247,7 +2391,7 @@ type CheckSecrets struct {
 
 func (x *CheckSecrets) Reset() {
 	*x = CheckSecrets{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[27]
+	mi := &file_muster_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2403,7 @@ func (x *CheckSecrets) String() string {
 func (*CheckSecrets) ProtoMessage() {}
 
 func (x *CheckSecrets) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[27]
+	mi := &file_muster_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2416,7 @@ func (x *CheckSecrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSecrets.ProtoReflect.Descriptor instead.
 func (*CheckSecrets) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CheckSecrets) GetNames() []string {
@@ -2286,15 +2430,16 @@ func (x *CheckSecrets) GetNames() []string {
 // with it. The control plane deletes the older ones when it does.
 type RotateToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An exchange token, to be redeemed once.
-	ExchangeToken string `protobuf:"bytes,1,opt,name=exchange_token,json=exchangeToken,proto3" json:"exchange_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// An exchange token, to be redeemed once, sealed to the runner's public key for
+	// the purpose "runner/ID/rotation".
+	SealedExchangeToken []byte `protobuf:"bytes,1,opt,name=sealed_exchange_token,json=sealedExchangeToken,proto3" json:"sealed_exchange_token,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *RotateToken) Reset() {
 	*x = RotateToken{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[28]
+	mi := &file_muster_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2306,7 +2451,7 @@ func (x *RotateToken) String() string {
 func (*RotateToken) ProtoMessage() {}
 
 func (x *RotateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[28]
+	mi := &file_muster_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,14 +2464,14 @@ func (x *RotateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateToken.ProtoReflect.Descriptor instead.
 func (*RotateToken) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
-func (x *RotateToken) GetExchangeToken() string {
+func (x *RotateToken) GetSealedExchangeToken() []byte {
 	if x != nil {
-		return x.ExchangeToken
+		return x.SealedExchangeToken
 	}
-	return ""
+	return nil
 }
 
 // VerificationKeys are the Ed25519 public keys of the control plane.
@@ -2340,7 +2485,7 @@ type VerificationKeys struct {
 
 func (x *VerificationKeys) Reset() {
 	*x = VerificationKeys{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[29]
+	mi := &file_muster_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2497,7 @@ func (x *VerificationKeys) String() string {
 func (*VerificationKeys) ProtoMessage() {}
 
 func (x *VerificationKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[29]
+	mi := &file_muster_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2510,7 @@ func (x *VerificationKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerificationKeys.ProtoReflect.Descriptor instead.
 func (*VerificationKeys) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *VerificationKeys) GetKeys() []*VerificationKey {
@@ -2388,7 +2533,7 @@ type VerificationKey struct {
 
 func (x *VerificationKey) Reset() {
 	*x = VerificationKey{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[30]
+	mi := &file_muster_link_v1_link_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2545,7 @@ func (x *VerificationKey) String() string {
 func (*VerificationKey) ProtoMessage() {}
 
 func (x *VerificationKey) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[30]
+	mi := &file_muster_link_v1_link_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2558,7 @@ func (x *VerificationKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerificationKey.ProtoReflect.Descriptor instead.
 func (*VerificationKey) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *VerificationKey) GetId() string {
@@ -2434,7 +2579,7 @@ var File_muster_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\"\xdf\x04\n" +
+	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\"\x98\x05\n" +
 	"\vRunnerFrame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.muster.link.v1.HelloH\x00R\x05hello\x123\n" +
 	"\arenewal\x18\x02 \x01(\v2\x17.muster.link.v1.RenewalH\x00R\arenewal\x120\n" +
@@ -2447,7 +2592,8 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\adeleted\x18\b \x01(\v2\x17.muster.link.v1.DeletedH\x00R\adeleted\x12F\n" +
 	"\x0esecret_request\x18\t \x01(\v2\x1d.muster.link.v1.SecretRequestH\x00R\rsecretRequest\x12-\n" +
 	"\x05reply\x18\n" +
-	" \x01(\v2\x15.muster.link.v1.ReplyH\x00R\x05replyB\a\n" +
+	" \x01(\v2\x15.muster.link.v1.ReplyH\x00R\x05reply\x127\n" +
+	"\tkey_proof\x18\v \x01(\v2\x18.muster.link.v1.KeyProofH\x00R\bkeyProofB\a\n" +
 	"\x05frame\"\xfd\x02\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x17\n" +
@@ -2462,7 +2608,9 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\vsigning_key\x18\t \x01(\fR\n" +
 	"signingKey\x12 \n" +
 	"\vendorsement\x18\n" +
-	" \x01(\fR\vendorsement\"\xac\x03\n" +
+	" \x01(\fR\vendorsement\" \n" +
+	"\bKeyProof\x12\x14\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"\xac\x03\n" +
 	"\x06Report\x12,\n" +
 	"\x05phase\x18\x01 \x01(\x0e2\x16.gitpod.v1.RunnerPhaseR\x05phase\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
@@ -2507,7 +2655,7 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"unreadable\x18\x01 \x03(\tR\n" +
 	"unreadable\"\x0e\n" +
-	"\fTokenRotated\"\xbe\x06\n" +
+	"\fTokenRotated\"\x83\a\n" +
 	"\n" +
 	"PlaneFrame\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.muster.link.v1.WelcomeH\x00R\awelcome\x123\n" +
@@ -2526,8 +2674,11 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	" \x01(\v2 .muster.link.v1.VerificationKeysH\x00R\x10verificationKeys\x12@\n" +
 	"\fsecret_reply\x18\v \x01(\v2\x1b.muster.link.v1.SecretReplyH\x00R\vsecretReply\x12I\n" +
 	"\x0fsecrets_changed\x18\f \x01(\v2\x1e.muster.link.v1.SecretsChangedH\x00R\x0esecretsChanged\x123\n" +
-	"\arequest\x18\r \x01(\v2\x17.muster.link.v1.RequestH\x00R\arequestB\a\n" +
-	"\x05frame\"\xcd\x03\n" +
+	"\arequest\x18\r \x01(\v2\x17.muster.link.v1.RequestH\x00R\arequest\x12C\n" +
+	"\rkey_challenge\x18\x0e \x01(\v2\x1c.muster.link.v1.KeyChallengeH\x00R\fkeyChallengeB\a\n" +
+	"\x05frame\"1\n" +
+	"\fKeyChallenge\x12!\n" +
+	"\fsealed_nonce\x18\x01 \x01(\fR\vsealedNonce\"\xcd\x03\n" +
 	"\aWelcome\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12/\n" +
 	"\x05lease\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12:\n" +
@@ -2573,12 +2724,14 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"Superseded\x12\x1b\n" +
 	"\thost_name\x18\x01 \x01(\tR\bhostName\x12\x17\n" +
-	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"Z\n" +
+	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"\x96\x01\n" +
 	"\vSecretReply\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"&\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12:\n" +
+	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\"&\n" +
 	"\x0eSecretsChanged\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"\xf1\x01\n" +
 	"\aRequest\x12\x1d\n" +
@@ -2589,9 +2742,9 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\frotate_token\x18\x04 \x01(\v2\x1b.muster.link.v1.RotateTokenH\x00R\vrotateTokenB\t\n" +
 	"\arequest\"$\n" +
 	"\fCheckSecrets\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"4\n" +
-	"\vRotateToken\x12%\n" +
-	"\x0eexchange_token\x18\x01 \x01(\tR\rexchangeToken\"G\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"A\n" +
+	"\vRotateToken\x122\n" +
+	"\x15sealed_exchange_token\x18\x01 \x01(\fR\x13sealedExchangeToken\"G\n" +
 	"\x10VerificationKeys\x123\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1f.muster.link.v1.VerificationKeyR\x04keys\"@\n" +
 	"\x0fVerificationKey\x12\x0e\n" +
@@ -2613,100 +2766,105 @@ func file_muster_link_v1_link_proto_rawDescGZIP() []byte {
 	return file_muster_link_v1_link_proto_rawDescData
 }
 
-var file_muster_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_muster_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_muster_link_v1_link_proto_goTypes = []any{
 	(*RunnerFrame)(nil),                  // 0: muster.link.v1.RunnerFrame
 	(*Hello)(nil),                        // 1: muster.link.v1.Hello
-	(*Report)(nil),                       // 2: muster.link.v1.Report
-	(*Renewal)(nil),                      // 3: muster.link.v1.Renewal
-	(*ConfigurationAck)(nil),             // 4: muster.link.v1.ConfigurationAck
-	(*StreamData)(nil),                   // 5: muster.link.v1.StreamData
-	(*StreamClose)(nil),                  // 6: muster.link.v1.StreamClose
-	(*Goodbye)(nil),                      // 7: muster.link.v1.Goodbye
-	(*Deleted)(nil),                      // 8: muster.link.v1.Deleted
-	(*SecretRequest)(nil),                // 9: muster.link.v1.SecretRequest
-	(*Reply)(nil),                        // 10: muster.link.v1.Reply
-	(*SecretsChecked)(nil),               // 11: muster.link.v1.SecretsChecked
-	(*TokenRotated)(nil),                 // 12: muster.link.v1.TokenRotated
-	(*PlaneFrame)(nil),                   // 13: muster.link.v1.PlaneFrame
-	(*Welcome)(nil),                      // 14: muster.link.v1.Welcome
-	(*Renewed)(nil),                      // 15: muster.link.v1.Renewed
-	(*Configuration)(nil),                // 16: muster.link.v1.Configuration
-	(*StreamOpen)(nil),                   // 17: muster.link.v1.StreamOpen
-	(*LogsSource)(nil),                   // 18: muster.link.v1.LogsSource
-	(*SupportBundleSource)(nil),          // 19: muster.link.v1.SupportBundleSource
-	(*StreamCredit)(nil),                 // 20: muster.link.v1.StreamCredit
-	(*Drain)(nil),                        // 21: muster.link.v1.Drain
-	(*Delete)(nil),                       // 22: muster.link.v1.Delete
-	(*Superseded)(nil),                   // 23: muster.link.v1.Superseded
-	(*SecretReply)(nil),                  // 24: muster.link.v1.SecretReply
-	(*SecretsChanged)(nil),               // 25: muster.link.v1.SecretsChanged
-	(*Request)(nil),                      // 26: muster.link.v1.Request
-	(*CheckSecrets)(nil),                 // 27: muster.link.v1.CheckSecrets
-	(*RotateToken)(nil),                  // 28: muster.link.v1.RotateToken
-	(*VerificationKeys)(nil),             // 29: muster.link.v1.VerificationKeys
-	(*VerificationKey)(nil),              // 30: muster.link.v1.VerificationKey
-	(*v1.RunnerConfigurationSchema)(nil), // 31: gitpod.v1.RunnerConfigurationSchema
-	(v1.RunnerPhase)(0),                  // 32: gitpod.v1.RunnerPhase
-	(v1.RunnerCapability)(0),             // 33: gitpod.v1.RunnerCapability
-	(*v1.GatewayInfo)(nil),               // 34: gitpod.v1.GatewayInfo
-	(*v1.FieldValue)(nil),                // 35: gitpod.v1.FieldValue
-	(*durationpb.Duration)(nil),          // 36: google.protobuf.Duration
-	(*v1.Gateway)(nil),                   // 37: gitpod.v1.Gateway
-	(*v1.RunnerConfiguration)(nil),       // 38: gitpod.v1.RunnerConfiguration
+	(*KeyProof)(nil),                     // 2: muster.link.v1.KeyProof
+	(*Report)(nil),                       // 3: muster.link.v1.Report
+	(*Renewal)(nil),                      // 4: muster.link.v1.Renewal
+	(*ConfigurationAck)(nil),             // 5: muster.link.v1.ConfigurationAck
+	(*StreamData)(nil),                   // 6: muster.link.v1.StreamData
+	(*StreamClose)(nil),                  // 7: muster.link.v1.StreamClose
+	(*Goodbye)(nil),                      // 8: muster.link.v1.Goodbye
+	(*Deleted)(nil),                      // 9: muster.link.v1.Deleted
+	(*SecretRequest)(nil),                // 10: muster.link.v1.SecretRequest
+	(*Reply)(nil),                        // 11: muster.link.v1.Reply
+	(*SecretsChecked)(nil),               // 12: muster.link.v1.SecretsChecked
+	(*TokenRotated)(nil),                 // 13: muster.link.v1.TokenRotated
+	(*PlaneFrame)(nil),                   // 14: muster.link.v1.PlaneFrame
+	(*KeyChallenge)(nil),                 // 15: muster.link.v1.KeyChallenge
+	(*Welcome)(nil),                      // 16: muster.link.v1.Welcome
+	(*Renewed)(nil),                      // 17: muster.link.v1.Renewed
+	(*Configuration)(nil),                // 18: muster.link.v1.Configuration
+	(*StreamOpen)(nil),                   // 19: muster.link.v1.StreamOpen
+	(*LogsSource)(nil),                   // 20: muster.link.v1.LogsSource
+	(*SupportBundleSource)(nil),          // 21: muster.link.v1.SupportBundleSource
+	(*StreamCredit)(nil),                 // 22: muster.link.v1.StreamCredit
+	(*Drain)(nil),                        // 23: muster.link.v1.Drain
+	(*Delete)(nil),                       // 24: muster.link.v1.Delete
+	(*Superseded)(nil),                   // 25: muster.link.v1.Superseded
+	(*SecretReply)(nil),                  // 26: muster.link.v1.SecretReply
+	(*SecretsChanged)(nil),               // 27: muster.link.v1.SecretsChanged
+	(*Request)(nil),                      // 28: muster.link.v1.Request
+	(*CheckSecrets)(nil),                 // 29: muster.link.v1.CheckSecrets
+	(*RotateToken)(nil),                  // 30: muster.link.v1.RotateToken
+	(*VerificationKeys)(nil),             // 31: muster.link.v1.VerificationKeys
+	(*VerificationKey)(nil),              // 32: muster.link.v1.VerificationKey
+	(*v1.RunnerConfigurationSchema)(nil), // 33: gitpod.v1.RunnerConfigurationSchema
+	(v1.RunnerPhase)(0),                  // 34: gitpod.v1.RunnerPhase
+	(v1.RunnerCapability)(0),             // 35: gitpod.v1.RunnerCapability
+	(*v1.GatewayInfo)(nil),               // 36: gitpod.v1.GatewayInfo
+	(*v1.FieldValue)(nil),                // 37: gitpod.v1.FieldValue
+	(*durationpb.Duration)(nil),          // 38: google.protobuf.Duration
+	(*v1.Gateway)(nil),                   // 39: gitpod.v1.Gateway
+	(*v1.RunnerConfiguration)(nil),       // 40: gitpod.v1.RunnerConfiguration
 }
 var file_muster_link_v1_link_proto_depIdxs = []int32{
 	1,  // 0: muster.link.v1.RunnerFrame.hello:type_name -> muster.link.v1.Hello
-	3,  // 1: muster.link.v1.RunnerFrame.renewal:type_name -> muster.link.v1.Renewal
-	2,  // 2: muster.link.v1.RunnerFrame.report:type_name -> muster.link.v1.Report
-	4,  // 3: muster.link.v1.RunnerFrame.configuration_ack:type_name -> muster.link.v1.ConfigurationAck
-	5,  // 4: muster.link.v1.RunnerFrame.stream_data:type_name -> muster.link.v1.StreamData
-	6,  // 5: muster.link.v1.RunnerFrame.stream_close:type_name -> muster.link.v1.StreamClose
-	7,  // 6: muster.link.v1.RunnerFrame.goodbye:type_name -> muster.link.v1.Goodbye
-	8,  // 7: muster.link.v1.RunnerFrame.deleted:type_name -> muster.link.v1.Deleted
-	9,  // 8: muster.link.v1.RunnerFrame.secret_request:type_name -> muster.link.v1.SecretRequest
-	10, // 9: muster.link.v1.RunnerFrame.reply:type_name -> muster.link.v1.Reply
-	2,  // 10: muster.link.v1.Hello.report:type_name -> muster.link.v1.Report
-	31, // 11: muster.link.v1.Hello.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
-	32, // 12: muster.link.v1.Report.phase:type_name -> gitpod.v1.RunnerPhase
-	33, // 13: muster.link.v1.Report.capabilities:type_name -> gitpod.v1.RunnerCapability
-	34, // 14: muster.link.v1.Report.gateway_info:type_name -> gitpod.v1.GatewayInfo
-	35, // 15: muster.link.v1.Report.additional_info:type_name -> gitpod.v1.FieldValue
-	11, // 16: muster.link.v1.Reply.secrets_checked:type_name -> muster.link.v1.SecretsChecked
-	12, // 17: muster.link.v1.Reply.token_rotated:type_name -> muster.link.v1.TokenRotated
-	14, // 18: muster.link.v1.PlaneFrame.welcome:type_name -> muster.link.v1.Welcome
-	15, // 19: muster.link.v1.PlaneFrame.renewed:type_name -> muster.link.v1.Renewed
-	16, // 20: muster.link.v1.PlaneFrame.configuration:type_name -> muster.link.v1.Configuration
-	17, // 21: muster.link.v1.PlaneFrame.stream_open:type_name -> muster.link.v1.StreamOpen
-	20, // 22: muster.link.v1.PlaneFrame.stream_credit:type_name -> muster.link.v1.StreamCredit
-	6,  // 23: muster.link.v1.PlaneFrame.stream_close:type_name -> muster.link.v1.StreamClose
-	21, // 24: muster.link.v1.PlaneFrame.drain:type_name -> muster.link.v1.Drain
-	22, // 25: muster.link.v1.PlaneFrame.delete:type_name -> muster.link.v1.Delete
-	23, // 26: muster.link.v1.PlaneFrame.superseded:type_name -> muster.link.v1.Superseded
-	29, // 27: muster.link.v1.PlaneFrame.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	24, // 28: muster.link.v1.PlaneFrame.secret_reply:type_name -> muster.link.v1.SecretReply
-	25, // 29: muster.link.v1.PlaneFrame.secrets_changed:type_name -> muster.link.v1.SecretsChanged
-	26, // 30: muster.link.v1.PlaneFrame.request:type_name -> muster.link.v1.Request
-	36, // 31: muster.link.v1.Welcome.lease:type_name -> google.protobuf.Duration
-	36, // 32: muster.link.v1.Welcome.renew_every:type_name -> google.protobuf.Duration
-	16, // 33: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
-	37, // 34: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
-	29, // 35: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	38, // 36: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
-	18, // 37: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
-	19, // 38: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
-	36, // 39: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
-	36, // 40: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
-	27, // 41: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
-	28, // 42: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
-	30, // 43: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
-	0,  // 44: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
-	13, // 45: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
-	45, // [45:46] is the sub-list for method output_type
-	44, // [44:45] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	4,  // 1: muster.link.v1.RunnerFrame.renewal:type_name -> muster.link.v1.Renewal
+	3,  // 2: muster.link.v1.RunnerFrame.report:type_name -> muster.link.v1.Report
+	5,  // 3: muster.link.v1.RunnerFrame.configuration_ack:type_name -> muster.link.v1.ConfigurationAck
+	6,  // 4: muster.link.v1.RunnerFrame.stream_data:type_name -> muster.link.v1.StreamData
+	7,  // 5: muster.link.v1.RunnerFrame.stream_close:type_name -> muster.link.v1.StreamClose
+	8,  // 6: muster.link.v1.RunnerFrame.goodbye:type_name -> muster.link.v1.Goodbye
+	9,  // 7: muster.link.v1.RunnerFrame.deleted:type_name -> muster.link.v1.Deleted
+	10, // 8: muster.link.v1.RunnerFrame.secret_request:type_name -> muster.link.v1.SecretRequest
+	11, // 9: muster.link.v1.RunnerFrame.reply:type_name -> muster.link.v1.Reply
+	2,  // 10: muster.link.v1.RunnerFrame.key_proof:type_name -> muster.link.v1.KeyProof
+	3,  // 11: muster.link.v1.Hello.report:type_name -> muster.link.v1.Report
+	33, // 12: muster.link.v1.Hello.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
+	34, // 13: muster.link.v1.Report.phase:type_name -> gitpod.v1.RunnerPhase
+	35, // 14: muster.link.v1.Report.capabilities:type_name -> gitpod.v1.RunnerCapability
+	36, // 15: muster.link.v1.Report.gateway_info:type_name -> gitpod.v1.GatewayInfo
+	37, // 16: muster.link.v1.Report.additional_info:type_name -> gitpod.v1.FieldValue
+	12, // 17: muster.link.v1.Reply.secrets_checked:type_name -> muster.link.v1.SecretsChecked
+	13, // 18: muster.link.v1.Reply.token_rotated:type_name -> muster.link.v1.TokenRotated
+	16, // 19: muster.link.v1.PlaneFrame.welcome:type_name -> muster.link.v1.Welcome
+	17, // 20: muster.link.v1.PlaneFrame.renewed:type_name -> muster.link.v1.Renewed
+	18, // 21: muster.link.v1.PlaneFrame.configuration:type_name -> muster.link.v1.Configuration
+	19, // 22: muster.link.v1.PlaneFrame.stream_open:type_name -> muster.link.v1.StreamOpen
+	22, // 23: muster.link.v1.PlaneFrame.stream_credit:type_name -> muster.link.v1.StreamCredit
+	7,  // 24: muster.link.v1.PlaneFrame.stream_close:type_name -> muster.link.v1.StreamClose
+	23, // 25: muster.link.v1.PlaneFrame.drain:type_name -> muster.link.v1.Drain
+	24, // 26: muster.link.v1.PlaneFrame.delete:type_name -> muster.link.v1.Delete
+	25, // 27: muster.link.v1.PlaneFrame.superseded:type_name -> muster.link.v1.Superseded
+	31, // 28: muster.link.v1.PlaneFrame.verification_keys:type_name -> muster.link.v1.VerificationKeys
+	26, // 29: muster.link.v1.PlaneFrame.secret_reply:type_name -> muster.link.v1.SecretReply
+	27, // 30: muster.link.v1.PlaneFrame.secrets_changed:type_name -> muster.link.v1.SecretsChanged
+	28, // 31: muster.link.v1.PlaneFrame.request:type_name -> muster.link.v1.Request
+	15, // 32: muster.link.v1.PlaneFrame.key_challenge:type_name -> muster.link.v1.KeyChallenge
+	38, // 33: muster.link.v1.Welcome.lease:type_name -> google.protobuf.Duration
+	38, // 34: muster.link.v1.Welcome.renew_every:type_name -> google.protobuf.Duration
+	18, // 35: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
+	39, // 36: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
+	31, // 37: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
+	40, // 38: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
+	20, // 39: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
+	21, // 40: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
+	38, // 41: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
+	38, // 42: muster.link.v1.SecretReply.retry_after:type_name -> google.protobuf.Duration
+	38, // 43: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
+	29, // 44: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
+	30, // 45: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
+	32, // 46: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
+	0,  // 47: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
+	14, // 48: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
+	48, // [48:49] is the sub-list for method output_type
+	47, // [47:48] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_muster_link_v1_link_proto_init() }
@@ -2725,12 +2883,13 @@ func file_muster_link_v1_link_proto_init() {
 		(*RunnerFrame_Deleted)(nil),
 		(*RunnerFrame_SecretRequest)(nil),
 		(*RunnerFrame_Reply)(nil),
+		(*RunnerFrame_KeyProof)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[10].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[11].OneofWrappers = []any{
 		(*Reply_SecretsChecked)(nil),
 		(*Reply_TokenRotated)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[13].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[14].OneofWrappers = []any{
 		(*PlaneFrame_Welcome)(nil),
 		(*PlaneFrame_Renewed)(nil),
 		(*PlaneFrame_Configuration)(nil),
@@ -2744,12 +2903,13 @@ func file_muster_link_v1_link_proto_init() {
 		(*PlaneFrame_SecretReply)(nil),
 		(*PlaneFrame_SecretsChanged)(nil),
 		(*PlaneFrame_Request)(nil),
+		(*PlaneFrame_KeyChallenge)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[17].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[19].OneofWrappers = []any{
 		(*StreamOpen_Logs)(nil),
 		(*StreamOpen_SupportBundle)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[26].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[28].OneofWrappers = []any{
 		(*Request_CheckSecrets)(nil),
 		(*Request_RotateToken)(nil),
 	}
@@ -2759,7 +2919,7 @@ func file_muster_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_link_v1_link_proto_rawDesc), len(file_muster_link_v1_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -10,8 +10,3 @@ FROM memberships m
 JOIN role_assignments a ON a.group_id = m.group_id
 WHERE m.subject_id = @subject_id AND a.resource_type = 7 AND a.resource_id = @organization_id
 ORDER BY a.group_id, a.resource_role;
-
--- name: ListGrantsOnResource :many
-SELECT group_id, resource_role FROM role_assignments
-WHERE resource_id = @resource_id AND resource_type = @resource_type
-ORDER BY group_id, resource_role;

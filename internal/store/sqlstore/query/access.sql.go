@@ -9,40 +9,6 @@ import (
 	"context"
 )
 
-const listGrantsOnResource = `-- name: ListGrantsOnResource :many
-SELECT group_id, resource_role FROM role_assignments
-WHERE resource_id = $1 AND resource_type = $2
-ORDER BY group_id, resource_role
-`
-
-type ListGrantsOnResourceRow struct {
-	GroupID      string
-	ResourceRole int32
-}
-
-func (q *Queries) ListGrantsOnResource(ctx context.Context, resourceID string, resourceType int32) ([]ListGrantsOnResourceRow, error) {
-	rows, err := q.db.QueryContext(ctx, listGrantsOnResource, resourceID, resourceType)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListGrantsOnResourceRow
-	for rows.Next() {
-		var i ListGrantsOnResourceRow
-		if err := rows.Scan(&i.GroupID, &i.ResourceRole); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listGroupsOfSubject = `-- name: ListGroupsOfSubject :many
 SELECT group_id FROM memberships WHERE subject_id = $1 ORDER BY group_id
 `

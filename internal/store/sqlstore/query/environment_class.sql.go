@@ -75,21 +75,14 @@ WHERE c.organization_id = $1
   AND (c.created_at, c.id) > ($2, CAST($3 AS TEXT))
   AND (CAST($4 AS BIGINT) & CASE WHEN c.enabled THEN 2 ELSE 1 END) <> 0
   AND (
-    SELECT CASE WHEN
-      ((CAST($5 AS BIGINT) >> r.kind) & 1) <> 0
+    SELECT CASE WHEN ((CAST($5 AS BIGINT) >> r.kind) & 1) <> 0
       AND ((CAST($6 AS BIGINT) >> r.provider) & 1) <> 0
       AND (
-        CAST($7 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($8 AS TEXT), '') OR (
-          SELECT COUNT(*) FROM role_assignments a
-          WHERE a.runner_id = r.id AND CAST($9 AS TEXT) LIKE '%' || a.group_id || '%'
-        ) > 0
-      )
-      AND (
-        CAST($10 AS BIGINT) = 3 OR (CAST($10 AS BIGINT) & CASE WHEN c.enabled AND r.deleting_at = 0 AND (
-          CAST($11 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($12 AS TEXT), '') OR (
-            SELECT COUNT(*) FROM role_assignments b
-            WHERE b.runner_id = r.id AND CAST($13 AS TEXT) LIKE '%' || b.group_id || '%'
-              AND b.resource_role < 63 AND ((CAST($14 AS BIGINT) >> b.resource_role) & 1) <> 0
+        CAST($7 AS BIGINT) = 3 OR (CAST($7 AS BIGINT) & CASE WHEN c.enabled AND r.deleting_at = 0 AND (
+          CAST($8 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($9 AS TEXT), '') OR (
+            SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
+            WHERE m.subject_id = CAST($9 AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
+              AND a.resource_role < 63 AND ((CAST($10 AS BIGINT) >> a.resource_role) & 1) <> 0
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )
@@ -97,7 +90,7 @@ WHERE c.organization_id = $1
     FROM runners r WHERE r.id = c.runner_id
   ) <> 0
 ORDER BY c.created_at, c.id
-LIMIT $15
+LIMIT $11
 `
 
 type ListEnvironmentClassesParams struct {
@@ -107,24 +100,19 @@ type ListEnvironmentClassesParams struct {
 	Enabled        int64
 	Kinds          int64
 	Providers      int64
-	Sees           int64
-	CreatorID      string
-	GroupIds       string
 	Usable         int64
 	Uses           int64
 	UserID         string
-	UsingGroupIds  string
 	UseRoles       int64
 	MaxRows        int32
 }
 
-// The two lists below differ in the index that they walk: all classes of the
-// organization, or those of one runner. Of what they pass they keep the classes
-// of runners that the caller sees: all (sees is 1), those that @creator_id made,
-// and those on which one of @group_ids has a role; and uses: all (uses is 1),
-// those that @user_id made, and those on which one of @using_group_ids has a
-// role of the mask @use_roles. Groups are one text, and nobody is the empty one.
-// The masks @enabled and @usable have bit 0 for no and bit 1 for yes.
+// The three lists below differ in what they walk: all classes of the organization,
+// those of one runner, or those of the runners that a viewer sees. The masks
+// @enabled and @usable have bit 0 for no and bit 1 for yes. Usable is a class that
+// is enabled, of a runner that is not being deleted and that the caller uses: any
+// runner (uses is 1), one that @user_id made, and one on which a group of
+// @user_id has a role of the mask @use_roles.
 //
 // What is asked of the runner is one number for each class, and not a join or an
 // EXISTS: those may be answered for all classes at once, before the first is
@@ -137,13 +125,9 @@ func (q *Queries) ListEnvironmentClasses(ctx context.Context, arg ListEnvironmen
 		arg.Enabled,
 		arg.Kinds,
 		arg.Providers,
-		arg.Sees,
-		arg.CreatorID,
-		arg.GroupIds,
 		arg.Usable,
 		arg.Uses,
 		arg.UserID,
-		arg.UsingGroupIds,
 		arg.UseRoles,
 		arg.MaxRows,
 	)
@@ -185,21 +169,14 @@ WHERE c.organization_id = $1 AND c.runner_id = $2
   AND (c.created_at, c.id) > ($3, CAST($4 AS TEXT))
   AND (CAST($5 AS BIGINT) & CASE WHEN c.enabled THEN 2 ELSE 1 END) <> 0
   AND (
-    SELECT CASE WHEN
-      ((CAST($6 AS BIGINT) >> r.kind) & 1) <> 0
+    SELECT CASE WHEN ((CAST($6 AS BIGINT) >> r.kind) & 1) <> 0
       AND ((CAST($7 AS BIGINT) >> r.provider) & 1) <> 0
       AND (
-        CAST($8 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($9 AS TEXT), '') OR (
-          SELECT COUNT(*) FROM role_assignments a
-          WHERE a.runner_id = r.id AND CAST($10 AS TEXT) LIKE '%' || a.group_id || '%'
-        ) > 0
-      )
-      AND (
-        CAST($11 AS BIGINT) = 3 OR (CAST($11 AS BIGINT) & CASE WHEN c.enabled AND r.deleting_at = 0 AND (
-          CAST($12 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($13 AS TEXT), '') OR (
-            SELECT COUNT(*) FROM role_assignments b
-            WHERE b.runner_id = r.id AND CAST($14 AS TEXT) LIKE '%' || b.group_id || '%'
-              AND b.resource_role < 63 AND ((CAST($15 AS BIGINT) >> b.resource_role) & 1) <> 0
+        CAST($8 AS BIGINT) = 3 OR (CAST($8 AS BIGINT) & CASE WHEN c.enabled AND r.deleting_at = 0 AND (
+          CAST($9 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($10 AS TEXT), '') OR (
+            SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
+            WHERE m.subject_id = CAST($10 AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
+              AND a.resource_role < 63 AND ((CAST($11 AS BIGINT) >> a.resource_role) & 1) <> 0
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )
@@ -207,7 +184,7 @@ WHERE c.organization_id = $1 AND c.runner_id = $2
     FROM runners r WHERE r.id = c.runner_id
   ) <> 0
 ORDER BY c.created_at, c.id
-LIMIT $16
+LIMIT $12
 `
 
 type ListEnvironmentClassesOfRunnerParams struct {
@@ -218,13 +195,9 @@ type ListEnvironmentClassesOfRunnerParams struct {
 	Enabled        int64
 	Kinds          int64
 	Providers      int64
-	Sees           int64
-	CreatorID      string
-	GroupIds       string
 	Usable         int64
 	Uses           int64
 	UserID         string
-	UsingGroupIds  string
 	UseRoles       int64
 	MaxRows        int32
 }
@@ -238,13 +211,96 @@ func (q *Queries) ListEnvironmentClassesOfRunner(ctx context.Context, arg ListEn
 		arg.Enabled,
 		arg.Kinds,
 		arg.Providers,
-		arg.Sees,
-		arg.CreatorID,
-		arg.GroupIds,
 		arg.Usable,
 		arg.Uses,
 		arg.UserID,
-		arg.UsingGroupIds,
+		arg.UseRoles,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EnvironmentClass
+	for rows.Next() {
+		var i EnvironmentClass
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.RunnerID,
+			&i.DisplayName,
+			&i.Description,
+			&i.Configuration,
+			&i.Enabled,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Revision,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listEnvironmentClassesSeenBy = `-- name: ListEnvironmentClassesSeenBy :many
+SELECT c.id, c.organization_id, c.runner_id, c.display_name, c.description, c.configuration, c.enabled, c.created_at, c.updated_at, c.revision FROM runner_viewers v
+JOIN environment_classes c ON c.runner_id = v.runner_id
+WHERE v.organization_id = $1 AND v.viewer_id = $2
+  AND (c.created_at, c.id) > ($3, CAST($4 AS TEXT))
+  AND (CAST($5 AS BIGINT) & CASE WHEN c.enabled THEN 2 ELSE 1 END) <> 0
+  AND (
+    SELECT CASE WHEN ((CAST($6 AS BIGINT) >> r.kind) & 1) <> 0
+      AND ((CAST($7 AS BIGINT) >> r.provider) & 1) <> 0
+      AND (
+        CAST($8 AS BIGINT) = 3 OR (CAST($8 AS BIGINT) & CASE WHEN c.enabled AND r.deleting_at = 0 AND (
+          CAST($9 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($10 AS TEXT), '') OR (
+            SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
+            WHERE m.subject_id = CAST($10 AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
+              AND a.resource_role < 63 AND ((CAST($11 AS BIGINT) >> a.resource_role) & 1) <> 0
+          ) > 0
+        ) THEN 2 ELSE 1 END) <> 0
+      )
+    THEN 1 ELSE 0 END
+    FROM runners r WHERE r.id = c.runner_id
+  ) <> 0
+ORDER BY c.created_at, c.id
+LIMIT $12
+`
+
+type ListEnvironmentClassesSeenByParams struct {
+	OrganizationID string
+	ViewerID       string
+	AfterAt        int64
+	AfterID        string
+	Enabled        int64
+	Kinds          int64
+	Providers      int64
+	Usable         int64
+	Uses           int64
+	UserID         string
+	UseRoles       int64
+	MaxRows        int32
+}
+
+func (q *Queries) ListEnvironmentClassesSeenBy(ctx context.Context, arg ListEnvironmentClassesSeenByParams) ([]EnvironmentClass, error) {
+	rows, err := q.db.QueryContext(ctx, listEnvironmentClassesSeenBy,
+		arg.OrganizationID,
+		arg.ViewerID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.Enabled,
+		arg.Kinds,
+		arg.Providers,
+		arg.Usable,
+		arg.Uses,
+		arg.UserID,
 		arg.UseRoles,
 		arg.MaxRows,
 	)

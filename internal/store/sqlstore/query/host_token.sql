@@ -30,6 +30,9 @@ SELECT * FROM host_tokens WHERE id = @id;
 -- name: GetHostTokenOfSubject :one
 SELECT * FROM host_tokens WHERE runner_id = @runner_id AND host_lower = @host_lower AND subject_id = @subject_id;
 
+-- name: CountHostTokens :one
+SELECT COUNT(*) FROM host_tokens WHERE runner_id = @runner_id AND subject_id = @subject_id;
+
 -- name: ListHostTokens :many
 SELECT * FROM host_tokens
 WHERE organization_id = @organization_id
@@ -57,9 +60,18 @@ WHERE subject_id = @subject_id AND organization_id = @organization_id
 ORDER BY created_at, id
 LIMIT @max_rows;
 
--- ListRunnersOfGroupWithRoles returns the runners on which a group has a role
--- with a number of a set.
--- name: ListRunnersOfGroupWithRoles :many
-SELECT runner_id FROM role_assignments
-WHERE group_id = @group_id AND runner_id IS NOT NULL AND resource_role < 63
-  AND ((CAST(@roles AS BIGINT) >> resource_role) & 1) <> 0;
+-- ListHostTokensReadBy returns those on the runners on which a group has a role
+-- with a number of a set: of one subject, or of all when that is empty, and on
+-- one runner, or on all when that is empty.
+-- name: ListHostTokensReadBy :many
+SELECT h.* FROM (
+    SELECT DISTINCT a.runner_id FROM role_assignments a
+    WHERE a.group_id = @group_id AND a.runner_id IS NOT NULL AND a.resource_role < 63
+      AND ((CAST(@roles AS BIGINT) >> a.resource_role) & 1) <> 0
+      AND (CAST(@runner_id AS TEXT) = '' OR a.runner_id = CAST(@runner_id AS TEXT))
+) v
+JOIN host_tokens h ON h.runner_id = v.runner_id
+WHERE (CAST(@subject_id AS TEXT) = '' OR h.subject_id = CAST(@subject_id AS TEXT))
+  AND (h.created_at, h.id) > (@after_at, CAST(@after_id AS TEXT))
+ORDER BY h.created_at, h.id
+LIMIT @max_rows;

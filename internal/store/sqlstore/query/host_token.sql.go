@@ -7,8 +7,18 @@ package query
 
 import (
 	"context"
-	"database/sql"
 )
+
+const countHostTokens = `-- name: CountHostTokens :one
+SELECT COUNT(*) FROM host_tokens WHERE runner_id = $1 AND subject_id = $2
+`
+
+func (q *Queries) CountHostTokens(ctx context.Context, runnerID string, subjectID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countHostTokens, runnerID, subjectID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
 
 const deleteHostToken = `-- name: DeleteHostToken :execrows
 DELETE FROM host_tokens WHERE id = $1
@@ -379,27 +389,71 @@ func (q *Queries) ListHostTokensOfSubject(ctx context.Context, arg ListHostToken
 	return items, nil
 }
 
-const listRunnersOfGroupWithRoles = `-- name: ListRunnersOfGroupWithRoles :many
-SELECT runner_id FROM role_assignments
-WHERE group_id = $1 AND runner_id IS NOT NULL AND resource_role < 63
-  AND ((CAST($2 AS BIGINT) >> resource_role) & 1) <> 0
+const listHostTokensReadBy = `-- name: ListHostTokensReadBy :many
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower FROM (
+    SELECT DISTINCT a.runner_id FROM role_assignments a
+    WHERE a.group_id = $1 AND a.runner_id IS NOT NULL AND a.resource_role < 63
+      AND ((CAST($2 AS BIGINT) >> a.resource_role) & 1) <> 0
+      AND (CAST($3 AS TEXT) = '' OR a.runner_id = CAST($3 AS TEXT))
+) v
+JOIN host_tokens h ON h.runner_id = v.runner_id
+WHERE (CAST($4 AS TEXT) = '' OR h.subject_id = CAST($4 AS TEXT))
+  AND (h.created_at, h.id) > ($5, CAST($6 AS TEXT))
+ORDER BY h.created_at, h.id
+LIMIT $7
 `
 
-// ListRunnersOfGroupWithRoles returns the runners on which a group has a role
-// with a number of a set.
-func (q *Queries) ListRunnersOfGroupWithRoles(ctx context.Context, groupID string, roles int64) ([]sql.NullString, error) {
-	rows, err := q.db.QueryContext(ctx, listRunnersOfGroupWithRoles, groupID, roles)
+type ListHostTokensReadByParams struct {
+	GroupID   string
+	Roles     int64
+	RunnerID  string
+	SubjectID string
+	AfterAt   int64
+	AfterID   string
+	MaxRows   int32
+}
+
+// ListHostTokensReadBy returns those on the runners on which a group has a role
+// with a number of a set: of one subject, or of all when that is empty, and on
+// one runner, or on all when that is empty.
+func (q *Queries) ListHostTokensReadBy(ctx context.Context, arg ListHostTokensReadByParams) ([]HostToken, error) {
+	rows, err := q.db.QueryContext(ctx, listHostTokensReadBy,
+		arg.GroupID,
+		arg.Roles,
+		arg.RunnerID,
+		arg.SubjectID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []sql.NullString
+	var items []HostToken
 	for rows.Next() {
-		var runner_id sql.NullString
-		if err := rows.Scan(&runner_id); err != nil {
+		var i HostToken
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.RunnerID,
+			&i.Host,
+			&i.SubjectPrincipal,
+			&i.SubjectID,
+			&i.Source,
+			&i.Token,
+			&i.RefreshToken,
+			&i.IntegrationID,
+			&i.Scopes,
+			&i.ExpiresAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Revision,
+			&i.HostLower,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, runner_id)
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

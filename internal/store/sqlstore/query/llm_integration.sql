@@ -33,20 +33,10 @@ WHERE runner_id = @runner_id AND organization_id = @organization_id
 ORDER BY created_at, id
 LIMIT @max_rows;
 
--- ListLLMIntegrationsOfCreator returns those of the runners that somebody made.
--- name: ListLLMIntegrationsOfCreator :many
-SELECT * FROM llm_integration_rows
-WHERE organization_id = @organization_id AND runner_creator_id = @creator_id
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
-LIMIT @max_rows;
-
--- ListLLMIntegrationsOfGroup returns those of the runners that a group has a
--- role on. 2 is the number of the resource type of runners.
--- name: ListLLMIntegrationsOfGroup :many
-SELECT * FROM llm_integration_rows i
-WHERE i.organization_id = @organization_id
-  AND EXISTS (SELECT 1 FROM role_assignments a WHERE a.group_id = @group_id AND a.resource_type = 2 AND a.resource_id = i.runner_id)
+-- name: ListLLMIntegrationsSeenBy :many
+SELECT i.* FROM runner_viewers v
+JOIN llm_integration_rows i ON i.runner_id = v.runner_id
+WHERE v.organization_id = @organization_id AND v.viewer_id = @viewer_id
   AND (i.created_at, i.id) > (@after_at, CAST(@after_id AS TEXT))
 ORDER BY i.created_at, i.id
 LIMIT @max_rows;

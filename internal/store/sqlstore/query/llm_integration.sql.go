@@ -22,7 +22,7 @@ func (q *Queries) DeleteLLMIntegration(ctx context.Context, id string) (int64, e
 }
 
 const getLLMIntegration = `-- name: GetLLMIntegration :one
-SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key, runner_creator_id FROM llm_integration_rows
+SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key FROM llm_integration_rows
 WHERE id = $1
 `
 
@@ -43,7 +43,6 @@ func (q *Queries) GetLLMIntegration(ctx context.Context, id string) (LlmIntegrat
 		&i.UpdatedAt,
 		&i.Revision,
 		&i.RunnerKey,
-		&i.RunnerCreatorID,
 	)
 	return i, err
 }
@@ -90,7 +89,7 @@ func (q *Queries) InsertLLMIntegration(ctx context.Context, arg InsertLLMIntegra
 }
 
 const listLLMIntegrations = `-- name: ListLLMIntegrations :many
-SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key, runner_creator_id FROM llm_integration_rows
+SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key FROM llm_integration_rows
 WHERE organization_id = $1
   AND (created_at, id) > ($2, CAST($3 AS TEXT))
 ORDER BY created_at, id
@@ -132,131 +131,6 @@ func (q *Queries) ListLLMIntegrations(ctx context.Context, arg ListLLMIntegratio
 			&i.UpdatedAt,
 			&i.Revision,
 			&i.RunnerKey,
-			&i.RunnerCreatorID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listLLMIntegrationsOfCreator = `-- name: ListLLMIntegrationsOfCreator :many
-SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key, runner_creator_id FROM llm_integration_rows
-WHERE organization_id = $1 AND runner_creator_id = $2
-  AND (created_at, id) > ($3, CAST($4 AS TEXT))
-ORDER BY created_at, id
-LIMIT $5
-`
-
-type ListLLMIntegrationsOfCreatorParams struct {
-	OrganizationID string
-	CreatorID      string
-	AfterAt        int64
-	AfterID        string
-	MaxRows        int32
-}
-
-// ListLLMIntegrationsOfCreator returns those of the runners that somebody made.
-func (q *Queries) ListLLMIntegrationsOfCreator(ctx context.Context, arg ListLLMIntegrationsOfCreatorParams) ([]LlmIntegrationRow, error) {
-	rows, err := q.db.QueryContext(ctx, listLLMIntegrationsOfCreator,
-		arg.OrganizationID,
-		arg.CreatorID,
-		arg.AfterAt,
-		arg.AfterID,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LlmIntegrationRow
-	for rows.Next() {
-		var i LlmIntegrationRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.RunnerID,
-			&i.Models,
-			&i.Endpoint,
-			&i.ApiKey,
-			&i.MaxTokens,
-			&i.Enabled,
-			&i.Headers,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.Revision,
-			&i.RunnerKey,
-			&i.RunnerCreatorID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listLLMIntegrationsOfGroup = `-- name: ListLLMIntegrationsOfGroup :many
-SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key, runner_creator_id FROM llm_integration_rows i
-WHERE i.organization_id = $1
-  AND EXISTS (SELECT 1 FROM role_assignments a WHERE a.group_id = $2 AND a.resource_type = 2 AND a.resource_id = i.runner_id)
-  AND (i.created_at, i.id) > ($3, CAST($4 AS TEXT))
-ORDER BY i.created_at, i.id
-LIMIT $5
-`
-
-type ListLLMIntegrationsOfGroupParams struct {
-	OrganizationID string
-	GroupID        string
-	AfterAt        int64
-	AfterID        string
-	MaxRows        int32
-}
-
-// ListLLMIntegrationsOfGroup returns those of the runners that a group has a
-// role on. 2 is the number of the resource type of runners.
-func (q *Queries) ListLLMIntegrationsOfGroup(ctx context.Context, arg ListLLMIntegrationsOfGroupParams) ([]LlmIntegrationRow, error) {
-	rows, err := q.db.QueryContext(ctx, listLLMIntegrationsOfGroup,
-		arg.OrganizationID,
-		arg.GroupID,
-		arg.AfterAt,
-		arg.AfterID,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LlmIntegrationRow
-	for rows.Next() {
-		var i LlmIntegrationRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.RunnerID,
-			&i.Models,
-			&i.Endpoint,
-			&i.ApiKey,
-			&i.MaxTokens,
-			&i.Enabled,
-			&i.Headers,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.Revision,
-			&i.RunnerKey,
-			&i.RunnerCreatorID,
 		); err != nil {
 			return nil, err
 		}
@@ -272,7 +146,7 @@ func (q *Queries) ListLLMIntegrationsOfGroup(ctx context.Context, arg ListLLMInt
 }
 
 const listLLMIntegrationsOfRunner = `-- name: ListLLMIntegrationsOfRunner :many
-SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key, runner_creator_id FROM llm_integration_rows
+SELECT id, organization_id, runner_id, models, endpoint, api_key, max_tokens, enabled, headers, created_at, updated_at, revision, runner_key FROM llm_integration_rows
 WHERE runner_id = $1 AND organization_id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
 ORDER BY created_at, id
@@ -316,7 +190,66 @@ func (q *Queries) ListLLMIntegrationsOfRunner(ctx context.Context, arg ListLLMIn
 			&i.UpdatedAt,
 			&i.Revision,
 			&i.RunnerKey,
-			&i.RunnerCreatorID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLLMIntegrationsSeenBy = `-- name: ListLLMIntegrationsSeenBy :many
+SELECT i.id, i.organization_id, i.runner_id, i.models, i.endpoint, i.api_key, i.max_tokens, i.enabled, i.headers, i.created_at, i.updated_at, i.revision, i.runner_key FROM runner_viewers v
+JOIN llm_integration_rows i ON i.runner_id = v.runner_id
+WHERE v.organization_id = $1 AND v.viewer_id = $2
+  AND (i.created_at, i.id) > ($3, CAST($4 AS TEXT))
+ORDER BY i.created_at, i.id
+LIMIT $5
+`
+
+type ListLLMIntegrationsSeenByParams struct {
+	OrganizationID string
+	ViewerID       string
+	AfterAt        int64
+	AfterID        string
+	MaxRows        int32
+}
+
+func (q *Queries) ListLLMIntegrationsSeenBy(ctx context.Context, arg ListLLMIntegrationsSeenByParams) ([]LlmIntegrationRow, error) {
+	rows, err := q.db.QueryContext(ctx, listLLMIntegrationsSeenBy,
+		arg.OrganizationID,
+		arg.ViewerID,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LlmIntegrationRow
+	for rows.Next() {
+		var i LlmIntegrationRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.RunnerID,
+			&i.Models,
+			&i.Endpoint,
+			&i.ApiKey,
+			&i.MaxTokens,
+			&i.Enabled,
+			&i.Headers,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Revision,
+			&i.RunnerKey,
 		); err != nil {
 			return nil, err
 		}

@@ -89,20 +89,19 @@ type HostToken struct {
 }
 
 type LlmIntegrationRow struct {
-	ID              string
-	OrganizationID  string
-	RunnerID        string
-	Models          string
-	Endpoint        string
-	ApiKey          []byte
-	MaxTokens       int64
-	Enabled         bool
-	Headers         string
-	CreatedAt       int64
-	UpdatedAt       int64
-	Revision        int64
-	RunnerKey       []byte
-	RunnerCreatorID string
+	ID             string
+	OrganizationID string
+	RunnerID       string
+	Models         string
+	Endpoint       string
+	ApiKey         []byte
+	MaxTokens      int64
+	Enabled        bool
+	Headers        string
+	CreatedAt      int64
+	UpdatedAt      int64
+	Revision       int64
+	RunnerKey      []byte
 }
 
 type Membership struct {
@@ -133,6 +132,7 @@ type Organization struct {
 	NeverConnectedDays int32
 	OfflineDays        int32
 	AuditDays          int32
+	Operates           bool
 }
 
 type Replica struct {

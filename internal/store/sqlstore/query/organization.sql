@@ -1,12 +1,12 @@
 -- name: InsertOrganization :exec
-INSERT INTO organizations (id, name, created_at, updated_at)
-VALUES (@id, @name, @created_at, @updated_at);
+INSERT INTO organizations (id, name, operates, created_at, updated_at)
+VALUES (@id, @name, @operates, @created_at, @updated_at);
 
 -- name: GetOrganization :one
 SELECT * FROM organizations WHERE id = @id;
 
--- name: GetOldestOrganization :one
-SELECT * FROM organizations ORDER BY created_at, id LIMIT 1;
+-- name: GetOperatingOrganization :one
+SELECT * FROM organizations WHERE operates;
 
 -- name: ListOrganizations :many
 SELECT * FROM organizations

@@ -9,12 +9,12 @@ import (
 	"context"
 )
 
-const getOldestOrganization = `-- name: GetOldestOrganization :one
-SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days FROM organizations ORDER BY created_at, id LIMIT 1
+const getOperatingOrganization = `-- name: GetOperatingOrganization :one
+SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days, operates FROM organizations WHERE operates
 `
 
-func (q *Queries) GetOldestOrganization(ctx context.Context) (Organization, error) {
-	row := q.db.QueryRowContext(ctx, getOldestOrganization)
+func (q *Queries) GetOperatingOrganization(ctx context.Context) (Organization, error) {
+	row := q.db.QueryRowContext(ctx, getOperatingOrganization)
 	var i Organization
 	err := row.Scan(
 		&i.ID,
@@ -24,12 +24,13 @@ func (q *Queries) GetOldestOrganization(ctx context.Context) (Organization, erro
 		&i.NeverConnectedDays,
 		&i.OfflineDays,
 		&i.AuditDays,
+		&i.Operates,
 	)
 	return i, err
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days FROM organizations WHERE id = $1
+SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days, operates FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -43,18 +44,20 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.NeverConnectedDays,
 		&i.OfflineDays,
 		&i.AuditDays,
+		&i.Operates,
 	)
 	return i, err
 }
 
 const insertOrganization = `-- name: InsertOrganization :exec
-INSERT INTO organizations (id, name, created_at, updated_at)
-VALUES ($1, $2, $3, $4)
+INSERT INTO organizations (id, name, operates, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5)
 `
 
 type InsertOrganizationParams struct {
 	ID        string
 	Name      string
+	Operates  bool
 	CreatedAt int64
 	UpdatedAt int64
 }
@@ -63,6 +66,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 	_, err := q.db.ExecContext(ctx, insertOrganization,
 		arg.ID,
 		arg.Name,
+		arg.Operates,
 		arg.CreatedAt,
 		arg.UpdatedAt,
 	)
@@ -70,7 +74,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days FROM organizations
+SELECT id, name, created_at, updated_at, never_connected_days, offline_days, audit_days, operates FROM organizations
 WHERE (created_at, id) > ($1, CAST($2 AS TEXT))
 ORDER BY created_at, id
 LIMIT $3
@@ -99,6 +103,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, arg ListOrganizationsPa
 			&i.NeverConnectedDays,
 			&i.OfflineDays,
 			&i.AuditDays,
+			&i.Operates,
 		); err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ SELECT COUNT(*) FROM audit_entries WHERE organization_id = @organization_id AND 
 
 -- DeleteExpiredTokens takes first what expired first. What was redeemed before a
 -- time is a token that expires at most ExchangeLifetime after that.
--- name: DeleteExpiredTokens :execrows
+-- name: DeleteExpiredTokens :many
 DELETE FROM tokens WHERE id IN (
     SELECT t.id FROM tokens t
     WHERE t.expires_at > 0 AND t.expires_at < CAST(@expired_before AS BIGINT)
@@ -45,4 +45,5 @@ DELETE FROM tokens WHERE id IN (
       END
     ORDER BY t.expires_at, t.id
     LIMIT @max_rows
-);
+)
+RETURNING *;

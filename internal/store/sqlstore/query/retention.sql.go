@@ -20,7 +20,7 @@ func (q *Queries) CountAuditEntriesBefore(ctx context.Context, organizationID st
 	return count, err
 }
 
-const deleteExpiredTokens = `-- name: DeleteExpiredTokens :execrows
+const deleteExpiredTokens = `-- name: DeleteExpiredTokens :many
 DELETE FROM tokens WHERE id IN (
     SELECT t.id FROM tokens t
     WHERE t.expires_at > 0 AND t.expires_at < CAST($1 AS BIGINT)
@@ -31,6 +31,7 @@ DELETE FROM tokens WHERE id IN (
     ORDER BY t.expires_at, t.id
     LIMIT $4
 )
+RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
 `
 
 type DeleteExpiredTokensParams struct {
@@ -42,17 +43,49 @@ type DeleteExpiredTokensParams struct {
 
 // DeleteExpiredTokens takes first what expired first. What was redeemed before a
 // time is a token that expires at most ExchangeLifetime after that.
-func (q *Queries) DeleteExpiredTokens(ctx context.Context, arg DeleteExpiredTokensParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, deleteExpiredTokens,
+func (q *Queries) DeleteExpiredTokens(ctx context.Context, arg DeleteExpiredTokensParams) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteExpiredTokens,
 		arg.ExpiredBefore,
 		arg.LongBefore,
 		arg.ShortBefore,
 		arg.MaxRows,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected()
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getRetentionPolicy = `-- name: GetRetentionPolicy :one

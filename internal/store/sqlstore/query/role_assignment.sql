@@ -37,6 +37,21 @@ ORDER BY created_at, id;
 -- name: CountOrganizationRolesOfGroup :one
 SELECT COUNT(*) FROM role_assignments WHERE group_id = @group_id AND resource_type = 7;
 
+-- FindRoleAssignmentBeyond returns the oldest assignment of a group with one of
+-- the sharing roles on a resource on which none of some groups has one of them.
+-- name: FindRoleAssignmentBeyond :one
+SELECT a.* FROM role_assignments a
+WHERE a.group_id = @group_id
+  AND CASE WHEN CAST(@sharing AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND NOT EXISTS (
+    SELECT 1 FROM role_assignments b
+    WHERE b.resource_id = a.resource_id AND b.resource_type = a.resource_type
+      AND CASE WHEN CAST(@sharing AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+      AND CASE WHEN CAST(@others AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
+  )
+ORDER BY a.created_at, a.id
+LIMIT 1;
+
 -- name: ListRoleAssignments :many
 SELECT * FROM role_assignments
 WHERE organization_id = @organization_id
@@ -55,6 +70,7 @@ LIMIT @max_rows;
 SELECT * FROM role_assignments
 WHERE organization_id = @organization_id AND group_id = @group_id
   AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
+  AND CASE WHEN CAST(@resources AS TEXT) = '' OR CAST(@resources AS TEXT) LIKE '%,' || resource_id || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at, id
 LIMIT @max_rows;

@@ -35,6 +35,47 @@ func (q *Queries) DeleteRoleAssignment(ctx context.Context, id string) (int64, e
 	return result.RowsAffected()
 }
 
+const findRoleAssignmentBeyond = `-- name: FindRoleAssignmentBeyond :one
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a
+WHERE a.group_id = $1
+  AND CASE WHEN CAST($2 AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND NOT EXISTS (
+    SELECT 1 FROM role_assignments b
+    WHERE b.resource_id = a.resource_id AND b.resource_type = a.resource_type
+      AND CASE WHEN CAST($2 AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+      AND CASE WHEN CAST($3 AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
+  )
+ORDER BY a.created_at, a.id
+LIMIT 1
+`
+
+type FindRoleAssignmentBeyondParams struct {
+	GroupID string
+	Sharing string
+	Others  string
+}
+
+// FindRoleAssignmentBeyond returns the oldest assignment of a group with one of
+// the sharing roles on a resource on which none of some groups has one of them.
+func (q *Queries) FindRoleAssignmentBeyond(ctx context.Context, arg FindRoleAssignmentBeyondParams) (RoleAssignment, error) {
+	row := q.db.QueryRowContext(ctx, findRoleAssignmentBeyond, arg.GroupID, arg.Sharing, arg.Others)
+	var i RoleAssignment
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.GroupID,
+		&i.ResourceType,
+		&i.ResourceID,
+		&i.ResourceRole,
+		&i.Slot,
+		&i.CreatedAt,
+		&i.Revision,
+		&i.RunnerID,
+		&i.RunnerCreatedAt,
+	)
+	return i, err
+}
+
 const getRoleAssignment = `-- name: GetRoleAssignment :one
 SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments WHERE organization_id = $1 AND id = $2
 `
@@ -275,9 +316,10 @@ const listRoleAssignmentsOfGroup = `-- name: ListRoleAssignmentsOfGroup :many
 SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
 WHERE organization_id = $1 AND group_id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
-  AND CASE WHEN CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || resource_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST($6 AS TEXT) = '' OR CAST($6 AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at, id
-LIMIT $6
+LIMIT $7
 `
 
 type ListRoleAssignmentsOfGroupParams struct {
@@ -285,6 +327,7 @@ type ListRoleAssignmentsOfGroupParams struct {
 	GroupID        string
 	AfterAt        int64
 	AfterID        string
+	Resources      string
 	Roles          string
 	MaxRows        int32
 }
@@ -295,6 +338,7 @@ func (q *Queries) ListRoleAssignmentsOfGroup(ctx context.Context, arg ListRoleAs
 		arg.GroupID,
 		arg.AfterAt,
 		arg.AfterID,
+		arg.Resources,
 		arg.Roles,
 		arg.MaxRows,
 	)

@@ -79,7 +79,7 @@ UPDATE runners SET
     revision = revision + 1
 WHERE id = @id AND revision = @revision;
 
--- ListBelongings has the numbers of the wire's resource types.
+-- ListBelongings has the group of a role assignment as its owner, and the numbers of the wire's resource types.
 -- name: ListBelongings :many
 SELECT CAST(9 AS INTEGER) AS resource_type, c.id, CAST(0 AS INTEGER) AS owner_principal, CAST('' AS TEXT) AS owner_id
 FROM environment_classes c WHERE c.runner_id = @runner_id
@@ -90,7 +90,7 @@ SELECT 20, l.id, 0, '' FROM llm_integrations l WHERE l.runner_id = @runner_id
 UNION ALL
 SELECT 11, h.id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.runner_id = @runner_id
 UNION ALL
-SELECT 47, a.id, 0, '' FROM role_assignments a WHERE a.runner_id = CAST(@runner_id AS TEXT);
+SELECT 47, a.id, 0, a.group_id FROM role_assignments a WHERE a.runner_id = CAST(@runner_id AS TEXT);
 
 -- DeleteRunner takes the session and the tokens along; see the schema.
 -- name: DeleteRunner :execrows

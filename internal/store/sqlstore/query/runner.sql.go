@@ -226,7 +226,7 @@ SELECT 20, l.id, 0, '' FROM llm_integrations l WHERE l.runner_id = $1
 UNION ALL
 SELECT 11, h.id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.runner_id = $1
 UNION ALL
-SELECT 47, a.id, 0, '' FROM role_assignments a WHERE a.runner_id = CAST($1 AS TEXT)
+SELECT 47, a.id, 0, a.group_id FROM role_assignments a WHERE a.runner_id = CAST($1 AS TEXT)
 `
 
 type ListBelongingsRow struct {
@@ -236,7 +236,7 @@ type ListBelongingsRow struct {
 	OwnerID        string
 }
 
-// ListBelongings has the numbers of the wire's resource types.
+// ListBelongings has the group of a role assignment as its owner, and the numbers of the wire's resource types.
 func (q *Queries) ListBelongings(ctx context.Context, runnerID string) ([]ListBelongingsRow, error) {
 	rows, err := q.db.QueryContext(ctx, listBelongings, runnerID)
 	if err != nil {

@@ -1,9 +1,9 @@
--- GetLoggedKey returns the signing key that was logged with a public key, empty
--- when the runner has not sent it.
+-- GetLoggedKey returns the signing key that was last logged with a public key,
+-- empty when none was.
 -- name: GetLoggedKey :one
 SELECT signing_key FROM runner_keys
 WHERE runner_id = @runner_id AND public_key = @public_key
-ORDER BY length(signing_key) DESC, sequence
+ORDER BY length(signing_key) DESC, sequence DESC
 LIMIT 1;
 
 -- CountRunnerKeyUses has the numbers of fleet.KeyOperation after which a key is
@@ -12,11 +12,9 @@ LIMIT 1;
 SELECT COUNT(*) FROM runner_keys
 WHERE runner_id = @runner_id AND public_key = @public_key AND operation IN (1, 2, 4);
 
--- ListNewRunnerKeys has the numbers of fleet.KeyOperation for a key that came
--- after the first.
--- name: ListNewRunnerKeys :many
+-- name: ListRunnerKeyTimes :many
 SELECT created_at FROM runner_keys
-WHERE runner_id = @runner_id AND operation IN (2, 3)
+WHERE runner_id = @runner_id AND operation = @operation
 ORDER BY sequence DESC
 LIMIT @max_rows;
 
@@ -30,7 +28,3 @@ VALUES (
     @runner_id, (SELECT COALESCE(MAX(k.sequence), 0) + 1 FROM runner_keys k WHERE k.runner_id = @runner_id),
     @operation, @public_key, @signing_key, @actor_principal, @actor_id, @created_at
 );
-
--- name: FillSigningKey :exec
-UPDATE runner_keys SET signing_key = @signing_key
-WHERE runner_id = @runner_id AND public_key = @public_key AND length(signing_key) = 0;

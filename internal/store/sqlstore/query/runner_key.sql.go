@@ -55,31 +55,15 @@ func (q *Queries) CountRunnerKeyUses(ctx context.Context, runnerID string, publi
 	return count, err
 }
 
-const fillSigningKey = `-- name: FillSigningKey :exec
-UPDATE runner_keys SET signing_key = $1
-WHERE runner_id = $2 AND public_key = $3 AND length(signing_key) = 0
-`
-
-type FillSigningKeyParams struct {
-	SigningKey []byte
-	RunnerID   string
-	PublicKey  []byte
-}
-
-func (q *Queries) FillSigningKey(ctx context.Context, arg FillSigningKeyParams) error {
-	_, err := q.db.ExecContext(ctx, fillSigningKey, arg.SigningKey, arg.RunnerID, arg.PublicKey)
-	return err
-}
-
 const getLoggedKey = `-- name: GetLoggedKey :one
 SELECT signing_key FROM runner_keys
 WHERE runner_id = $1 AND public_key = $2
-ORDER BY length(signing_key) DESC, sequence
+ORDER BY length(signing_key) DESC, sequence DESC
 LIMIT 1
 `
 
-// GetLoggedKey returns the signing key that was logged with a public key, empty
-// when the runner has not sent it.
+// GetLoggedKey returns the signing key that was last logged with a public key,
+// empty when none was.
 func (q *Queries) GetLoggedKey(ctx context.Context, runnerID string, publicKey []byte) ([]byte, error) {
 	row := q.db.QueryRowContext(ctx, getLoggedKey, runnerID, publicKey)
 	var signing_key []byte
@@ -87,17 +71,21 @@ func (q *Queries) GetLoggedKey(ctx context.Context, runnerID string, publicKey [
 	return signing_key, err
 }
 
-const listNewRunnerKeys = `-- name: ListNewRunnerKeys :many
+const listRunnerKeyTimes = `-- name: ListRunnerKeyTimes :many
 SELECT created_at FROM runner_keys
-WHERE runner_id = $1 AND operation IN (2, 3)
+WHERE runner_id = $1 AND operation = $2
 ORDER BY sequence DESC
-LIMIT $2
+LIMIT $3
 `
 
-// ListNewRunnerKeys has the numbers of fleet.KeyOperation for a key that came
-// after the first.
-func (q *Queries) ListNewRunnerKeys(ctx context.Context, runnerID string, maxRows int32) ([]int64, error) {
-	rows, err := q.db.QueryContext(ctx, listNewRunnerKeys, runnerID, maxRows)
+type ListRunnerKeyTimesParams struct {
+	RunnerID  string
+	Operation int32
+	MaxRows   int32
+}
+
+func (q *Queries) ListRunnerKeyTimes(ctx context.Context, arg ListRunnerKeyTimesParams) ([]int64, error) {
+	rows, err := q.db.QueryContext(ctx, listRunnerKeyTimes, arg.RunnerID, arg.Operation, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

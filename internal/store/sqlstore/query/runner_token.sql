@@ -9,8 +9,8 @@ ORDER BY created_at DESC, id DESC;
 SELECT * FROM tokens WHERE id = @id AND runner_id = @runner_id AND used_at = 0;
 
 -- ExpireToken never makes a token live longer.
--- name: ExpireToken :exec
-UPDATE tokens SET expires_at = @expires_at WHERE id = @id AND (expires_at = 0 OR expires_at > @expires_at);
+-- name: ExpireToken :execrows
+UPDATE tokens SET expires_at = @expires_at WHERE id = @id AND (expires_at = 0 OR expires_at >= @expires_at);
 
 -- DeleteRotatedTokens deletes the access tokens of a runner that are older than
 -- one that came of a rotation; none when that one did not.

@@ -67,14 +67,17 @@ func (q *Queries) DeleteRotatedTokens(ctx context.Context, arg DeleteRotatedToke
 	return items, nil
 }
 
-const expireToken = `-- name: ExpireToken :exec
-UPDATE tokens SET expires_at = $1 WHERE id = $2 AND (expires_at = 0 OR expires_at > $1)
+const expireToken = `-- name: ExpireToken :execrows
+UPDATE tokens SET expires_at = $1 WHERE id = $2 AND (expires_at = 0 OR expires_at >= $1)
 `
 
 // ExpireToken never makes a token live longer.
-func (q *Queries) ExpireToken(ctx context.Context, expiresAt int64, iD string) error {
-	_, err := q.db.ExecContext(ctx, expireToken, expiresAt, iD)
-	return err
+func (q *Queries) ExpireToken(ctx context.Context, expiresAt int64, iD string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, expireToken, expiresAt, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const getTokenOfRunner = `-- name: GetTokenOfRunner :one

@@ -121,49 +121,25 @@ func (q *Queries) InsertSCMIntegration(ctx context.Context, arg InsertSCMIntegra
 }
 
 const listSCMIntegrations = `-- name: ListSCMIntegrations :many
-
-SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations i
-WHERE i.organization_id = $1
-  AND (i.created_at, i.id) > ($2, CAST($3 AS TEXT))
-  AND (
-    SELECT CASE WHEN
-      CAST($4 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($5 AS TEXT), '') OR (
-        SELECT COUNT(*) FROM role_assignments a
-        WHERE a.runner_id = r.id AND CAST($6 AS TEXT) LIKE '%' || a.group_id || '%'
-      ) > 0
-    THEN 1 ELSE 0 END
-    FROM runners r WHERE r.id = i.runner_id
-  ) <> 0
-ORDER BY i.created_at, i.id
-LIMIT $7
+SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations
+WHERE organization_id = $1
+  AND (created_at, id) > ($2, CAST($3 AS TEXT))
+ORDER BY created_at, id
+LIMIT $4
 `
 
 type ListSCMIntegrationsParams struct {
 	OrganizationID string
 	AfterAt        int64
 	AfterID        string
-	Sees           int64
-	CreatorID      string
-	GroupIds       string
 	MaxRows        int32
 }
 
-// The two lists below differ in the index that they walk: all integrations of the
-// organization, or those of one runner. Of what they pass they keep those of
-// runners that the caller sees: all (sees is 1), those that @creator_id made, and
-// those on which one of @group_ids has a role. Groups are one text, and nobody is
-// the empty one.
-//
-// Whether the runner is seen is one number for each integration, and not a join or
-// an EXISTS: those may be answered for all at once, before the first is passed on.
 func (q *Queries) ListSCMIntegrations(ctx context.Context, arg ListSCMIntegrationsParams) ([]ScmIntegration, error) {
 	rows, err := q.db.QueryContext(ctx, listSCMIntegrations,
 		arg.OrganizationID,
 		arg.AfterAt,
 		arg.AfterID,
-		arg.Sees,
-		arg.CreatorID,
-		arg.GroupIds,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -203,20 +179,11 @@ func (q *Queries) ListSCMIntegrations(ctx context.Context, arg ListSCMIntegratio
 }
 
 const listSCMIntegrationsOfRunner = `-- name: ListSCMIntegrationsOfRunner :many
-SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations i
-WHERE i.runner_id = $1 AND i.organization_id = $2
-  AND (i.created_at, i.id) > ($3, CAST($4 AS TEXT))
-  AND (
-    SELECT CASE WHEN
-      CAST($5 AS BIGINT) = 1 OR r.creator_id = NULLIF(CAST($6 AS TEXT), '') OR (
-        SELECT COUNT(*) FROM role_assignments a
-        WHERE a.runner_id = r.id AND CAST($7 AS TEXT) LIKE '%' || a.group_id || '%'
-      ) > 0
-    THEN 1 ELSE 0 END
-    FROM runners r WHERE r.id = i.runner_id
-  ) <> 0
-ORDER BY i.created_at, i.id
-LIMIT $8
+SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations
+WHERE runner_id = $1 AND organization_id = $2
+  AND (created_at, id) > ($3, CAST($4 AS TEXT))
+ORDER BY created_at, id
+LIMIT $5
 `
 
 type ListSCMIntegrationsOfRunnerParams struct {
@@ -224,9 +191,6 @@ type ListSCMIntegrationsOfRunnerParams struct {
 	OrganizationID string
 	AfterAt        int64
 	AfterID        string
-	Sees           int64
-	CreatorID      string
-	GroupIds       string
 	MaxRows        int32
 }
 
@@ -236,9 +200,67 @@ func (q *Queries) ListSCMIntegrationsOfRunner(ctx context.Context, arg ListSCMIn
 		arg.OrganizationID,
 		arg.AfterAt,
 		arg.AfterID,
-		arg.Sees,
-		arg.CreatorID,
-		arg.GroupIds,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ScmIntegration
+	for rows.Next() {
+		var i ScmIntegration
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.RunnerID,
+			&i.ScmID,
+			&i.Host,
+			&i.Pat,
+			&i.OauthClientID,
+			&i.OauthClientSecret,
+			&i.IssuerUrl,
+			&i.VirtualDirectory,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.Revision,
+			&i.HostLower,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSCMIntegrationsSeenBy = `-- name: ListSCMIntegrationsSeenBy :many
+SELECT i.id, i.organization_id, i.runner_id, i.scm_id, i.host, i.pat, i.oauth_client_id, i.oauth_client_secret, i.issuer_url, i.virtual_directory, i.created_at, i.updated_at, i.revision, i.host_lower FROM runner_viewers v
+JOIN scm_integrations i ON i.runner_id = v.runner_id
+WHERE v.organization_id = $1 AND v.viewer_id = $2
+  AND (i.created_at, i.id) > ($3, CAST($4 AS TEXT))
+ORDER BY i.created_at, i.id
+LIMIT $5
+`
+
+type ListSCMIntegrationsSeenByParams struct {
+	OrganizationID string
+	ViewerID       string
+	AfterAt        int64
+	AfterID        string
+	MaxRows        int32
+}
+
+func (q *Queries) ListSCMIntegrationsSeenBy(ctx context.Context, arg ListSCMIntegrationsSeenByParams) ([]ScmIntegration, error) {
+	rows, err := q.db.QueryContext(ctx, listSCMIntegrationsSeenBy,
+		arg.OrganizationID,
+		arg.ViewerID,
+		arg.AfterAt,
+		arg.AfterID,
 		arg.MaxRows,
 	)
 	if err != nil {

@@ -45,7 +45,7 @@ RETURNING *;
 -- name: TouchToken :exec
 UPDATE tokens SET last_used_at = @at WHERE id = @id AND last_used_at < @at;
 
--- name: DeleteToken :exec
+-- name: DeleteToken :execrows
 DELETE FROM tokens WHERE id = @id;
 
 -- name: DeleteTokensOfUser :many

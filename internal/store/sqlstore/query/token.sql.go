@@ -10,13 +10,16 @@ import (
 	"database/sql"
 )
 
-const deleteToken = `-- name: DeleteToken :exec
+const deleteToken = `-- name: DeleteToken :execrows
 DELETE FROM tokens WHERE id = $1
 `
 
-func (q *Queries) DeleteToken(ctx context.Context, id string) error {
-	_, err := q.db.ExecContext(ctx, deleteToken, id)
-	return err
+func (q *Queries) DeleteToken(ctx context.Context, id string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteToken, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const deleteTokensOfRunner = `-- name: DeleteTokensOfRunner :many

@@ -5,8 +5,10 @@
 // The link is the one HTTP/2 stream between a runner and the control plane.
 //
 // The runner dials; nothing ever dials the runner. It authenticates with its
-// runner access token as a bearer token, sends Hello, and gets Welcome. From
-// then on both sides send frames until one of them closes the stream.
+// runner access token as a bearer token, sends Hello, proves that it holds the
+// private key that it shows the public half of (KeyChallenge, KeyProof), and gets
+// Welcome. From then on both sides send frames until one of them closes the
+// stream.
 //
 // Compatibility: a side ignores a frame whose oneof it does not know. A change
 // that a peer must not ignore raises protocol_version.
@@ -51,7 +53,8 @@ type LinkServiceClient interface {
 	//
 	// Errors before Welcome: unauthenticated (the token is unknown, expired or
 	// revoked; the runner may have been deleted), failed_precondition (protocol
-	// version not spoken here, or malformed Hello), aborted (Hello.standby is
+	// version not spoken here, malformed Hello, too many new keys, or a proof that
+	// is wrong; ErrorInfo.reason tells them apart), aborted (Hello.standby is
 	// set and another host holds the identity), unavailable (shutting down;
 	// retry with backoff).
 	//
@@ -95,7 +98,8 @@ type LinkServiceHandler interface {
 	//
 	// Errors before Welcome: unauthenticated (the token is unknown, expired or
 	// revoked; the runner may have been deleted), failed_precondition (protocol
-	// version not spoken here, or malformed Hello), aborted (Hello.standby is
+	// version not spoken here, malformed Hello, too many new keys, or a proof that
+	// is wrong; ErrorInfo.reason tells them apart), aborted (Hello.standby is
 	// set and another host holds the identity), unavailable (shutting down;
 	// retry with backoff).
 	//
