@@ -63,8 +63,13 @@ func (r *runner) rejoin(ctx context.Context, refusal error) error {
 			return err
 		}
 	}
+	if fault.HasReason(refusal, fault.ExpiredToken) {
+		return fault.New(fault.Unauthenticated, fault.ExpiredToken,
+			"The access token of runner %s in %s has expired. Make an exchange token with 'muster runner token %s' and join again with --exchange-token.",
+			r.identity.RunnerID, r.home.Dir(), r.identity.RunnerID).WithCause(refusal)
+	}
 	return fault.New(fault.Unauthenticated, fault.UnknownToken,
-		"The control plane at %s does not accept the identity of runner %s in %s: the runner was deleted, or its token has expired or was revoked. If it still exists, make a token with 'muster runner token %s' and join again with --exchange-token. If it was deleted, remove %s and join as a new runner.",
+		"The control plane at %s does not accept the identity of runner %s in %s: the runner was deleted, or its token was revoked. If it still exists, make a token with 'muster runner token %s' and join again with --exchange-token. If it was deleted, remove %s and join as a new runner.",
 		r.server, r.identity.RunnerID, r.home.Dir(), r.identity.RunnerID, r.home.Dir()).WithCause(refusal)
 }
 

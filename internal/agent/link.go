@@ -252,6 +252,9 @@ func (l *link) broken(err error) ending {
 	case !connect.IsWireError(err):
 	case connect.CodeOf(err) == connect.CodeUnauthenticated:
 		e.why = refused
+		if reasonOf(err) == fault.ExpiredToken {
+			e.err = fault.New(fault.Unauthenticated, fault.ExpiredToken, "%s", e.err)
+		}
 	case connect.CodeOf(err) == connect.CodeAborted && (l.standby || !l.welcomed.IsZero()):
 		// The other host may be connected to another replica of the control plane,
 		// which then cannot say Superseded here.

@@ -85,7 +85,7 @@ func (a *applier) carryOut(ctx context.Context, env *Env, steps []manifest.Step)
 		return err
 	}
 	for _, s := range waiting {
-		fmt.Fprintf(env.Stdout, "%s %q needs the key of its runner: join it (muster runner token %s), then apply the file again.\n", s.Kind, s.Name, quote(a.ids["runner "+s.Parent]))
+		fmt.Fprintf(env.Stderr, "%s %q needs the key of its runner: join it (muster runner token %s), then apply the file again.\n", s.Kind, s.Name, quote(a.ids["runner "+s.Parent]))
 	}
 	return fmt.Errorf("all but %d of %d steps are done; those wait for runners that have not joined", len(waiting), len(steps))
 }

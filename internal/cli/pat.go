@@ -221,11 +221,12 @@ func (cmd *PATGet) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	return cmd.one(env, p, func() error {
+		owner := &gitpodv1.Subject{Principal: gitpodv1.Principal_PRINCIPAL_USER, Id: p.GetUserId()}
 		return out.Fields(
 			env.Stdout,
 			"Description", p.GetDescription(),
 			"ID", p.GetId(),
-			"User", p.GetUserId(),
+			"User", c.namesOf(ctx, owner).subjectName(owner),
 			"Scope", scope(p),
 			"Created", out.Time(env.Now(), p.GetCreatedAt()),
 			"Expires", out.Time(env.Now(), p.GetExpiresAt()),

@@ -92,6 +92,12 @@ func TestUsage(t *testing.T) {
 		{"runner get", 2, `See "muster runner get --help".`},
 		{"runner list --output xml", 2, `--output`},
 		{"member add X", 2, "missing flags: --email"},
+		{"pat create x --valid-for 0s", 2, `"0s" is no time at all`},
+		{"pat create x --valid-for=-1h", 2, `"-1h" is not a length of time`},
+		{"service-account token create ci x --valid-for 0d", 2, `"0d" is no time at all`},
+		{"runner tokens rotate lab --valid-for 0s", 2, `"0s" is no time at all`},
+		{"audit get nope", 2, `"nope" is not the id of an entry`},
+		{"runner wait lab --for nowhere", 2, "--for"},
 	} {
 		if r := muster(t, strings.Fields(c.args)...).want(t, c.code); !strings.Contains(r.stderr, c.want) {
 			t.Errorf("%s: it says %q", c.args, r.stderr)

@@ -32,6 +32,7 @@ type hostPlane struct {
 	integrations []*gitpodv1.SCMIntegration
 	tokens       []*gitpodv1.HostAuthenticationToken
 	stale        []*adminv1.RunnerSecret
+	pending      *adminv1.RunnerKey
 	requests     []proto.Message
 	filter       *gitpodv1.ListHostAuthenticationTokensRequest_Filter // of the last list
 }
@@ -70,7 +71,7 @@ func (p *hostPlane) GetRunnerKeys(_ context.Context, req *connect.Request[adminv
 	if req.Msg.GetRunnerId() != runnerID(1) {
 		return nil, failure(connect.CodePermissionDenied, "not-allowed", "The keys are not yours to see.")
 	}
-	return connect.NewResponse(&adminv1.GetRunnerKeysResponse{Stale: p.stale}), nil
+	return connect.NewResponse(&adminv1.GetRunnerKeysResponse{Stale: p.stale, Pending: p.pending}), nil
 }
 
 func (p *hostPlane) CreateSCMIntegration(_ context.Context, req *connect.Request[gitpodv1.CreateSCMIntegrationRequest]) (*connect.Response[gitpodv1.CreateSCMIntegrationResponse], error) {
@@ -195,6 +196,24 @@ func TestSCMCreate(t *testing.T) {
 		}
 	}
 	p.want(t)
+}
+
+// A secret that is sealed while a key waits for approval may be lost to the
+// runner, and whoever sets it hears that.
+func TestAKeyThatWaits(t *testing.T) {
+	p := newHostPlane(t)
+	file := secretFile(t, "secret")
+	args := strings.Fields("scm create --runner lab --kind github --host github.com --oauth-client-id c --oauth-client-secret-file " + file)
+	if got := muster(t, args...).want(t, 0).stderr; got != "" {
+		t.Errorf("without such a key it says %q", got)
+	}
+	p.pending = &adminv1.RunnerKey{Fingerprint: "f"}
+	if got := muster(t, args...).want(t, 0).stderr; !strings.Contains(got, "Warning: the runner has come with a new key that waits for approval") {
+		t.Errorf("with a secret it says %q", got)
+	}
+	if got := muster(t, strings.Fields("scm create --runner lab --kind github --host github.com --pat")...).want(t, 0).stderr; got != "" {
+		t.Errorf("without a secret it says %q", got)
+	}
 }
 
 func TestSCMListAndFind(t *testing.T) {

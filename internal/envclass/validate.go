@@ -41,7 +41,7 @@ func (e Errors) None() bool {
 }
 
 // mostErrors is how many settings an error names.
-const mostErrors = 5
+const mostErrors = 10
 
 // err is all that is wrong with one field, as a fault; nil when nothing is.
 func (e Errors) err() error {

@@ -39,7 +39,7 @@ func guard(ctx context.Context, tx Tx, c access.Caller, g *Group) error {
 	what := a.Type.Words()
 	for _, kind := range shareKinds {
 		if kind.on == a.Type {
-			err = guarded(g, "the role "+a.Role.String()+" on a "+what, kind.share, "on that "+what)
+			err = guarded(g, "the role "+a.Role.Words()+" on a "+what, kind.share, "on that "+what)
 		}
 	}
 	return err

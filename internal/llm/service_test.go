@@ -275,6 +275,9 @@ func TestANewKeyOfTheRunner(t *testing.T) {
 		}
 	}
 	want(llm.PhaseUnavailable, "Set the API key again")
+	f.must(f.Update(t.Context(), f.admin, made, llm.Change{Enabled: ptr(false)}))
+	want(llm.PhaseDisabled, "Set the API key again")
+	f.must(f.Update(t.Context(), f.admin, made, llm.Change{Enabled: ptr(true)}))
 	f.must(f.Update(t.Context(), f.admin, made, llm.Change{APIKey: ptr("sk-1")}))
 	want(llm.PhaseUnavailable, "request header X-Team")
 	f.must(f.Update(t.Context(), f.admin, made, llm.Change{Headers: []llm.NewHeader{{Name: "X-Team", Value: []byte("blue")}}}))

@@ -226,7 +226,7 @@ func TestCheck(t *testing.T) {
 		return []string{names[0], "nobody asked about this", names[0]}, nil
 	}
 	checked, unreadable, err := w.Check(t.Context(), admin, w.runner.ID)
-	if err != nil || checked != 1506 || !slices.Equal(chunks, []int{1000, 506}) || len(unreadable) != 2 {
+	if err != nil || checked != 1506 || !slices.Equal(chunks, []int{250, 250, 250, 250, 250, 250, 6}) || len(unreadable) != 7 {
 		t.Errorf("checked %d in %v, unreadable %v, %v", checked, chunks, names(unreadable), err)
 	}
 	if len(w.entries) != 1 || w.entries[0].Action != "runner.secrets.check" || w.entries[0].Kind != audit.KindCredentialAccess || w.entries[0].Actor != admin.Subject {

@@ -63,6 +63,10 @@ func (w filled) groupQueries(where string, p page.Query) []plannedQuery {
 		{"role assignments of one's own groups " + where, "role_assignments_of_group", assignments(group.AssignmentQuery{Reach: access.AssignmentReach{Groups: []id.Group{w.group}}})},
 		{"role assignments on all runners " + where, "role_assignments_by_role", assignments(group.AssignmentQuery{Reach: access.AssignmentReach{Runners: true}})},
 		{fewSeen + "what a group may share " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListRoleAssignmentsSharedBy(ctx, shared); return err }},
+		{"what a group has and another has not " + where, "role_assignments_of_resource", func(r reads) error {
+			_, _, err := r.AssignmentBeyond(ctx, w.sharer, access.RolesAllowing(resource.Runner, access.RunnerShare), []id.Group{w.group})
+			return err
+		}},
 		{fewSeen + "the shares of a runner " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListSharesOfRunner(ctx, present(string(w.runner))); return err }},
 		{"runners of a group " + where, "role_assignments_runners", runners(access.Reach{Groups: []id.Group{w.group}})},
 		{"runners of a small group " + where, "role_assignments_runners", runners(access.Reach{Groups: []id.Group{w.sharer}})},
