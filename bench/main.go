@@ -151,7 +151,7 @@ func report(results []result) (missed bool) {
 		if median(r.ratios) < r.target {
 			verdict, missed = "MISSED", true
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t≥ %.1f\t%s\n", r.name, median(r.oursRate), median(r.bareRate),
+		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t≥ %.2f\t%s\n", r.name, median(r.oursRate), median(r.bareRate),
 			slices.Min(r.ratios), median(r.ratios), slices.Max(r.ratios), r.target, verdict)
 	}
 	_ = w.Flush()
