@@ -115,12 +115,8 @@ func (cmd *ClassList) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	filter := &gitpodv1.ListEnvironmentClassesRequest_Filter{}
-	for _, name := range cmd.Runner {
-		r, err := c.FindRunner(ctx, name)
-		if err != nil {
-			return err
-		}
-		filter.RunnerIds = append(filter.RunnerIds, r.GetRunnerId())
+	if filter.RunnerIds, err = c.runnerIDs(ctx, cmd.Runner); err != nil {
+		return err
 	}
 	if cmd.Enabled || cmd.Disabled {
 		filter.Enabled = &cmd.Enabled

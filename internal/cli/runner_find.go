@@ -100,3 +100,16 @@ func pick[T any](what, name string, all []T, match func(T) bool, describe func(T
 	}
 	return none, fmt.Errorf("%s", b.String())
 }
+
+// runnerIDs are the ids of runners that were named.
+func (c *Client) runnerIDs(ctx context.Context, names []string) ([]string, error) {
+	var ids []string
+	for _, name := range names {
+		r, err := c.FindRunner(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, r.GetRunnerId())
+	}
+	return ids, nil
+}

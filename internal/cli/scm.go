@@ -140,13 +140,9 @@ func (cmd *SCMList) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	var runners []string
-	for _, name := range cmd.Runner {
-		r, err := c.FindRunner(ctx, name)
-		if err != nil {
-			return err
-		}
-		runners = append(runners, r.GetRunnerId())
+	runners, err := c.runnerIDs(ctx, cmd.Runner)
+	if err != nil {
+		return err
 	}
 	integrations, err := c.listSCM(ctx, runners)
 	if err != nil {

@@ -139,3 +139,12 @@ func HasReason(err error, r Reason) bool {
 // ErrLost is what the function of a transaction returns when a compare-and-swap
 // inside it was lost: the transaction rolls back and is tried again.
 var ErrLost = errors.New("fault: a compare-and-swap was lost")
+
+// Lost is the outcome of a compare-and-swap that tells whether it was won:
+// ErrLost when it failed without an error.
+func Lost(won bool, err error) error {
+	if err == nil && !won {
+		return ErrLost
+	}
+	return err
+}

@@ -53,7 +53,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 		r.DeletingAt = time.Now()
 		r.UpdatedAt = r.DeletingAt
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return record(ctx, tx, &r, c.Subject, "runner.delete", event.StatusUpdated)
 	})

@@ -171,7 +171,7 @@ var keyActions = map[KeyOperation]string{
 // logKey stores the keys of a runner and adds what it did to them to the log.
 func logKey(ctx context.Context, tx Tx, r *Runner, o Opening, op KeyOperation) error {
 	if ok, err := tx.UpdateRunner(ctx, *r); err != nil || !ok {
-		return lost(ok, err)
+		return fault.Lost(ok, err)
 	}
 	r.Revision++
 	err := tx.AppendKey(ctx, KeyEvent{
@@ -209,7 +209,7 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 		r.ConfigurationRevision++
 		r.UpdatedAt = time.Now()
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		signing, _, err := tx.LoggedKey(ctx, want, r.PublicKey)
 		if err != nil {

@@ -82,7 +82,7 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 			// When it fails, what was found is not what is stored any more.
 			ok, err := tx.ExpireToken(ctx, t, at)
 			if err != nil || !ok {
-				return lost(ok, err)
+				return fault.Lost(ok, err)
 			}
 		}
 		if err != nil {

@@ -86,7 +86,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		var ok bool
 		epoch, ok, err = tx.OpenSession(ctx, session)
 		if err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		session.Epoch = epoch
 		r.Session = &session
@@ -94,7 +94,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		r.Report, r.Schema = o.Report, o.Schema
 		if !unchanged || r.Phase() != phase || r.Message() != message {
 			if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
-				return lost(ok, err)
+				return fault.Lost(ok, err)
 			}
 			emitStatus(tx, &r)
 		}
@@ -150,7 +150,7 @@ func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, r
 			return remove(ctx, tx, &r, access.System)
 		}
 		if ok, err := tx.UpdateStatus(ctx, want, epoch, r.Report, r.Schema, now); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		emitStatus(tx, &r)
 		return nil
@@ -175,7 +175,7 @@ func (s *Service) SetReport(ctx context.Context, want id.Runner, epoch int64, re
 		}
 		r.Report, r.StatusAt = rep, time.Now()
 		if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, rep, r.Schema, r.StatusAt); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		emitStatus(tx, r)
 		return nil
@@ -204,11 +204,11 @@ func (s *Service) editSession(ctx context.Context, want id.Runner, epoch int64, 
 			return nil
 		}
 		if ok, err := tx.UpdateSession(ctx, *r.Session); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		now := time.Now()
 		if ok, err := tx.UpdateStatus(ctx, r.ID, epoch, r.Report, r.Schema, now); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		emitStatus(tx, r)
 		return nil

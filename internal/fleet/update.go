@@ -58,7 +58,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.Runner, c
 		}
 		r.UpdatedAt = time.Now()
 		if ok, err := tx.UpdateRunner(ctx, r); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return record(ctx, tx, &r, c.Subject, "runner.update", event.Updated)
 	})
@@ -119,13 +119,6 @@ func set[T any](to, from *T) {
 	if from != nil {
 		*to = *from
 	}
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }
 
 // The purposes bind a secret to its runner and its place.

@@ -100,7 +100,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, token string, ch 
 		}
 		t.UpdatedAt = time.Now()
 		if ok, err := tx.UpdateHostToken(ctx, *t); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return record(ctx, tx, c, t, r, "host_authentication_token.update", event.Updated)
 	})
@@ -144,7 +144,7 @@ func (t *Token) apply(r *fleet.Runner, ch Change) (secrets []string, err error) 
 func (s *Service) Delete(ctx context.Context, c access.Caller, token string) error {
 	r, err := s.edit(ctx, c, access.HostTokenDelete, token, func(tx Tx, t *Token, r *fleet.Runner) error {
 		if ok, err := tx.DeleteHostToken(ctx, t.ID); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return record(ctx, tx, c, t, r, "host_authentication_token.delete", event.Deleted)
 	})
@@ -200,11 +200,4 @@ func find(ctx context.Context, from reader, c access.Caller, p access.Permission
 // record writes down what was done to a credential.
 func record(ctx context.Context, tx Tx, c access.Caller, t *Token, r *fleet.Runner, action string, op event.Operation) error {
 	return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: action, Object: t.object(r), Creator: t.Subject, Event: op})
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }

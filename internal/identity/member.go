@@ -137,7 +137,7 @@ func (s *Service) SetRole(ctx context.Context, c access.Caller, o id.Organizatio
 		changed = true
 		user.Role, user.UpdatedAt = role, time.Now()
 		if ok, err := tx.UpdateUser(ctx, user); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "member.set_role", Object: user.Object(), Event: event.Updated})
 	})
@@ -189,7 +189,7 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 		}
 		user.Status, user.UpdatedAt = to, time.Now()
 		if ok, err := tx.UpdateUser(ctx, user); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		if to == StatusLeft {
 			if gone, err = departure.Write(ctx, tx, c.Subject, c.Organization, user.Subject()); err != nil {
@@ -246,11 +246,4 @@ func keepAnAdmin(ctx context.Context, tx Tx, u *User) error {
 
 func activeAdmins(o id.Organization) UserQuery {
 	return UserQuery{Organization: o, Roles: []resource.Role{resource.RoleOrgAdmin}, Statuses: []Status{StatusActive}}
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }

@@ -83,7 +83,7 @@ func anotherAdmin(ctx context.Context, tx Tx, o id.Organization) (User, error) {
 func resume(ctx context.Context, tx Tx, u *User) error {
 	u.Status, u.UpdatedAt = StatusActive, time.Now()
 	if ok, err := tx.UpdateUser(ctx, *u); err != nil || !ok {
-		return lost(ok, err)
+		return fault.Lost(ok, err)
 	}
 	return change.Write(ctx, tx, change.Record{Actor: access.System, Action: "member.resume", Object: u.Object(), Event: event.Updated})
 }

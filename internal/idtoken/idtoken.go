@@ -21,6 +21,7 @@ import (
 	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/pace"
 )
 
 const (
@@ -105,17 +106,24 @@ type Keys interface {
 	Verifying(ctx context.Context) (map[string]crypto.PublicKey, error)
 }
 
+// Each caller may ask for so many tokens a second, and for some more at once:
+// each leaves an audit entry, and a loop must not fill the log.
+const (
+	perSecond = 10
+	burst     = 100
+)
+
 // Service is the domain of ID tokens.
 type Service struct {
 	store  Store
 	keys   Keys
 	issuer string
-	calls  *limiter
+	calls  *pace.Limiter[string]
 }
 
 // New makes the service. The issuer is the public URL of the control plane.
 func New(store Store, keys Keys, issuer string) *Service {
-	return &Service{store: store, keys: keys, issuer: issuer, calls: newLimiter()}
+	return &Service{store: store, keys: keys, issuer: issuer, calls: pace.New[string](perSecond, burst)}
 }
 
 // Issuer is the "iss" of the tokens.
@@ -139,7 +147,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, audience []string
 		return "", fault.New(fault.FailedPrecondition, fault.ExpiredToken,
 			"Your token ends at %s, and an ID token ends with it: that is too soon to be of use. Get a new token first.", c.Expires.UTC().Format(time.RFC3339))
 	}
-	if wait := s.calls.take(c.ID, now); wait > 0 {
+	if wait := s.calls.Take(c.ID, now); wait > 0 {
 		return "", fault.New(fault.ResourceExhausted, fault.LimitReached,
 			"You have asked for more than %d ID tokens a second for a while. Keep a token for as long as it is valid, and try again in %s.", perSecond, wait.Round(time.Millisecond)).WithRetryAfter(wait)
 	}

@@ -220,7 +220,7 @@ func (s *Service) Rotate(ctx context.Context, c access.Caller) ([]string, error)
 				return err
 			}
 			if ok, err := tx.InsertSigningKey(ctx, k); err != nil || !ok {
-				return lost(ok, err)
+				return fault.Lost(ok, err)
 			}
 		}
 		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "signing_key.rotate", Object: operator})
@@ -239,11 +239,4 @@ func (s *Service) Rotate(ctx context.Context, c access.Caller) ([]string, error)
 	}
 	s.cfg.Log.Info("the signing keys were rotated", "key_ids", ids)
 	return ids, nil
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/pace"
 	"github.com/musterhq/muster/internal/seal"
 )
 
@@ -81,7 +82,7 @@ type Config struct {
 type Hub struct {
 	cfg Config
 	// deliveries bounds how many secrets runners get.
-	deliveries paces
+	deliveries *pace.Limiter[id.Runner]
 
 	mu       sync.Mutex
 	sessions map[id.Runner]*session
@@ -98,7 +99,7 @@ type Hub struct {
 
 // New makes a hub. Run must run for leases to end.
 func New(cfg Config) *Hub {
-	return &Hub{cfg: cfg, sessions: map[id.Runner]*session{}, opening: map[id.Runner]int{}, changed: make(chan struct{}), wasHeld: true}
+	return &Hub{cfg: cfg, deliveries: pace.New[id.Runner](deliveriesPerSecond, deliveriesAtOnce), sessions: map[id.Runner]*session{}, opening: map[id.Runner]int{}, changed: make(chan struct{}), wasHeld: true}
 }
 
 // keys are what runners verify logs tokens with.

@@ -17,6 +17,15 @@ const maxDelivering = 64
 // maxSecretName bounds the names that a runner may ask for, in bytes.
 const maxSecretName = 512
 
+// Each delivery of a secret leaves an audit entry, so a runner gets so many a
+// second, and so many at once when it was quiet before: one that was broken into
+// must not bury what happened in the audit log. The limit outlives links, so that
+// nothing is gained by connecting anew.
+const (
+	deliveriesPerSecond = 10
+	deliveriesAtOnce    = 200
+)
+
 // deliver answers a request for a secret, soon and in any order.
 func (h *Hub) deliver(ctx context.Context, c *conn, q *linkv1.SecretRequest) {
 	reply := &linkv1.SecretReply{RequestId: q.GetRequestId()}
@@ -27,7 +36,7 @@ func (h *Hub) deliver(ctx context.Context, c *conn, q *linkv1.SecretRequest) {
 	case len(q.GetName()) > maxSecretName:
 		reply.Error = "This is no name of a secret: it is too long."
 	default:
-		if wait := h.deliveries.take(id.Runner(c.caller.ID), time.Now()); wait > 0 {
+		if wait := h.deliveries.Take(id.Runner(c.caller.ID), time.Now()); wait > 0 {
 			reply.Error = "Too many secrets were asked for in a short time. Ask again a little later."
 			reply.RetryAfter = durationpb.New(wait)
 			break

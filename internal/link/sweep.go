@@ -57,7 +57,6 @@ func (h *Hub) sweep(ctx context.Context) {
 	h.wasHeld = true
 	h.endExpired(ctx, now)
 	h.withdrawNotices(ctx, now)
-	h.deliveries.forget(now)
 	// Waiting for the database is no sleep.
 	h.lastSweep = time.Now()
 }

@@ -185,7 +185,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 		}
 		i.UpdatedAt = time.Now()
 		if ok, err := tx.UpdateLLMIntegration(ctx, *i); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return record(ctx, tx, r, i, c, "llm_integration.update", event.Updated)
 	})
@@ -209,7 +209,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 func (s *Service) Delete(ctx context.Context, c access.Caller, integration string) error {
 	r, err := s.edit(ctx, c, integration, func(tx Tx, i *Integration, r *fleet.Runner) error {
 		if ok, err := tx.DeleteLLMIntegration(ctx, integration); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		return record(ctx, tx, r, i, c, "llm_integration.delete", event.Deleted)
 	})
@@ -238,13 +238,6 @@ func (s *Service) edit(ctx context.Context, c access.Caller, integration string,
 		}
 		return fn(tx, &i, &r)
 	})
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }
 
 // set takes over all that is no secret.

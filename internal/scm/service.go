@@ -145,7 +145,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, integration strin
 	r, err := s.edit(ctx, c, integration, func(tx Tx, i *Integration, r *fleet.Runner) error {
 		ok, err := tx.DeleteSCMIntegration(ctx, i.ID)
 		if err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		gone, err := deleteHostTokens(ctx, tx, c, i, r, true, true)
 		if err != nil {
@@ -236,11 +236,4 @@ func deleteHostTokens(ctx context.Context, tx Tx, c access.Caller, i *Integratio
 // record writes down what was done to an integration.
 func record(ctx context.Context, tx Tx, c access.Caller, i *Integration, r *fleet.Runner, action string, op event.Operation) error {
 	return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: action, Object: i.object(r), Event: op})
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }

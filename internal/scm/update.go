@@ -40,7 +40,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 		}
 		i.UpdatedAt = time.Now()
 		if ok, err := tx.UpdateSCMIntegration(ctx, *i); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		if string(i.OAuthClientSecret) != string(before.OAuthClientSecret) {
 			secrets = append(secrets, secretName(i.ID))

@@ -134,7 +134,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.ServiceAc
 		}
 		a.UpdatedAt = time.Now().Truncate(time.Microsecond)
 		if ok, err := tx.UpdateServiceAccount(ctx, a); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		a.Revision++
 		return record(ctx, tx, &a, c, "service_account.update", event.Updated)
@@ -169,7 +169,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.ServiceAc
 		a.SuspendedAt = time.Now()
 		a.UpdatedAt = a.SuspendedAt
 		if ok, err := tx.UpdateServiceAccount(ctx, a); err != nil || !ok {
-			return lost(ok, err)
+			return fault.Lost(ok, err)
 		}
 		if gone, err = departure.Write(ctx, tx, c.Subject, a.Organization, a.Subject()); err != nil {
 			return err
@@ -188,11 +188,4 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.ServiceAc
 func deleted(a *Account) error {
 	return fault.New(fault.FailedPrecondition, fault.SuspendedPrincipal,
 		"The service account %q was deleted on %s, for good. Make another one with \"muster service-account create\".", a.Name, a.SuspendedAt.UTC().Format(time.RFC3339))
-}
-
-func lost(ok bool, err error) error {
-	if err == nil && !ok {
-		return fault.ErrLost
-	}
-	return err
 }

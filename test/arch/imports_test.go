@@ -31,6 +31,7 @@ var rooms = map[string]room{
 	"internal/id":    {},
 	"internal/page":  {own: []string{"internal/fault"}},
 
+	"internal/pace":     {},
 	"internal/resource": {},
 
 	// What the domain stands on.
@@ -73,7 +74,7 @@ var rooms = map[string]room{
 	}},
 	// The control plane's own keys, and the tokens that one of them signs.
 	"internal/keyring": {own: []string{"internal/access", "internal/change", "internal/fault", "internal/id", "internal/seal"}},
-	"internal/idtoken": {own: []string{"internal/access", "internal/change", "internal/fault", "internal/id"}, foreign: []string{jose}},
+	"internal/idtoken": {own: []string{"internal/access", "internal/change", "internal/fault", "internal/id", "internal/pace"}, foreign: []string{jose}},
 	"internal/retention": {own: []string{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
 		"internal/resource", "internal/token",
@@ -135,7 +136,7 @@ var rooms = map[string]room{
 
 	// The edges: what speaks the wire.
 	"internal/link": {
-		own:     []string{"gen", "internal/access", "internal/clock", "internal/fault", "internal/fleet", "internal/id", "internal/seal"},
+		own:     []string{"gen", "internal/access", "internal/clock", "internal/fault", "internal/fleet", "internal/id", "internal/pace", "internal/seal"},
 		foreign: []string{connect, protobuf},
 	},
 	"internal/rpc/codec":  {own: []string{"internal/fault"}, foreign: []string{protobuf}},

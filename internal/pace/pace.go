@@ -1,0 +1,48 @@
+// Package pace bounds how often somebody may do something: so many times a
+// second, and more at once after a while of quiet. It is for what leaves a trace
+// each time, so that a loop does not bury everything else.
+package pace
+
+import (
+	"maps"
+	"sync"
+	"time"
+)
+
+// Limiter has a bucket of turns for each key. It is safe for concurrent use.
+type Limiter[K comparable] struct {
+	// each is what one turn costs, and full how long an empty bucket takes to fill.
+	each, full time.Duration
+
+	mu sync.Mutex
+	// fullAt is when the bucket of a key is full again. A full one is not kept.
+	fullAt map[K]time.Time
+	swept  time.Time
+}
+
+// New makes a limiter of so many turns a second, and of burst turns at once.
+func New[K comparable](perSecond, burst int) *Limiter[K] {
+	each := time.Second / time.Duration(perSecond)
+	return &Limiter[K]{each: each, full: time.Duration(burst) * each, fullAt: map[K]time.Time{}}
+}
+
+// Take takes a turn of a key. When there is none it takes nothing, and returns
+// how long to wait for the next.
+func (l *Limiter[K]) Take(key K, now time.Time) (wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.swept) >= l.full {
+		maps.DeleteFunc(l.fullAt, func(_ K, at time.Time) bool { return !at.After(now) })
+		l.swept = now
+	}
+	at := l.fullAt[key]
+	if at.Before(now) {
+		at = now
+	}
+	at = at.Add(l.each)
+	if wait = at.Sub(now) - l.full; wait > 0 {
+		return wait
+	}
+	l.fullAt[key] = at
+	return 0
+}
