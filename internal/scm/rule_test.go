@@ -9,6 +9,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/runnerschema"
 	"github.com/musterhq/muster/internal/scm"
+	"github.com/musterhq/muster/internal/scmurl"
 )
 
 const issuer = "https://login.microsoftonline.com/tenant/v2.0"
@@ -48,15 +49,15 @@ func TestRules(t *testing.T) {
 }
 
 func TestAzureRules(t *testing.T) {
-	entra := scm.Settings{SCMID: scm.AzureDevOpsEntra, Host: "dev.azure.com/acme", OAuthClientID: "id", OAuthSecret: true, IssuerURL: issuer}
-	server := scm.Settings{SCMID: scm.AzureDevOpsServer, Host: "ado.example.com:8080", PAT: true, VirtualDirectory: "/tfs"}
+	entra := scm.Settings{SCMID: scmurl.AzureDevOpsEntra, Host: "dev.azure.com/acme", OAuthClientID: "id", OAuthSecret: true, IssuerURL: issuer}
+	server := scm.Settings{SCMID: scmurl.AzureDevOpsServer, Host: "ado.example.com:8080", PAT: true, VirtualDirectory: "/tfs"}
 	with := func(s scm.Settings, change func(*scm.Settings)) scm.Settings { change(&s); return s }
 	for name, c := range map[string]struct {
 		settings scm.Settings
 		want     scm.Errors
 	}{
 		"Entra":                    {entra, scm.Errors{}},
-		"Entra, tokens only":       {scm.Settings{SCMID: scm.AzureDevOpsEntra, Host: "dev.azure.com", PAT: true}, scm.Errors{}},
+		"Entra, tokens only":       {scm.Settings{SCMID: scmurl.AzureDevOpsEntra, Host: "dev.azure.com", PAT: true}, scm.Errors{}},
 		"Entra without issuer":     {with(entra, func(s *scm.Settings) { s.IssuerURL = "" }), scm.Errors{OAuth: "issuer URL is required"}},
 		"issuer not encrypted":     {with(entra, func(s *scm.Settings) { s.IssuerURL = "http://login.example.com" }), scm.Errors{OAuth: "https"}},
 		"issuer that is no URL":    {with(entra, func(s *scm.Settings) { s.IssuerURL = "login.example.com" }), scm.Errors{OAuth: "https"}},
@@ -111,9 +112,9 @@ func TestErr(t *testing.T) {
 // URL.
 func TestAnyHost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := scm.Settings{SCMID: rapid.SampledFrom([]string{"github", "gitlab", scm.AzureDevOpsServer}).Draw(t, "kind"), PAT: true, VirtualDirectory: "/"}
+		s := scm.Settings{SCMID: rapid.SampledFrom([]string{"github", "gitlab", scmurl.AzureDevOpsServer}).Draw(t, "kind"), PAT: true, VirtualDirectory: "/"}
 		s.Host = rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-zA-Z0-9@:/?#.\[\]\\ _-]{0,20}`)).Draw(t, "host")
-		if s.SCMID != scm.AzureDevOpsServer {
+		if s.SCMID != scmurl.AzureDevOpsServer {
 			s.VirtualDirectory = ""
 		}
 		if scm.Check(s).Host == "" && strings.ContainsAny(s.Host, "@?#\\ \r\n\t") {

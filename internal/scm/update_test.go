@@ -9,6 +9,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/scm"
+	"github.com/musterhq/muster/internal/scmurl"
 )
 
 // What an update does to an integration, and to the credentials for its host.
@@ -19,11 +20,11 @@ func TestUpdateMerges(t *testing.T) {
 	patOnly := func(n *scm.NewIntegration) { n.OAuthClientID, n.OAuthClientSecret = "", "" }
 	oauthOnly := func(n *scm.NewIntegration) { n.PAT = false }
 	entra := func(n *scm.NewIntegration) {
-		n.SCMID, n.Host, n.IssuerURL = scm.AzureDevOpsEntra, "dev.azure.com", "https://login.microsoftonline.com/old/v2.0"
+		n.SCMID, n.Host, n.IssuerURL = scmurl.AzureDevOpsEntra, "dev.azure.com", "https://login.microsoftonline.com/old/v2.0"
 	}
 	server := func(n *scm.NewIntegration) {
 		patOnly(n)
-		n.SCMID, n.Host, n.VirtualDirectory = scm.AzureDevOpsServer, "tfs.example.com", "/tfs"
+		n.SCMID, n.Host, n.VirtualDirectory = scmurl.AzureDevOpsServer, "tfs.example.com", "/tfs"
 	}
 	type result struct {
 		PAT                               bool
