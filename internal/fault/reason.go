@@ -43,6 +43,13 @@ const (
 	WatcherTooSlow      Reason = "watcher-too-slow"
 	StorageUnavailable  Reason = "storage-unavailable"
 	DataDirectory       Reason = "data-directory"
+	SignInRequired      Reason = "sign-in-required"
+	SignInFailed        Reason = "sign-in-failed"
+	HostNotConfigured   Reason = "host-not-configured"
+	HostUnavailable     Reason = "host-unavailable"
+	HostRefused         Reason = "host-refused"
+	HostLimited         Reason = "host-rate-limited"
+	HostNotAllowed      Reason = "host-address-not-allowed"
 )
 
 // Reasons lists every reason.
@@ -53,5 +60,6 @@ func Reasons() []Reason {
 		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LimitReached, LastAdmin,
 		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, RunnerIncapable, KeyMismatch, NoPublicKey, AccessChanged, SystemManaged, AuditBroken, IdentityHeld, ProtocolVersion,
 		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, DataDirectory,
+		SignInRequired, SignInFailed, HostNotConfigured, HostUnavailable, HostRefused, HostLimited, HostNotAllowed,
 	}
 }

@@ -22,7 +22,11 @@ type Limiter[K comparable] struct {
 
 // New makes a limiter of so many turns a second, and of burst turns at once.
 func New[K comparable](perSecond, burst int) *Limiter[K] {
-	each := time.Second / time.Duration(perSecond)
+	return Every[K](time.Second/time.Duration(perSecond), burst)
+}
+
+// Every makes a limiter of a turn each so often, and of burst turns at once.
+func Every[K comparable](each time.Duration, burst int) *Limiter[K] {
 	return &Limiter[K]{each: each, full: time.Duration(burst) * each, fullAt: map[K]time.Time{}}
 }
 

@@ -94,10 +94,11 @@ func Cut[T any](q Query, rows []T, position func(T) Cursor) ([]T, string) {
 		return rows, ""
 	}
 	rows = rows[:q.Limit]
-	return rows, q.token(position(rows[len(rows)-1]))
+	return rows, q.Token(position(rows[len(rows)-1]))
 }
 
-func (q Query) token(c Cursor) string {
+// Token is the token of the page that begins after a position.
+func (q Query) Token(c Cursor) string {
 	b := make([]byte, 0, 1+8+2+len(c.Key)+len(c.ID)+4)
 	b = append(b, version)
 	b = append(b, q.binding[:]...)

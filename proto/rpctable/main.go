@@ -1,5 +1,5 @@
 // Command rpctable writes the table of the API's procedures into the README:
-// which are built, which in part, and which not. It takes the procedures from
+// which are built and which are not. It takes the procedures from
 // the compiled definitions and what is built from the access table, so the
 // README cannot say anything else; a test holds it to that.
 //
@@ -26,11 +26,6 @@ const (
 	begin = "<!-- begin: procedures, written by \"make generate\" -->"
 	end   = "<!-- end: procedures -->"
 )
-
-// partly says what is missing of a procedure that is built in part.
-var partly = map[string]string{
-	"gitpod.v1.RunnerConfigurationService/ValidateRunnerConfiguration": "source-code hosts are checked by fixed rules, not yet by asking the host",
-}
 
 func main() {
 	if len(os.Args) != 2 {
@@ -71,27 +66,23 @@ func table() string {
 	built, all := 0, 0
 	rows := ""
 	for _, s := range services() {
-		var done, some, missing []string
+		var done, missing []string
 		for i := range s.Methods().Len() {
 			m := s.Methods().Get(i)
 			procedure := string(s.FullName()) + "/" + string(m.Name())
-			rule, _ := access.RuleOf(procedure)
-			switch {
-			case rule.Permission == access.Unbuilt:
+			if rule, _ := access.RuleOf(procedure); rule.Permission == access.Unbuilt {
 				missing = append(missing, string(m.Name()))
-			case partly[procedure] != "":
-				some = append(some, string(m.Name())+" ("+partly[procedure]+")")
-			default:
+			} else {
 				done = append(done, string(m.Name()))
 			}
 		}
 		if strings.HasPrefix(string(s.FullName()), "gitpod.") {
-			built, all = built+len(done), all+len(done)+len(some)+len(missing)
+			built, all = built+len(done), all+len(done)+len(missing)
 		}
-		rows += fmt.Sprintf("| `%s` | %s | %s | %s |\n", s.FullName(), cell(done), cell(some), cell(missing))
+		rows += fmt.Sprintf("| `%s` | %s | %s |\n", s.FullName(), cell(done), cell(missing))
 	}
 	fmt.Fprintf(&b, "\nOf the %d procedures of `gitpod.v1` %d are built. One that is not answers `unimplemented`.\n\n", all, built)
-	b.WriteString("| service | built | partly built | not built |\n|---|---|---|---|\n" + rows + "\n")
+	b.WriteString("| service | built | not built |\n|---|---|---|\n" + rows + "\n")
 	return b.String()
 }
 

@@ -25,34 +25,23 @@ func TestTheReadmeTellsWhatIsBuilt(t *testing.T) {
 
 // Every procedure is in the table once, under what it is.
 func TestTable(t *testing.T) {
-	columns := map[string][4]string{}
+	columns := map[string][3]string{}
 	for line := range strings.Lines(table()) {
 		if cells := strings.Split(strings.Trim(line, "|\n "), " | "); strings.HasPrefix(cells[0], "`") {
-			columns[strings.Trim(cells[0], "`")] = [4]string(append(cells, "", "", "")[:4])
+			columns[strings.Trim(cells[0], "`")] = [3]string(append(cells, "", "")[:3])
 		}
 	}
 	for _, p := range access.Procedures() {
 		service, name, _ := strings.Cut(p, "/")
 		rule, _ := access.RuleOf(p)
 		want := 1
-		switch {
-		case rule.Permission == access.Unbuilt:
-			want = 3
-		case partly[p] != "":
+		if rule.Permission == access.Unbuilt {
 			want = 2
 		}
-		for i := 1; i < 4; i++ {
-			here := slices.ContainsFunc(strings.Split(columns[service][i], ", "), func(c string) bool {
-				return c == name || strings.HasPrefix(c, name+" (")
-			})
-			if here != (i == want) {
+		for i := 1; i < 3; i++ {
+			if here := slices.Contains(strings.Split(columns[service][i], ", "), name); here != (i == want) {
 				t.Errorf("%s: in column %d: %v, belongs into %d", p, i, here, want)
 			}
-		}
-	}
-	for p := range partly {
-		if rule, ok := access.RuleOf(p); !ok || rule.Permission == access.Unbuilt {
-			t.Errorf("%s is listed as partly built and is not built at all", p)
 		}
 	}
 }

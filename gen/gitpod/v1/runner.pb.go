@@ -2004,12 +2004,12 @@ type ParseContextURLResponse struct {
 	Issue *ParseContextURLResponse_Issue `protobuf:"bytes,5,opt,name=issue,proto3" json:"issue,omitempty"`
 	// The pull request that the URL points at; absent for any other URL.
 	PullRequest *PullRequest `protobuf:"bytes,6,opt,name=pull_request,json=pullRequest,proto3" json:"pull_request,omitempty"`
-	// The projects that the URL belongs to.
+	// Always empty: this server keeps no projects.
 	ProjectIds []string `protobuf:"bytes,3,rep,name=project_ids,json=projectIds,proto3" json:"project_ids,omitempty"`
 	// The kind of host, such as "github", "gitlab" or "bitbucket".
 	ScmId string `protobuf:"bytes,7,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
-	// Ids of the environment classes that suit the repository, the best one
-	// first.
+	// Ids of the enabled environment classes of the runner that answered, oldest
+	// first, at most 100.
 	RecommendedEnvironmentClasses []string `protobuf:"bytes,8,rep,name=recommended_environment_classes,json=recommendedEnvironmentClasses,proto3" json:"recommended_environment_classes,omitempty"`
 	unknownFields                 protoimpl.UnknownFields
 	sizeCache                     protoimpl.SizeCache
@@ -2103,10 +2103,12 @@ func (x *ParseContextURLResponse) GetRecommendedEnvironmentClasses() []string {
 }
 
 // ParseContextURLPreconditionFailureDetails comes as a detail with
-// failed_precondition from ParseContextURL. It tells how to sign in.
+// failed_precondition from ParseContextURL, and from the other calls that ask
+// source code hosts. It tells how to sign in.
 type ParseContextURLPreconditionFailureDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to sign in.
+	// Where a browser begins to sign in with OAuth 2; empty where there is no such
+	// way, and for callers who cannot.
 	AuthenticationRequiredUrl string `protobuf:"bytes,1,opt,name=authentication_required_url,json=authenticationRequiredUrl,proto3" json:"authentication_required_url,omitempty"`
 	// The kind of host; empty when no integration covers the host.
 	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
@@ -2182,8 +2184,9 @@ type SearchRepositoriesRequest struct {
 	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Which page to return. Tokens are those of SearchRepositoriesResponse.
 	Pagination *PaginationRequest `protobuf:"bytes,4,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// Search this host only, such as "github.com". Empty searches every host that
-	// the runner has an integration for.
+	// Search this host only, such as "github.com". Empty searches the hosts of the
+	// runner that the caller is signed in to, at most 20; a page has an equal part
+	// of each.
 	ScmHost string `protobuf:"bytes,5,opt,name=scm_host,json=scmHost,proto3" json:"scm_host,omitempty"`
 	// How to read search_string.
 	SearchMode    SearchMode `protobuf:"varint,6,opt,name=search_mode,json=searchMode,proto3,enum=gitpod.v1.SearchMode" json:"search_mode,omitempty"`
@@ -2468,7 +2471,7 @@ type CheckAuthenticationForHostRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runner to ask.
 	RunnerId string `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	// The host, such as "github.com".
+	// The host, such as "github.com"; required.
 	Host          string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -161,22 +161,26 @@ type RunnerServiceClient interface {
 	// ParseContextURL finds out what a URL of a source code host points at: a
 	// repository, branch, tag, commit, pull request or issue.
 	//
-	// Errors: failed_precondition when the caller has to sign in to the host
-	// first (with a ParseContextURLPreconditionFailureDetails detail), when no
-	// integration covers the host, or when the runner cannot do it;
-	// permission_denied when the host refuses the caller; not_found for the
-	// runner, the repository or the ref; invalid_argument for a URL that names no
-	// repository; unavailable when the runner is not connected; deadline_exceeded
-	// when it does not answer in time.
+	// Without a runner the server chooses one that the caller may use, that is
+	// connected and that has an integration with the host: the one on which the
+	// caller has been signed in to it for the longest time.
+	//
+	// Errors: failed_precondition when the caller has to sign in to the host first
+	// or no integration covers it (both with a
+	// ParseContextURLPreconditionFailureDetails detail), or when the runner may not
+	// call it; permission_denied when the host refuses the caller; not_found for
+	// the runner, the repository or the ref; invalid_argument for a URL that names
+	// no repository; resource_exhausted when the host asks to be called less often;
+	// unavailable when the runner is not connected or the host does not answer
+	// usefully; deadline_exceeded when one of them does not answer in time.
 	ParseContextURL(context.Context, *connect.Request[v1.ParseContextURLRequest]) (*connect.Response[v1.ParseContextURLResponse], error)
 	// SearchRepositories looks for repositories that the caller can read, with
 	// the caller's own credentials for the host.
 	//
 	// Errors: not_found for the runner; failed_precondition when the caller has
-	// to sign in first or the runner cannot do it; unimplemented when the host
-	// has no search language of its own and SEARCH_MODE_NATIVE is asked for;
-	// unavailable when the runner is not connected; deadline_exceeded when it
-	// does not answer in time.
+	// to sign in first or no integration covers the host; unimplemented when the
+	// host has no search language of its own and SEARCH_MODE_NATIVE is asked for;
+	// and those of ParseContextURL when the runner or the host does not answer.
 	SearchRepositories(context.Context, *connect.Request[v1.SearchRepositoriesRequest]) (*connect.Response[v1.SearchRepositoriesResponse], error)
 	// ListSCMOrganizations returns the organizations, groups or workspaces of a
 	// host that the caller belongs to.
@@ -188,17 +192,20 @@ type RunnerServiceClient interface {
 	// does not answer in time.
 	ListSCMOrganizations(context.Context, *connect.Request[v1.ListSCMOrganizationsRequest]) (*connect.Response[v1.ListSCMOrganizationsResponse], error)
 	// CheckAuthenticationForHost tells whether the caller is signed in to a host
-	// by way of the runner, and how to sign in.
+	// by way of the runner, and how to sign in. A credential that the host refuses
+	// counts as none.
 	//
-	// Errors: not_found for the runner; failed_precondition when no integration
-	// covers the host; unavailable when the runner is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// Errors: not_found for the runner; invalid_argument for a host that is none;
+	// failed_precondition when no integration covers the host; unavailable when the
+	// runner is not connected; deadline_exceeded when it does not answer in time.
 	CheckAuthenticationForHost(context.Context, *connect.Request[v1.CheckAuthenticationForHostRequest]) (*connect.Response[v1.CheckAuthenticationForHostResponse], error)
 	// CheckRepositoryAccess tells whether the caller can read a repository. "No"
-	// is an answer, not an error.
+	// is an answer, not an error. A caller who is not signed in is told of what
+	// everybody can read, and must sign in for the rest.
 	//
-	// Errors: not_found for the runner; failed_precondition when the caller has
-	// to sign in first or the runner lacks
+	// Errors: not_found for the runner; invalid_argument for a URL that names no
+	// repository; failed_precondition when the caller has to sign in first, no
+	// integration covers the host, or the runner lacks
 	// RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS; unavailable when the runner is
 	// not connected; deadline_exceeded when it does not answer in time.
 	CheckRepositoryAccess(context.Context, *connect.Request[v1.CheckRepositoryAccessRequest]) (*connect.Response[v1.CheckRepositoryAccessResponse], error)
@@ -486,22 +493,26 @@ type RunnerServiceHandler interface {
 	// ParseContextURL finds out what a URL of a source code host points at: a
 	// repository, branch, tag, commit, pull request or issue.
 	//
-	// Errors: failed_precondition when the caller has to sign in to the host
-	// first (with a ParseContextURLPreconditionFailureDetails detail), when no
-	// integration covers the host, or when the runner cannot do it;
-	// permission_denied when the host refuses the caller; not_found for the
-	// runner, the repository or the ref; invalid_argument for a URL that names no
-	// repository; unavailable when the runner is not connected; deadline_exceeded
-	// when it does not answer in time.
+	// Without a runner the server chooses one that the caller may use, that is
+	// connected and that has an integration with the host: the one on which the
+	// caller has been signed in to it for the longest time.
+	//
+	// Errors: failed_precondition when the caller has to sign in to the host first
+	// or no integration covers it (both with a
+	// ParseContextURLPreconditionFailureDetails detail), or when the runner may not
+	// call it; permission_denied when the host refuses the caller; not_found for
+	// the runner, the repository or the ref; invalid_argument for a URL that names
+	// no repository; resource_exhausted when the host asks to be called less often;
+	// unavailable when the runner is not connected or the host does not answer
+	// usefully; deadline_exceeded when one of them does not answer in time.
 	ParseContextURL(context.Context, *connect.Request[v1.ParseContextURLRequest]) (*connect.Response[v1.ParseContextURLResponse], error)
 	// SearchRepositories looks for repositories that the caller can read, with
 	// the caller's own credentials for the host.
 	//
 	// Errors: not_found for the runner; failed_precondition when the caller has
-	// to sign in first or the runner cannot do it; unimplemented when the host
-	// has no search language of its own and SEARCH_MODE_NATIVE is asked for;
-	// unavailable when the runner is not connected; deadline_exceeded when it
-	// does not answer in time.
+	// to sign in first or no integration covers the host; unimplemented when the
+	// host has no search language of its own and SEARCH_MODE_NATIVE is asked for;
+	// and those of ParseContextURL when the runner or the host does not answer.
 	SearchRepositories(context.Context, *connect.Request[v1.SearchRepositoriesRequest]) (*connect.Response[v1.SearchRepositoriesResponse], error)
 	// ListSCMOrganizations returns the organizations, groups or workspaces of a
 	// host that the caller belongs to.
@@ -513,17 +524,20 @@ type RunnerServiceHandler interface {
 	// does not answer in time.
 	ListSCMOrganizations(context.Context, *connect.Request[v1.ListSCMOrganizationsRequest]) (*connect.Response[v1.ListSCMOrganizationsResponse], error)
 	// CheckAuthenticationForHost tells whether the caller is signed in to a host
-	// by way of the runner, and how to sign in.
+	// by way of the runner, and how to sign in. A credential that the host refuses
+	// counts as none.
 	//
-	// Errors: not_found for the runner; failed_precondition when no integration
-	// covers the host; unavailable when the runner is not connected;
-	// deadline_exceeded when it does not answer in time.
+	// Errors: not_found for the runner; invalid_argument for a host that is none;
+	// failed_precondition when no integration covers the host; unavailable when the
+	// runner is not connected; deadline_exceeded when it does not answer in time.
 	CheckAuthenticationForHost(context.Context, *connect.Request[v1.CheckAuthenticationForHostRequest]) (*connect.Response[v1.CheckAuthenticationForHostResponse], error)
 	// CheckRepositoryAccess tells whether the caller can read a repository. "No"
-	// is an answer, not an error.
+	// is an answer, not an error. A caller who is not signed in is told of what
+	// everybody can read, and must sign in for the rest.
 	//
-	// Errors: not_found for the runner; failed_precondition when the caller has
-	// to sign in first or the runner lacks
+	// Errors: not_found for the runner; invalid_argument for a URL that names no
+	// repository; failed_precondition when the caller has to sign in first, no
+	// integration covers the host, or the runner lacks
 	// RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS; unavailable when the runner is
 	// not connected; deadline_exceeded when it does not answer in time.
 	CheckRepositoryAccess(context.Context, *connect.Request[v1.CheckRepositoryAccessRequest]) (*connect.Response[v1.CheckRepositoryAccessResponse], error)

@@ -201,12 +201,18 @@ type RunnerConfigurationServiceClient interface {
 	UpdateEnvironmentClass(context.Context, *connect.Request[v1.UpdateEnvironmentClassRequest]) (*connect.Response[v1.UpdateEnvironmentClassResponse], error)
 	// ValidateRunnerConfiguration checks a class or an integration without
 	// storing it, against the schema that the runner last published; the runner
-	// need not be connected, and no host is asked. A configuration that is not
-	// valid is a normal reply, with an error for each field; for this reason the
-	// rules on the fields of EnvironmentClass are not enforced on the request.
+	// need not be connected. A configuration that is not valid is a normal reply,
+	// with an error for each field; for this reason the rules on the fields of
+	// EnvironmentClass are not enforced on the request.
+	//
+	// An integration that breaks no rule is tried, when the runner is connected and
+	// the caller may change its configuration: whether the host answers and is of
+	// its kind, and whether it knows the OAuth application. A stored client secret
+	// is tried at the host of its own integration only.
 	//
 	// Errors: not_found for the runner; invalid_argument when neither part of
-	// config is set.
+	// config is set; deadline_exceeded and unavailable when a connected runner
+	// does not answer.
 	ValidateRunnerConfiguration(context.Context, *connect.Request[v1.ValidateRunnerConfigurationRequest]) (*connect.Response[v1.ValidateRunnerConfigurationResponse], error)
 	// CreateLLMIntegration gives a runner access to language models.
 	//
@@ -603,12 +609,18 @@ type RunnerConfigurationServiceHandler interface {
 	UpdateEnvironmentClass(context.Context, *connect.Request[v1.UpdateEnvironmentClassRequest]) (*connect.Response[v1.UpdateEnvironmentClassResponse], error)
 	// ValidateRunnerConfiguration checks a class or an integration without
 	// storing it, against the schema that the runner last published; the runner
-	// need not be connected, and no host is asked. A configuration that is not
-	// valid is a normal reply, with an error for each field; for this reason the
-	// rules on the fields of EnvironmentClass are not enforced on the request.
+	// need not be connected. A configuration that is not valid is a normal reply,
+	// with an error for each field; for this reason the rules on the fields of
+	// EnvironmentClass are not enforced on the request.
+	//
+	// An integration that breaks no rule is tried, when the runner is connected and
+	// the caller may change its configuration: whether the host answers and is of
+	// its kind, and whether it knows the OAuth application. A stored client secret
+	// is tried at the host of its own integration only.
 	//
 	// Errors: not_found for the runner; invalid_argument when neither part of
-	// config is set.
+	// config is set; deadline_exceeded and unavailable when a connected runner
+	// does not answer.
 	ValidateRunnerConfiguration(context.Context, *connect.Request[v1.ValidateRunnerConfigurationRequest]) (*connect.Response[v1.ValidateRunnerConfigurationResponse], error)
 	// CreateLLMIntegration gives a runner access to language models.
 	//

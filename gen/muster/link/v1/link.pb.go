@@ -22,6 +22,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -52,6 +53,7 @@ type RunnerFrame struct {
 	//	*RunnerFrame_SecretRequest
 	//	*RunnerFrame_Reply
 	//	*RunnerFrame_KeyProof
+	//	*RunnerFrame_TokenRefreshed
 	Frame         isRunnerFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -193,6 +195,15 @@ func (x *RunnerFrame) GetKeyProof() *KeyProof {
 	return nil
 }
 
+func (x *RunnerFrame) GetTokenRefreshed() *TokenRefreshed {
+	if x != nil {
+		if x, ok := x.Frame.(*RunnerFrame_TokenRefreshed); ok {
+			return x.TokenRefreshed
+		}
+	}
+	return nil
+}
+
 type isRunnerFrame_Frame interface {
 	isRunnerFrame_Frame()
 }
@@ -252,6 +263,11 @@ type RunnerFrame_KeyProof struct {
 	KeyProof *KeyProof `protobuf:"bytes,11,opt,name=key_proof,json=keyProof,proto3,oneof"`
 }
 
+type RunnerFrame_TokenRefreshed struct {
+	// A host token was renewed, or can no longer be.
+	TokenRefreshed *TokenRefreshed `protobuf:"bytes,12,opt,name=token_refreshed,json=tokenRefreshed,proto3,oneof"`
+}
+
 func (*RunnerFrame_Hello) isRunnerFrame_Frame() {}
 
 func (*RunnerFrame_Renewal) isRunnerFrame_Frame() {}
@@ -273,6 +289,8 @@ func (*RunnerFrame_SecretRequest) isRunnerFrame_Frame() {}
 func (*RunnerFrame_Reply) isRunnerFrame_Frame() {}
 
 func (*RunnerFrame_KeyProof) isRunnerFrame_Frame() {}
+
+func (*RunnerFrame_TokenRefreshed) isRunnerFrame_Frame() {}
 
 // Hello introduces the process that holds the runner's identity.
 type Hello struct {
@@ -979,7 +997,18 @@ type Reply struct {
 	//
 	//	*Reply_SecretsChecked
 	//	*Reply_TokenRotated
-	Reply         isReply_Reply `protobuf_oneof:"reply"`
+	//	*Reply_ContextParsed
+	//	*Reply_RepositoriesFound
+	//	*Reply_OrganizationsListed
+	//	*Reply_AuthenticationChecked
+	//	*Reply_RepositoryChecked
+	//	*Reply_IntegrationProbed
+	//	*Reply_SignInBegun
+	//	*Reply_SignedIn
+	Reply isReply_Reply `protobuf_oneof:"reply"`
+	// Why the runner could not answer, in a form that the caller of the API gets as
+	// it is, within what the control plane allows. Takes the place of error.
+	Failure       *Failure `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1053,6 +1082,85 @@ func (x *Reply) GetTokenRotated() *TokenRotated {
 	return nil
 }
 
+func (x *Reply) GetContextParsed() *ContextParsed {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_ContextParsed); ok {
+			return x.ContextParsed
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetRepositoriesFound() *RepositoriesFound {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_RepositoriesFound); ok {
+			return x.RepositoriesFound
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetOrganizationsListed() *OrganizationsListed {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_OrganizationsListed); ok {
+			return x.OrganizationsListed
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetAuthenticationChecked() *AuthenticationChecked {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_AuthenticationChecked); ok {
+			return x.AuthenticationChecked
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetRepositoryChecked() *RepositoryChecked {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_RepositoryChecked); ok {
+			return x.RepositoryChecked
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetIntegrationProbed() *IntegrationProbed {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_IntegrationProbed); ok {
+			return x.IntegrationProbed
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetSignInBegun() *SignInBegun {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_SignInBegun); ok {
+			return x.SignInBegun
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetSignedIn() *SignedIn {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_SignedIn); ok {
+			return x.SignedIn
+		}
+	}
+	return nil
+}
+
+func (x *Reply) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
 type isReply_Reply interface {
 	isReply_Reply()
 }
@@ -1067,9 +1175,149 @@ type Reply_TokenRotated struct {
 	TokenRotated *TokenRotated `protobuf:"bytes,4,opt,name=token_rotated,json=tokenRotated,proto3,oneof"`
 }
 
+type Reply_ContextParsed struct {
+	// Answers ParseContext.
+	ContextParsed *ContextParsed `protobuf:"bytes,6,opt,name=context_parsed,json=contextParsed,proto3,oneof"`
+}
+
+type Reply_RepositoriesFound struct {
+	// Answers SearchRepositories.
+	RepositoriesFound *RepositoriesFound `protobuf:"bytes,7,opt,name=repositories_found,json=repositoriesFound,proto3,oneof"`
+}
+
+type Reply_OrganizationsListed struct {
+	// Answers ListOrganizations.
+	OrganizationsListed *OrganizationsListed `protobuf:"bytes,8,opt,name=organizations_listed,json=organizationsListed,proto3,oneof"`
+}
+
+type Reply_AuthenticationChecked struct {
+	// Answers CheckAuthentication.
+	AuthenticationChecked *AuthenticationChecked `protobuf:"bytes,9,opt,name=authentication_checked,json=authenticationChecked,proto3,oneof"`
+}
+
+type Reply_RepositoryChecked struct {
+	// Answers CheckRepository.
+	RepositoryChecked *RepositoryChecked `protobuf:"bytes,10,opt,name=repository_checked,json=repositoryChecked,proto3,oneof"`
+}
+
+type Reply_IntegrationProbed struct {
+	// Answers ProbeIntegration.
+	IntegrationProbed *IntegrationProbed `protobuf:"bytes,11,opt,name=integration_probed,json=integrationProbed,proto3,oneof"`
+}
+
+type Reply_SignInBegun struct {
+	// Answers BeginSignIn.
+	SignInBegun *SignInBegun `protobuf:"bytes,12,opt,name=sign_in_begun,json=signInBegun,proto3,oneof"`
+}
+
+type Reply_SignedIn struct {
+	// Answers FinishSignIn.
+	SignedIn *SignedIn `protobuf:"bytes,13,opt,name=signed_in,json=signedIn,proto3,oneof"`
+}
+
 func (*Reply_SecretsChecked) isReply_Reply() {}
 
 func (*Reply_TokenRotated) isReply_Reply() {}
+
+func (*Reply_ContextParsed) isReply_Reply() {}
+
+func (*Reply_RepositoriesFound) isReply_Reply() {}
+
+func (*Reply_OrganizationsListed) isReply_Reply() {}
+
+func (*Reply_AuthenticationChecked) isReply_Reply() {}
+
+func (*Reply_RepositoryChecked) isReply_Reply() {}
+
+func (*Reply_IntegrationProbed) isReply_Reply() {}
+
+func (*Reply_SignInBegun) isReply_Reply() {}
+
+func (*Reply_SignedIn) isReply_Reply() {}
+
+// Failure is an error of the API.
+type Failure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in google.rpc.Code: 3 invalid_argument, 4 deadline_exceeded, 5 not_found,
+	// 7 permission_denied, 8 resource_exhausted, 9 failed_precondition, 12
+	// unimplemented, 14 unavailable. Any other counts as unavailable.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The stable reason, such as "host-unavailable".
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For people; at most 1,024 bytes.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The field of the request at fault; empty for none.
+	Field string `protobuf:"bytes,4,opt,name=field,proto3" json:"field,omitempty"`
+	// When to try again; absent when that is not known.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Failure) Reset() {
+	*x = Failure{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Failure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Failure) ProtoMessage() {}
+
+func (x *Failure) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Failure.ProtoReflect.Descriptor instead.
+func (*Failure) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Failure) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Failure) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Failure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Failure) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Failure) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
 
 // SecretsChecked says which secrets the runner could not open.
 type SecretsChecked struct {
@@ -1083,7 +1331,7 @@ type SecretsChecked struct {
 
 func (x *SecretsChecked) Reset() {
 	*x = SecretsChecked{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	mi := &file_muster_link_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1343,7 @@ func (x *SecretsChecked) String() string {
 func (*SecretsChecked) ProtoMessage() {}
 
 func (x *SecretsChecked) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[12]
+	mi := &file_muster_link_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1356,7 @@ func (x *SecretsChecked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretsChecked.ProtoReflect.Descriptor instead.
 func (*SecretsChecked) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SecretsChecked) GetUnreadable() []string {
@@ -1128,7 +1376,7 @@ type TokenRotated struct {
 
 func (x *TokenRotated) Reset() {
 	*x = TokenRotated{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[13]
+	mi := &file_muster_link_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1388,7 @@ func (x *TokenRotated) String() string {
 func (*TokenRotated) ProtoMessage() {}
 
 func (x *TokenRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[13]
+	mi := &file_muster_link_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1401,547 @@ func (x *TokenRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRotated.ProtoReflect.Descriptor instead.
 func (*TokenRotated) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{14}
+}
+
+// ContextParsed says what a URL points at.
+type ContextParsed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// git, issue and pull_request are set as the host knows them; everything else
+	// is the control plane's to fill.
+	Context       *v1.ParseContextURLResponse `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContextParsed) Reset() {
+	*x = ContextParsed{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContextParsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContextParsed) ProtoMessage() {}
+
+func (x *ContextParsed) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContextParsed.ProtoReflect.Descriptor instead.
+func (*ContextParsed) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ContextParsed) GetContext() *v1.ParseContextURLResponse {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+// RepositoriesFound is one page of a search.
+type RepositoriesFound struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the hosts that were searched.
+	Repositories []*v1.SearchRepositoriesResponse_Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
+	// There is another page.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// How many pages there are; -1 when that is not known.
+	TotalPages int32 `protobuf:"varint,3,opt,name=total_pages,json=totalPages,proto3" json:"total_pages,omitempty"`
+	// How many repositories there are; -1 when that is not known.
+	TotalCount    int32 `protobuf:"varint,4,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepositoriesFound) Reset() {
+	*x = RepositoriesFound{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepositoriesFound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepositoriesFound) ProtoMessage() {}
+
+func (x *RepositoriesFound) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepositoriesFound.ProtoReflect.Descriptor instead.
+func (*RepositoriesFound) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RepositoriesFound) GetRepositories() []*v1.SearchRepositoriesResponse_Repository {
+	if x != nil {
+		return x.Repositories
+	}
+	return nil
+}
+
+func (x *RepositoriesFound) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *RepositoriesFound) GetTotalPages() int32 {
+	if x != nil {
+		return x.TotalPages
+	}
+	return 0
+}
+
+func (x *RepositoriesFound) GetTotalCount() int32 {
+	if x != nil {
+		return x.TotalCount
+	}
+	return 0
+}
+
+// OrganizationsListed is one page of organizations.
+type OrganizationsListed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the host.
+	Organizations []*v1.ListSCMOrganizationsResponse_SCMOrganization `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
+	// Leads to the next page; empty at the end; at most 512 bytes.
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationsListed) Reset() {
+	*x = OrganizationsListed{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationsListed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationsListed) ProtoMessage() {}
+
+func (x *OrganizationsListed) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationsListed.ProtoReflect.Descriptor instead.
+func (*OrganizationsListed) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *OrganizationsListed) GetOrganizations() []*v1.ListSCMOrganizationsResponse_SCMOrganization {
+	if x != nil {
+		return x.Organizations
+	}
+	return nil
+}
+
+func (x *OrganizationsListed) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// AuthenticationChecked says whether somebody is signed in, and how to.
+type AuthenticationChecked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// authenticated, scm_name and the ways to sign in, without the URL that begins
+	// OAuth, which is the control plane's.
+	Result        *v1.CheckAuthenticationForHostResponse `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthenticationChecked) Reset() {
+	*x = AuthenticationChecked{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthenticationChecked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthenticationChecked) ProtoMessage() {}
+
+func (x *AuthenticationChecked) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthenticationChecked.ProtoReflect.Descriptor instead.
+func (*AuthenticationChecked) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *AuthenticationChecked) GetResult() *v1.CheckAuthenticationForHostResponse {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// RepositoryChecked says whether a repository can be read.
+type RepositoryChecked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It can be read.
+	HasAccess bool `protobuf:"varint,1,opt,name=has_access,json=hasAccess,proto3" json:"has_access,omitempty"`
+	// Why not, for people; empty when it can.
+	ErrorMessage  string `protobuf:"bytes,2,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepositoryChecked) Reset() {
+	*x = RepositoryChecked{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepositoryChecked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepositoryChecked) ProtoMessage() {}
+
+func (x *RepositoryChecked) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepositoryChecked.ProtoReflect.Descriptor instead.
+func (*RepositoryChecked) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RepositoryChecked) GetHasAccess() bool {
+	if x != nil {
+		return x.HasAccess
+	}
+	return false
+}
+
+func (x *RepositoryChecked) GetErrorMessage() string {
+	if x != nil {
+		return x.ErrorMessage
+	}
+	return ""
+}
+
+// IntegrationProbed says what is wrong with an integration, in sentences without
+// their subject; what is fine is empty.
+type IntegrationProbed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is wrong with the host, or with the way to it.
+	HostError string `protobuf:"bytes,1,opt,name=host_error,json=hostError,proto3" json:"host_error,omitempty"`
+	// What is wrong with the OAuth application.
+	OauthError    string `protobuf:"bytes,2,opt,name=oauth_error,json=oauthError,proto3" json:"oauth_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntegrationProbed) Reset() {
+	*x = IntegrationProbed{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntegrationProbed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntegrationProbed) ProtoMessage() {}
+
+func (x *IntegrationProbed) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntegrationProbed.ProtoReflect.Descriptor instead.
+func (*IntegrationProbed) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *IntegrationProbed) GetHostError() string {
+	if x != nil {
+		return x.HostError
+	}
+	return ""
+}
+
+func (x *IntegrationProbed) GetOauthError() string {
+	if x != nil {
+		return x.OauthError
+	}
+	return ""
+}
+
+// SignInBegun says where a person goes on.
+type SignInBegun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's own page, with the state, the redirect URL and the PKCE challenge
+	// in it.
+	AuthorizeUrl  string `protobuf:"bytes,1,opt,name=authorize_url,json=authorizeUrl,proto3" json:"authorize_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInBegun) Reset() {
+	*x = SignInBegun{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInBegun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInBegun) ProtoMessage() {}
+
+func (x *SignInBegun) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInBegun.ProtoReflect.Descriptor instead.
+func (*SignInBegun) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SignInBegun) GetAuthorizeUrl() string {
+	if x != nil {
+		return x.AuthorizeUrl
+	}
+	return ""
+}
+
+// SignedIn brings what a code was exchanged for.
+type SignedIn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sealed to the runner for the purpose
+	// "host_authentication_token/ID/token", ID being FinishSignIn.token_id.
+	SealedToken []byte `protobuf:"bytes,1,opt,name=sealed_token,json=sealedToken,proto3" json:"sealed_token,omitempty"`
+	// Likewise, for ".../refresh_token"; empty when the host gave none.
+	SealedRefreshToken []byte `protobuf:"bytes,2,opt,name=sealed_refresh_token,json=sealedRefreshToken,proto3" json:"sealed_refresh_token,omitempty"`
+	// When the host stops accepting the token; absent when it did not say.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// What the host granted; empty when it did not say.
+	Scopes        []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedIn) Reset() {
+	*x = SignedIn{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedIn) ProtoMessage() {}
+
+func (x *SignedIn) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedIn.ProtoReflect.Descriptor instead.
+func (*SignedIn) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SignedIn) GetSealedToken() []byte {
+	if x != nil {
+		return x.SealedToken
+	}
+	return nil
+}
+
+func (x *SignedIn) GetSealedRefreshToken() []byte {
+	if x != nil {
+		return x.SealedRefreshToken
+	}
+	return nil
+}
+
+func (x *SignedIn) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *SignedIn) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+// TokenRefreshed replaces the values of a host token that was obtained with
+// OAuth. The runner repeats it, also on another link, until TokenStored says that
+// it is stored, superseded, or refused for good.
+type TokenRefreshed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the runner, unique within the link; TokenStored carries it back.
+	RequestId uint64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The host token.
+	TokenId string `protobuf:"bytes,2,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// The SHA-256 of the sealed refresh token that was used, as SecretReply brought
+	// it. The control plane stores the values in the place of that one only.
+	RefreshTokenSha256 []byte `protobuf:"bytes,3,opt,name=refresh_token_sha256,json=refreshTokenSha256,proto3" json:"refresh_token_sha256,omitempty"`
+	// The new values, as in SignedIn.
+	Values *SignedIn `protobuf:"bytes,4,opt,name=values,proto3" json:"values,omitempty"`
+	// The host refused to renew it: there are no new values, and the owner must
+	// sign in again.
+	Refused       bool `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRefreshed) Reset() {
+	*x = TokenRefreshed{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRefreshed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRefreshed) ProtoMessage() {}
+
+func (x *TokenRefreshed) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRefreshed.ProtoReflect.Descriptor instead.
+func (*TokenRefreshed) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TokenRefreshed) GetRequestId() uint64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *TokenRefreshed) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *TokenRefreshed) GetRefreshTokenSha256() []byte {
+	if x != nil {
+		return x.RefreshTokenSha256
+	}
+	return nil
+}
+
+func (x *TokenRefreshed) GetValues() *SignedIn {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *TokenRefreshed) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
 }
 
 // PlaneFrame travels from the control plane to the runner.
@@ -1177,6 +1965,7 @@ type PlaneFrame struct {
 	//	*PlaneFrame_SecretsChanged
 	//	*PlaneFrame_Request
 	//	*PlaneFrame_KeyChallenge
+	//	*PlaneFrame_TokenStored
 	Frame         isPlaneFrame_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1184,7 +1973,7 @@ type PlaneFrame struct {
 
 func (x *PlaneFrame) Reset() {
 	*x = PlaneFrame{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[14]
+	mi := &file_muster_link_v1_link_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1985,7 @@ func (x *PlaneFrame) String() string {
 func (*PlaneFrame) ProtoMessage() {}
 
 func (x *PlaneFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[14]
+	mi := &file_muster_link_v1_link_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1998,7 @@ func (x *PlaneFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaneFrame.ProtoReflect.Descriptor instead.
 func (*PlaneFrame) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PlaneFrame) GetFrame() isPlaneFrame_Frame {
@@ -1345,6 +2134,15 @@ func (x *PlaneFrame) GetKeyChallenge() *KeyChallenge {
 	return nil
 }
 
+func (x *PlaneFrame) GetTokenStored() *TokenStored {
+	if x != nil {
+		if x, ok := x.Frame.(*PlaneFrame_TokenStored); ok {
+			return x.TokenStored
+		}
+	}
+	return nil
+}
+
 type isPlaneFrame_Frame interface {
 	isPlaneFrame_Frame()
 }
@@ -1419,6 +2217,11 @@ type PlaneFrame_KeyChallenge struct {
 	KeyChallenge *KeyChallenge `protobuf:"bytes,14,opt,name=key_challenge,json=keyChallenge,proto3,oneof"`
 }
 
+type PlaneFrame_TokenStored struct {
+	// Answers TokenRefreshed.
+	TokenStored *TokenStored `protobuf:"bytes,15,opt,name=token_stored,json=tokenStored,proto3,oneof"`
+}
+
 func (*PlaneFrame_Welcome) isPlaneFrame_Frame() {}
 
 func (*PlaneFrame_Renewed) isPlaneFrame_Frame() {}
@@ -1447,6 +2250,8 @@ func (*PlaneFrame_Request) isPlaneFrame_Frame() {}
 
 func (*PlaneFrame_KeyChallenge) isPlaneFrame_Frame() {}
 
+func (*PlaneFrame_TokenStored) isPlaneFrame_Frame() {}
+
 // KeyChallenge follows a Hello that has a signing key.
 type KeyChallenge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1459,7 +2264,7 @@ type KeyChallenge struct {
 
 func (x *KeyChallenge) Reset() {
 	*x = KeyChallenge{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	mi := &file_muster_link_v1_link_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +2276,7 @@ func (x *KeyChallenge) String() string {
 func (*KeyChallenge) ProtoMessage() {}
 
 func (x *KeyChallenge) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[15]
+	mi := &file_muster_link_v1_link_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +2289,7 @@ func (x *KeyChallenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyChallenge.ProtoReflect.Descriptor instead.
 func (*KeyChallenge) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KeyChallenge) GetSealedNonce() []byte {
@@ -1526,7 +2331,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	mi := &file_muster_link_v1_link_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +2343,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[16]
+	mi := &file_muster_link_v1_link_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +2356,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Welcome) GetEpoch() int64 {
@@ -1635,7 +2440,7 @@ type Renewed struct {
 
 func (x *Renewed) Reset() {
 	*x = Renewed{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	mi := &file_muster_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +2452,7 @@ func (x *Renewed) String() string {
 func (*Renewed) ProtoMessage() {}
 
 func (x *Renewed) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[17]
+	mi := &file_muster_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +2465,7 @@ func (x *Renewed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Renewed.ProtoReflect.Descriptor instead.
 func (*Renewed) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Renewed) GetSequence() uint64 {
@@ -1688,7 +2493,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	mi := &file_muster_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +2505,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[18]
+	mi := &file_muster_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +2518,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Configuration) GetRevision() int64 {
@@ -1766,7 +2571,7 @@ type StreamOpen struct {
 
 func (x *StreamOpen) Reset() {
 	*x = StreamOpen{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	mi := &file_muster_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +2583,7 @@ func (x *StreamOpen) String() string {
 func (*StreamOpen) ProtoMessage() {}
 
 func (x *StreamOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[19]
+	mi := &file_muster_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +2596,7 @@ func (x *StreamOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamOpen.ProtoReflect.Descriptor instead.
 func (*StreamOpen) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StreamOpen) GetStreamId() uint64 {
@@ -1871,7 +2676,7 @@ type LogsSource struct {
 
 func (x *LogsSource) Reset() {
 	*x = LogsSource{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	mi := &file_muster_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2688,7 @@ func (x *LogsSource) String() string {
 func (*LogsSource) ProtoMessage() {}
 
 func (x *LogsSource) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[20]
+	mi := &file_muster_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2701,7 @@ func (x *LogsSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsSource.ProtoReflect.Descriptor instead.
 func (*LogsSource) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LogsSource) GetTailLines() uint32 {
@@ -1922,7 +2727,7 @@ type SupportBundleSource struct {
 
 func (x *SupportBundleSource) Reset() {
 	*x = SupportBundleSource{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	mi := &file_muster_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2739,7 @@ func (x *SupportBundleSource) String() string {
 func (*SupportBundleSource) ProtoMessage() {}
 
 func (x *SupportBundleSource) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[21]
+	mi := &file_muster_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2752,7 @@ func (x *SupportBundleSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupportBundleSource.ProtoReflect.Descriptor instead.
 func (*SupportBundleSource) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 // StreamCredit adds to what may be sent.
@@ -1963,7 +2768,7 @@ type StreamCredit struct {
 
 func (x *StreamCredit) Reset() {
 	*x = StreamCredit{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[22]
+	mi := &file_muster_link_v1_link_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2780,7 @@ func (x *StreamCredit) String() string {
 func (*StreamCredit) ProtoMessage() {}
 
 func (x *StreamCredit) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[22]
+	mi := &file_muster_link_v1_link_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2793,7 @@ func (x *StreamCredit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamCredit.ProtoReflect.Descriptor instead.
 func (*StreamCredit) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StreamCredit) GetStreamId() uint64 {
@@ -2016,7 +2821,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[23]
+	mi := &file_muster_link_v1_link_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2833,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[23]
+	mi := &file_muster_link_v1_link_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2846,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Drain) GetReason() string {
@@ -2062,7 +2867,7 @@ type Delete struct {
 
 func (x *Delete) Reset() {
 	*x = Delete{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[24]
+	mi := &file_muster_link_v1_link_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2879,7 @@ func (x *Delete) String() string {
 func (*Delete) ProtoMessage() {}
 
 func (x *Delete) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[24]
+	mi := &file_muster_link_v1_link_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2892,7 @@ func (x *Delete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delete.ProtoReflect.Descriptor instead.
 func (*Delete) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Delete) GetPatience() *durationpb.Duration {
@@ -2110,7 +2915,7 @@ type Superseded struct {
 
 func (x *Superseded) Reset() {
 	*x = Superseded{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[25]
+	mi := &file_muster_link_v1_link_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2927,7 @@ func (x *Superseded) String() string {
 func (*Superseded) ProtoMessage() {}
 
 func (x *Superseded) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[25]
+	mi := &file_muster_link_v1_link_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2940,7 @@ func (x *Superseded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Superseded.ProtoReflect.Descriptor instead.
 func (*Superseded) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Superseded) GetHostName() string {
@@ -2171,7 +2976,7 @@ type SecretReply struct {
 
 func (x *SecretReply) Reset() {
 	*x = SecretReply{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[26]
+	mi := &file_muster_link_v1_link_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2988,7 @@ func (x *SecretReply) String() string {
 func (*SecretReply) ProtoMessage() {}
 
 func (x *SecretReply) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[26]
+	mi := &file_muster_link_v1_link_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +3001,7 @@ func (x *SecretReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretReply.ProtoReflect.Descriptor instead.
 func (*SecretReply) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SecretReply) GetRequestId() uint64 {
@@ -2239,7 +3044,7 @@ type SecretsChanged struct {
 
 func (x *SecretsChanged) Reset() {
 	*x = SecretsChanged{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[27]
+	mi := &file_muster_link_v1_link_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +3056,7 @@ func (x *SecretsChanged) String() string {
 func (*SecretsChanged) ProtoMessage() {}
 
 func (x *SecretsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[27]
+	mi := &file_muster_link_v1_link_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +3069,7 @@ func (x *SecretsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretsChanged.ProtoReflect.Descriptor instead.
 func (*SecretsChanged) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SecretsChanged) GetNames() []string {
@@ -2288,6 +3093,14 @@ type Request struct {
 	//
 	//	*Request_CheckSecrets
 	//	*Request_RotateToken
+	//	*Request_ParseContext
+	//	*Request_SearchRepositories
+	//	*Request_ListOrganizations
+	//	*Request_CheckAuthentication
+	//	*Request_CheckRepository
+	//	*Request_ProbeIntegration
+	//	*Request_BeginSignIn
+	//	*Request_FinishSignIn
 	Request       isRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2295,7 +3108,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[28]
+	mi := &file_muster_link_v1_link_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +3120,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[28]
+	mi := &file_muster_link_v1_link_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +3133,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Request) GetRequestId() uint64 {
@@ -2362,6 +3175,78 @@ func (x *Request) GetRotateToken() *RotateToken {
 	return nil
 }
 
+func (x *Request) GetParseContext() *ParseContext {
+	if x != nil {
+		if x, ok := x.Request.(*Request_ParseContext); ok {
+			return x.ParseContext
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetSearchRepositories() *SearchRepositories {
+	if x != nil {
+		if x, ok := x.Request.(*Request_SearchRepositories); ok {
+			return x.SearchRepositories
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetListOrganizations() *ListOrganizations {
+	if x != nil {
+		if x, ok := x.Request.(*Request_ListOrganizations); ok {
+			return x.ListOrganizations
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetCheckAuthentication() *CheckAuthentication {
+	if x != nil {
+		if x, ok := x.Request.(*Request_CheckAuthentication); ok {
+			return x.CheckAuthentication
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetCheckRepository() *CheckRepository {
+	if x != nil {
+		if x, ok := x.Request.(*Request_CheckRepository); ok {
+			return x.CheckRepository
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetProbeIntegration() *ProbeIntegration {
+	if x != nil {
+		if x, ok := x.Request.(*Request_ProbeIntegration); ok {
+			return x.ProbeIntegration
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetBeginSignIn() *BeginSignIn {
+	if x != nil {
+		if x, ok := x.Request.(*Request_BeginSignIn); ok {
+			return x.BeginSignIn
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetFinishSignIn() *FinishSignIn {
+	if x != nil {
+		if x, ok := x.Request.(*Request_FinishSignIn); ok {
+			return x.FinishSignIn
+		}
+	}
+	return nil
+}
+
 type isRequest_Request interface {
 	isRequest_Request()
 }
@@ -2376,9 +3261,920 @@ type Request_RotateToken struct {
 	RotateToken *RotateToken `protobuf:"bytes,4,opt,name=rotate_token,json=rotateToken,proto3,oneof"`
 }
 
+type Request_ParseContext struct {
+	// Say what a URL points at.
+	ParseContext *ParseContext `protobuf:"bytes,5,opt,name=parse_context,json=parseContext,proto3,oneof"`
+}
+
+type Request_SearchRepositories struct {
+	// Search for repositories.
+	SearchRepositories *SearchRepositories `protobuf:"bytes,6,opt,name=search_repositories,json=searchRepositories,proto3,oneof"`
+}
+
+type Request_ListOrganizations struct {
+	// List organizations.
+	ListOrganizations *ListOrganizations `protobuf:"bytes,7,opt,name=list_organizations,json=listOrganizations,proto3,oneof"`
+}
+
+type Request_CheckAuthentication struct {
+	// Say whether somebody is signed in.
+	CheckAuthentication *CheckAuthentication `protobuf:"bytes,8,opt,name=check_authentication,json=checkAuthentication,proto3,oneof"`
+}
+
+type Request_CheckRepository struct {
+	// Say whether a repository can be read.
+	CheckRepository *CheckRepository `protobuf:"bytes,9,opt,name=check_repository,json=checkRepository,proto3,oneof"`
+}
+
+type Request_ProbeIntegration struct {
+	// Say whether an integration can work.
+	ProbeIntegration *ProbeIntegration `protobuf:"bytes,10,opt,name=probe_integration,json=probeIntegration,proto3,oneof"`
+}
+
+type Request_BeginSignIn struct {
+	// Begin to sign somebody in with OAuth.
+	BeginSignIn *BeginSignIn `protobuf:"bytes,11,opt,name=begin_sign_in,json=beginSignIn,proto3,oneof"`
+}
+
+type Request_FinishSignIn struct {
+	// Exchange the code that the host gave.
+	FinishSignIn *FinishSignIn `protobuf:"bytes,12,opt,name=finish_sign_in,json=finishSignIn,proto3,oneof"`
+}
+
 func (*Request_CheckSecrets) isRequest_Request() {}
 
 func (*Request_RotateToken) isRequest_Request() {}
+
+func (*Request_ParseContext) isRequest_Request() {}
+
+func (*Request_SearchRepositories) isRequest_Request() {}
+
+func (*Request_ListOrganizations) isRequest_Request() {}
+
+func (*Request_CheckAuthentication) isRequest_Request() {}
+
+func (*Request_CheckRepository) isRequest_Request() {}
+
+func (*Request_ProbeIntegration) isRequest_Request() {}
+
+func (*Request_BeginSignIn) isRequest_Request() {}
+
+func (*Request_FinishSignIn) isRequest_Request() {}
+
+// SourceHost is an SCM integration as the runner needs it.
+type SourceHost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SCM integration; empty for one that is not stored.
+	IntegrationId string `protobuf:"bytes,1,opt,name=integration_id,json=integrationId,proto3" json:"integration_id,omitempty"`
+	// The kind of host, such as "github".
+	ScmId string `protobuf:"bytes,2,opt,name=scm_id,json=scmId,proto3" json:"scm_id,omitempty"`
+	// As it was configured.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// The path under which an Azure DevOps Server runs; empty for others.
+	VirtualDirectory string `protobuf:"bytes,4,opt,name=virtual_directory,json=virtualDirectory,proto3" json:"virtual_directory,omitempty"`
+	// Where people sign in on Azure DevOps; empty for others.
+	IssuerUrl string `protobuf:"bytes,5,opt,name=issuer_url,json=issuerUrl,proto3" json:"issuer_url,omitempty"`
+	// The OAuth application; empty without OAuth. Its secret is
+	// "scm_integration/ID/client_secret".
+	OauthClientId string `protobuf:"bytes,6,opt,name=oauth_client_id,json=oauthClientId,proto3" json:"oauth_client_id,omitempty"`
+	// Personal access tokens are allowed.
+	Pat           bool `protobuf:"varint,7,opt,name=pat,proto3" json:"pat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourceHost) Reset() {
+	*x = SourceHost{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourceHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourceHost) ProtoMessage() {}
+
+func (x *SourceHost) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourceHost.ProtoReflect.Descriptor instead.
+func (*SourceHost) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SourceHost) GetIntegrationId() string {
+	if x != nil {
+		return x.IntegrationId
+	}
+	return ""
+}
+
+func (x *SourceHost) GetScmId() string {
+	if x != nil {
+		return x.ScmId
+	}
+	return ""
+}
+
+func (x *SourceHost) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *SourceHost) GetVirtualDirectory() string {
+	if x != nil {
+		return x.VirtualDirectory
+	}
+	return ""
+}
+
+func (x *SourceHost) GetIssuerUrl() string {
+	if x != nil {
+		return x.IssuerUrl
+	}
+	return ""
+}
+
+func (x *SourceHost) GetOauthClientId() string {
+	if x != nil {
+		return x.OauthClientId
+	}
+	return ""
+}
+
+func (x *SourceHost) GetPat() bool {
+	if x != nil {
+		return x.Pat
+	}
+	return false
+}
+
+// HostCredential says which host token to use. Its values are secrets, to be
+// asked for by their names; see SecretRequest.
+type HostCredential struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host token.
+	TokenId string `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// It was obtained with OAuth.
+	Oauth bool `protobuf:"varint,2,opt,name=oauth,proto3" json:"oauth,omitempty"`
+	// When the host stops accepting it; absent when that is not known.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The SHA-256 of the sealed refresh token; empty when there is none. It tells
+	// whether what the runner renewed was renewed from this one.
+	RefreshTokenSha256 []byte `protobuf:"bytes,4,opt,name=refresh_token_sha256,json=refreshTokenSha256,proto3" json:"refresh_token_sha256,omitempty"`
+	// Grows with every change of the host token. It tells which of two descriptions
+	// is the newer.
+	Revision      int64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostCredential) Reset() {
+	*x = HostCredential{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostCredential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostCredential) ProtoMessage() {}
+
+func (x *HostCredential) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostCredential.ProtoReflect.Descriptor instead.
+func (*HostCredential) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *HostCredential) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *HostCredential) GetOauth() bool {
+	if x != nil {
+		return x.Oauth
+	}
+	return false
+}
+
+func (x *HostCredential) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *HostCredential) GetRefreshTokenSha256() []byte {
+	if x != nil {
+		return x.RefreshTokenSha256
+	}
+	return nil
+}
+
+func (x *HostCredential) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// HostAccess is a host, and the credential of whoever asks.
+type HostAccess struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host.
+	Host *SourceHost `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Absent when whoever asks has none for this host.
+	Credential    *HostCredential `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostAccess) Reset() {
+	*x = HostAccess{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostAccess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostAccess) ProtoMessage() {}
+
+func (x *HostAccess) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostAccess.ProtoReflect.Descriptor instead.
+func (*HostAccess) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *HostAccess) GetHost() *SourceHost {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+func (x *HostAccess) GetCredential() *HostCredential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+// ParseContext asks what a URL points at.
+type ParseContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration that the URL belongs to.
+	Access *HostAccess `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"`
+	// Without user name and password.
+	Url           string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParseContext) Reset() {
+	*x = ParseContext{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParseContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParseContext) ProtoMessage() {}
+
+func (x *ParseContext) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParseContext.ProtoReflect.Descriptor instead.
+func (*ParseContext) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ParseContext) GetAccess() *HostAccess {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *ParseContext) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+// SearchRepositories asks for repositories.
+type SearchRepositories struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hosts to search, in this order; at most 20.
+	Accesses []*HostAccess `protobuf:"bytes,1,rep,name=accesses,proto3" json:"accesses,omitempty"`
+	// What to search for; at most 1,024 bytes.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// The text is in the host's own query language.
+	Native bool `protobuf:"varint,3,opt,name=native,proto3" json:"native,omitempty"`
+	// Counts from 1.
+	Page int32 `protobuf:"varint,4,opt,name=page,proto3" json:"page,omitempty"`
+	// Of the page of each host; from 1 to 100.
+	PageSize      int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRepositories) Reset() {
+	*x = SearchRepositories{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRepositories) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRepositories) ProtoMessage() {}
+
+func (x *SearchRepositories) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRepositories.ProtoReflect.Descriptor instead.
+func (*SearchRepositories) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SearchRepositories) GetAccesses() []*HostAccess {
+	if x != nil {
+		return x.Accesses
+	}
+	return nil
+}
+
+func (x *SearchRepositories) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *SearchRepositories) GetNative() bool {
+	if x != nil {
+		return x.Native
+	}
+	return false
+}
+
+func (x *SearchRepositories) GetPage() int32 {
+	if x != nil {
+		return x.Page
+	}
+	return 0
+}
+
+func (x *SearchRepositories) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+// ListOrganizations asks for organizations.
+type ListOrganizations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host.
+	Access *HostAccess `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"`
+	// Part of a name; may be empty.
+	Query string `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
+	// OrganizationsListed.cursor of the page before; empty for the first.
+	Cursor string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// From 1 to 100.
+	PageSize      int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOrganizations) Reset() {
+	*x = ListOrganizations{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOrganizations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOrganizations) ProtoMessage() {}
+
+func (x *ListOrganizations) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOrganizations.ProtoReflect.Descriptor instead.
+func (*ListOrganizations) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListOrganizations) GetAccess() *HostAccess {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *ListOrganizations) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ListOrganizations) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListOrganizations) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+// CheckAuthentication asks whether somebody is signed in.
+type CheckAuthentication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host.
+	Access        *HostAccess `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAuthentication) Reset() {
+	*x = CheckAuthentication{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAuthentication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAuthentication) ProtoMessage() {}
+
+func (x *CheckAuthentication) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAuthentication.ProtoReflect.Descriptor instead.
+func (*CheckAuthentication) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CheckAuthentication) GetAccess() *HostAccess {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+// CheckRepository asks whether a repository can be read.
+type CheckRepository struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration that the URL belongs to.
+	Access *HostAccess `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"`
+	// Without user name and password.
+	Url           string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRepository) Reset() {
+	*x = CheckRepository{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRepository) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRepository) ProtoMessage() {}
+
+func (x *CheckRepository) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRepository.ProtoReflect.Descriptor instead.
+func (*CheckRepository) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *CheckRepository) GetAccess() *HostAccess {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *CheckRepository) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+// ProbeIntegration asks whether an integration can work.
+type ProbeIntegration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The integration, which need not be stored.
+	Host *SourceHost `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// The client secret, sealed to the runner; empty without OAuth.
+	SealedClientSecret []byte `protobuf:"bytes,2,opt,name=sealed_client_secret,json=sealedClientSecret,proto3" json:"sealed_client_secret,omitempty"`
+	// What it was sealed for.
+	Purpose       string `protobuf:"bytes,3,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeIntegration) Reset() {
+	*x = ProbeIntegration{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeIntegration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeIntegration) ProtoMessage() {}
+
+func (x *ProbeIntegration) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeIntegration.ProtoReflect.Descriptor instead.
+func (*ProbeIntegration) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ProbeIntegration) GetHost() *SourceHost {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+func (x *ProbeIntegration) GetSealedClientSecret() []byte {
+	if x != nil {
+		return x.SealedClientSecret
+	}
+	return nil
+}
+
+func (x *ProbeIntegration) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+// BeginSignIn asks where a person signs in. The runner keeps a PKCE verifier for
+// the state, in memory, until FinishSignIn takes it or the life is over.
+type BeginSignIn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host.
+	Host *SourceHost `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Opaque to the runner.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Where the host sends the person back to.
+	RedirectUrl string `protobuf:"bytes,3,opt,name=redirect_url,json=redirectUrl,proto3" json:"redirect_url,omitempty"`
+	// How long the person has.
+	Life          *durationpb.Duration `protobuf:"bytes,4,opt,name=life,proto3" json:"life,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginSignIn) Reset() {
+	*x = BeginSignIn{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginSignIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginSignIn) ProtoMessage() {}
+
+func (x *BeginSignIn) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginSignIn.ProtoReflect.Descriptor instead.
+func (*BeginSignIn) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *BeginSignIn) GetHost() *SourceHost {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+func (x *BeginSignIn) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *BeginSignIn) GetRedirectUrl() string {
+	if x != nil {
+		return x.RedirectUrl
+	}
+	return ""
+}
+
+func (x *BeginSignIn) GetLife() *durationpb.Duration {
+	if x != nil {
+		return x.Life
+	}
+	return nil
+}
+
+// FinishSignIn asks for what a code stands for.
+type FinishSignIn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in BeginSignIn.
+	Host *SourceHost `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// As in BeginSignIn. It works once.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// As in BeginSignIn.
+	RedirectUrl string `protobuf:"bytes,3,opt,name=redirect_url,json=redirectUrl,proto3" json:"redirect_url,omitempty"`
+	// What the host gave the person's browser.
+	Code string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	// The host token that is going to have the values.
+	TokenId       string `protobuf:"bytes,5,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishSignIn) Reset() {
+	*x = FinishSignIn{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishSignIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishSignIn) ProtoMessage() {}
+
+func (x *FinishSignIn) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishSignIn.ProtoReflect.Descriptor instead.
+func (*FinishSignIn) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *FinishSignIn) GetHost() *SourceHost {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+func (x *FinishSignIn) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *FinishSignIn) GetRedirectUrl() string {
+	if x != nil {
+		return x.RedirectUrl
+	}
+	return ""
+}
+
+func (x *FinishSignIn) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *FinishSignIn) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+// TokenStored answers TokenRefreshed.
+type TokenStored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// TokenRefreshed.request_id of the frame that this answers.
+	RequestId uint64 `protobuf:"varint,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// HostCredential.revision of what is stored now; 0 when nothing is.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Somebody changed or deleted the host token meanwhile: forget the values.
+	Superseded bool `protobuf:"varint,3,opt,name=superseded,proto3" json:"superseded,omitempty"`
+	// Why it was not stored; empty otherwise. Send it again later, unless final is
+	// set.
+	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// Set with error when it can never be stored: forget the values.
+	Final         bool `protobuf:"varint,5,opt,name=final,proto3" json:"final,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenStored) Reset() {
+	*x = TokenStored{}
+	mi := &file_muster_link_v1_link_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenStored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenStored) ProtoMessage() {}
+
+func (x *TokenStored) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_link_v1_link_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenStored.ProtoReflect.Descriptor instead.
+func (*TokenStored) Descriptor() ([]byte, []int) {
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *TokenStored) GetRequestId() uint64 {
+	if x != nil {
+		return x.RequestId
+	}
+	return 0
+}
+
+func (x *TokenStored) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *TokenStored) GetSuperseded() bool {
+	if x != nil {
+		return x.Superseded
+	}
+	return false
+}
+
+func (x *TokenStored) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *TokenStored) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
 
 // CheckSecrets asks the runner to fetch secrets and to try to open them.
 type CheckSecrets struct {
@@ -2391,7 +4187,7 @@ type CheckSecrets struct {
 
 func (x *CheckSecrets) Reset() {
 	*x = CheckSecrets{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[29]
+	mi := &file_muster_link_v1_link_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +4199,7 @@ func (x *CheckSecrets) String() string {
 func (*CheckSecrets) ProtoMessage() {}
 
 func (x *CheckSecrets) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[29]
+	mi := &file_muster_link_v1_link_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +4212,7 @@ func (x *CheckSecrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSecrets.ProtoReflect.Descriptor instead.
 func (*CheckSecrets) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CheckSecrets) GetNames() []string {
@@ -2439,7 +4235,7 @@ type RotateToken struct {
 
 func (x *RotateToken) Reset() {
 	*x = RotateToken{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[30]
+	mi := &file_muster_link_v1_link_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +4247,7 @@ func (x *RotateToken) String() string {
 func (*RotateToken) ProtoMessage() {}
 
 func (x *RotateToken) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[30]
+	mi := &file_muster_link_v1_link_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +4260,7 @@ func (x *RotateToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateToken.ProtoReflect.Descriptor instead.
 func (*RotateToken) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RotateToken) GetSealedExchangeToken() []byte {
@@ -2485,7 +4281,7 @@ type VerificationKeys struct {
 
 func (x *VerificationKeys) Reset() {
 	*x = VerificationKeys{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[31]
+	mi := &file_muster_link_v1_link_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +4293,7 @@ func (x *VerificationKeys) String() string {
 func (*VerificationKeys) ProtoMessage() {}
 
 func (x *VerificationKeys) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[31]
+	mi := &file_muster_link_v1_link_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +4306,7 @@ func (x *VerificationKeys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerificationKeys.ProtoReflect.Descriptor instead.
 func (*VerificationKeys) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{31}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VerificationKeys) GetKeys() []*VerificationKey {
@@ -2533,7 +4329,7 @@ type VerificationKey struct {
 
 func (x *VerificationKey) Reset() {
 	*x = VerificationKey{}
-	mi := &file_muster_link_v1_link_proto_msgTypes[32]
+	mi := &file_muster_link_v1_link_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +4341,7 @@ func (x *VerificationKey) String() string {
 func (*VerificationKey) ProtoMessage() {}
 
 func (x *VerificationKey) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_link_v1_link_proto_msgTypes[32]
+	mi := &file_muster_link_v1_link_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +4354,7 @@ func (x *VerificationKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerificationKey.ProtoReflect.Descriptor instead.
 func (*VerificationKey) Descriptor() ([]byte, []int) {
-	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{32}
+	return file_muster_link_v1_link_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *VerificationKey) GetId() string {
@@ -2579,7 +4375,7 @@ var File_muster_link_v1_link_proto protoreflect.FileDescriptor
 
 const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\"\x98\x05\n" +
+	"\x19muster/link/v1/link.proto\x12\x0emuster.link.v1\x1a\x17gitpod/v1/gateway.proto\x1a\x16gitpod/v1/runner.proto\x1a$gitpod/v1/runner_configuration.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x05\n" +
 	"\vRunnerFrame\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.muster.link.v1.HelloH\x00R\x05hello\x123\n" +
 	"\arenewal\x18\x02 \x01(\v2\x17.muster.link.v1.RenewalH\x00R\arenewal\x120\n" +
@@ -2593,7 +4389,8 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\x0esecret_request\x18\t \x01(\v2\x1d.muster.link.v1.SecretRequestH\x00R\rsecretRequest\x12-\n" +
 	"\x05reply\x18\n" +
 	" \x01(\v2\x15.muster.link.v1.ReplyH\x00R\x05reply\x127\n" +
-	"\tkey_proof\x18\v \x01(\v2\x18.muster.link.v1.KeyProofH\x00R\bkeyProofB\a\n" +
+	"\tkey_proof\x18\v \x01(\v2\x18.muster.link.v1.KeyProofH\x00R\bkeyProof\x12I\n" +
+	"\x0ftoken_refreshed\x18\f \x01(\v2\x1e.muster.link.v1.TokenRefreshedH\x00R\x0etokenRefreshedB\a\n" +
 	"\x05frame\"\xfd\x02\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x17\n" +
@@ -2643,19 +4440,74 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\rSecretRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xd5\x01\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x82\a\n" +
 	"\x05Reply\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12I\n" +
 	"\x0fsecrets_checked\x18\x03 \x01(\v2\x1e.muster.link.v1.SecretsCheckedH\x00R\x0esecretsChecked\x12C\n" +
-	"\rtoken_rotated\x18\x04 \x01(\v2\x1c.muster.link.v1.TokenRotatedH\x00R\ftokenRotatedB\a\n" +
-	"\x05reply\"0\n" +
+	"\rtoken_rotated\x18\x04 \x01(\v2\x1c.muster.link.v1.TokenRotatedH\x00R\ftokenRotated\x12F\n" +
+	"\x0econtext_parsed\x18\x06 \x01(\v2\x1d.muster.link.v1.ContextParsedH\x00R\rcontextParsed\x12R\n" +
+	"\x12repositories_found\x18\a \x01(\v2!.muster.link.v1.RepositoriesFoundH\x00R\x11repositoriesFound\x12X\n" +
+	"\x14organizations_listed\x18\b \x01(\v2#.muster.link.v1.OrganizationsListedH\x00R\x13organizationsListed\x12^\n" +
+	"\x16authentication_checked\x18\t \x01(\v2%.muster.link.v1.AuthenticationCheckedH\x00R\x15authenticationChecked\x12R\n" +
+	"\x12repository_checked\x18\n" +
+	" \x01(\v2!.muster.link.v1.RepositoryCheckedH\x00R\x11repositoryChecked\x12R\n" +
+	"\x12integration_probed\x18\v \x01(\v2!.muster.link.v1.IntegrationProbedH\x00R\x11integrationProbed\x12A\n" +
+	"\rsign_in_begun\x18\f \x01(\v2\x1b.muster.link.v1.SignInBegunH\x00R\vsignInBegun\x127\n" +
+	"\tsigned_in\x18\r \x01(\v2\x18.muster.link.v1.SignedInH\x00R\bsignedIn\x121\n" +
+	"\afailure\x18\x05 \x01(\v2\x17.muster.link.v1.FailureR\afailureB\a\n" +
+	"\x05reply\"\xa1\x01\n" +
+	"\aFailure\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
+	"\x05field\x18\x04 \x01(\tR\x05field\x12:\n" +
+	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\"0\n" +
 	"\x0eSecretsChecked\x12\x1e\n" +
 	"\n" +
 	"unreadable\x18\x01 \x03(\tR\n" +
 	"unreadable\"\x0e\n" +
-	"\fTokenRotated\"\x83\a\n" +
+	"\fTokenRotated\"M\n" +
+	"\rContextParsed\x12<\n" +
+	"\acontext\x18\x01 \x01(\v2\".gitpod.v1.ParseContextURLResponseR\acontext\"\xbf\x01\n" +
+	"\x11RepositoriesFound\x12T\n" +
+	"\frepositories\x18\x01 \x03(\v20.gitpod.v1.SearchRepositoriesResponse.RepositoryR\frepositories\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1f\n" +
+	"\vtotal_pages\x18\x03 \x01(\x05R\n" +
+	"totalPages\x12\x1f\n" +
+	"\vtotal_count\x18\x04 \x01(\x05R\n" +
+	"totalCount\"\x8c\x01\n" +
+	"\x13OrganizationsListed\x12]\n" +
+	"\rorganizations\x18\x01 \x03(\v27.gitpod.v1.ListSCMOrganizationsResponse.SCMOrganizationR\rorganizations\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"^\n" +
+	"\x15AuthenticationChecked\x12E\n" +
+	"\x06result\x18\x01 \x01(\v2-.gitpod.v1.CheckAuthenticationForHostResponseR\x06result\"W\n" +
+	"\x11RepositoryChecked\x12\x1d\n" +
+	"\n" +
+	"has_access\x18\x01 \x01(\bR\thasAccess\x12#\n" +
+	"\rerror_message\x18\x02 \x01(\tR\ferrorMessage\"S\n" +
+	"\x11IntegrationProbed\x12\x1d\n" +
+	"\n" +
+	"host_error\x18\x01 \x01(\tR\thostError\x12\x1f\n" +
+	"\voauth_error\x18\x02 \x01(\tR\n" +
+	"oauthError\"2\n" +
+	"\vSignInBegun\x12#\n" +
+	"\rauthorize_url\x18\x01 \x01(\tR\fauthorizeUrl\"\xb2\x01\n" +
+	"\bSignedIn\x12!\n" +
+	"\fsealed_token\x18\x01 \x01(\fR\vsealedToken\x120\n" +
+	"\x14sealed_refresh_token\x18\x02 \x01(\fR\x12sealedRefreshToken\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\"\xc8\x01\n" +
+	"\x0eTokenRefreshed\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x19\n" +
+	"\btoken_id\x18\x02 \x01(\tR\atokenId\x120\n" +
+	"\x14refresh_token_sha256\x18\x03 \x01(\fR\x12refreshTokenSha256\x120\n" +
+	"\x06values\x18\x04 \x01(\v2\x18.muster.link.v1.SignedInR\x06values\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\bR\arefused\"\xc5\a\n" +
 	"\n" +
 	"PlaneFrame\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.muster.link.v1.WelcomeH\x00R\awelcome\x123\n" +
@@ -2675,7 +4527,8 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\fsecret_reply\x18\v \x01(\v2\x1b.muster.link.v1.SecretReplyH\x00R\vsecretReply\x12I\n" +
 	"\x0fsecrets_changed\x18\f \x01(\v2\x1e.muster.link.v1.SecretsChangedH\x00R\x0esecretsChanged\x123\n" +
 	"\arequest\x18\r \x01(\v2\x17.muster.link.v1.RequestH\x00R\arequest\x12C\n" +
-	"\rkey_challenge\x18\x0e \x01(\v2\x1c.muster.link.v1.KeyChallengeH\x00R\fkeyChallengeB\a\n" +
+	"\rkey_challenge\x18\x0e \x01(\v2\x1c.muster.link.v1.KeyChallengeH\x00R\fkeyChallenge\x12@\n" +
+	"\ftoken_stored\x18\x0f \x01(\v2\x1b.muster.link.v1.TokenStoredH\x00R\vtokenStoredB\a\n" +
 	"\x05frame\"1\n" +
 	"\fKeyChallenge\x12!\n" +
 	"\fsealed_nonce\x18\x01 \x01(\fR\vsealedNonce\"\xcd\x03\n" +
@@ -2733,14 +4586,89 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\"&\n" +
 	"\x0eSecretsChanged\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"\xf1\x01\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\xe3\x06\n" +
 	"\aRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\x04R\trequestId\x125\n" +
 	"\bpatience\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x12C\n" +
 	"\rcheck_secrets\x18\x03 \x01(\v2\x1c.muster.link.v1.CheckSecretsH\x00R\fcheckSecrets\x12@\n" +
-	"\frotate_token\x18\x04 \x01(\v2\x1b.muster.link.v1.RotateTokenH\x00R\vrotateTokenB\t\n" +
-	"\arequest\"$\n" +
+	"\frotate_token\x18\x04 \x01(\v2\x1b.muster.link.v1.RotateTokenH\x00R\vrotateToken\x12C\n" +
+	"\rparse_context\x18\x05 \x01(\v2\x1c.muster.link.v1.ParseContextH\x00R\fparseContext\x12U\n" +
+	"\x13search_repositories\x18\x06 \x01(\v2\".muster.link.v1.SearchRepositoriesH\x00R\x12searchRepositories\x12R\n" +
+	"\x12list_organizations\x18\a \x01(\v2!.muster.link.v1.ListOrganizationsH\x00R\x11listOrganizations\x12X\n" +
+	"\x14check_authentication\x18\b \x01(\v2#.muster.link.v1.CheckAuthenticationH\x00R\x13checkAuthentication\x12L\n" +
+	"\x10check_repository\x18\t \x01(\v2\x1f.muster.link.v1.CheckRepositoryH\x00R\x0fcheckRepository\x12O\n" +
+	"\x11probe_integration\x18\n" +
+	" \x01(\v2 .muster.link.v1.ProbeIntegrationH\x00R\x10probeIntegration\x12A\n" +
+	"\rbegin_sign_in\x18\v \x01(\v2\x1b.muster.link.v1.BeginSignInH\x00R\vbeginSignIn\x12D\n" +
+	"\x0efinish_sign_in\x18\f \x01(\v2\x1c.muster.link.v1.FinishSignInH\x00R\ffinishSignInB\t\n" +
+	"\arequest\"\xe4\x01\n" +
+	"\n" +
+	"SourceHost\x12%\n" +
+	"\x0eintegration_id\x18\x01 \x01(\tR\rintegrationId\x12\x15\n" +
+	"\x06scm_id\x18\x02 \x01(\tR\x05scmId\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12+\n" +
+	"\x11virtual_directory\x18\x04 \x01(\tR\x10virtualDirectory\x12\x1d\n" +
+	"\n" +
+	"issuer_url\x18\x05 \x01(\tR\tissuerUrl\x12&\n" +
+	"\x0foauth_client_id\x18\x06 \x01(\tR\roauthClientId\x12\x10\n" +
+	"\x03pat\x18\a \x01(\bR\x03pat\"\xca\x01\n" +
+	"\x0eHostCredential\x12\x19\n" +
+	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x14\n" +
+	"\x05oauth\x18\x02 \x01(\bR\x05oauth\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x120\n" +
+	"\x14refresh_token_sha256\x18\x04 \x01(\fR\x12refreshTokenSha256\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x03R\brevision\"|\n" +
+	"\n" +
+	"HostAccess\x12.\n" +
+	"\x04host\x18\x01 \x01(\v2\x1a.muster.link.v1.SourceHostR\x04host\x12>\n" +
+	"\n" +
+	"credential\x18\x02 \x01(\v2\x1e.muster.link.v1.HostCredentialR\n" +
+	"credential\"T\n" +
+	"\fParseContext\x122\n" +
+	"\x06access\x18\x01 \x01(\v2\x1a.muster.link.v1.HostAccessR\x06access\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\"\xa9\x01\n" +
+	"\x12SearchRepositories\x126\n" +
+	"\baccesses\x18\x01 \x03(\v2\x1a.muster.link.v1.HostAccessR\baccesses\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
+	"\x06native\x18\x03 \x01(\bR\x06native\x12\x12\n" +
+	"\x04page\x18\x04 \x01(\x05R\x04page\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\"\x92\x01\n" +
+	"\x11ListOrganizations\x122\n" +
+	"\x06access\x18\x01 \x01(\v2\x1a.muster.link.v1.HostAccessR\x06access\x12\x14\n" +
+	"\x05query\x18\x02 \x01(\tR\x05query\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\"I\n" +
+	"\x13CheckAuthentication\x122\n" +
+	"\x06access\x18\x01 \x01(\v2\x1a.muster.link.v1.HostAccessR\x06access\"W\n" +
+	"\x0fCheckRepository\x122\n" +
+	"\x06access\x18\x01 \x01(\v2\x1a.muster.link.v1.HostAccessR\x06access\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\"\x8e\x01\n" +
+	"\x10ProbeIntegration\x12.\n" +
+	"\x04host\x18\x01 \x01(\v2\x1a.muster.link.v1.SourceHostR\x04host\x120\n" +
+	"\x14sealed_client_secret\x18\x02 \x01(\fR\x12sealedClientSecret\x12\x18\n" +
+	"\apurpose\x18\x03 \x01(\tR\apurpose\"\xa5\x01\n" +
+	"\vBeginSignIn\x12.\n" +
+	"\x04host\x18\x01 \x01(\v2\x1a.muster.link.v1.SourceHostR\x04host\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12!\n" +
+	"\fredirect_url\x18\x03 \x01(\tR\vredirectUrl\x12-\n" +
+	"\x04life\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04life\"\xa6\x01\n" +
+	"\fFinishSignIn\x12.\n" +
+	"\x04host\x18\x01 \x01(\v2\x1a.muster.link.v1.SourceHostR\x04host\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12!\n" +
+	"\fredirect_url\x18\x03 \x01(\tR\vredirectUrl\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\x12\x19\n" +
+	"\btoken_id\x18\x05 \x01(\tR\atokenId\"\x94\x01\n" +
+	"\vTokenStored\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\x04R\trequestId\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x1e\n" +
+	"\n" +
+	"superseded\x18\x03 \x01(\bR\n" +
+	"superseded\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x14\n" +
+	"\x05final\x18\x05 \x01(\bR\x05final\"$\n" +
 	"\fCheckSecrets\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"A\n" +
 	"\vRotateToken\x122\n" +
@@ -2766,49 +4694,76 @@ func file_muster_link_v1_link_proto_rawDescGZIP() []byte {
 	return file_muster_link_v1_link_proto_rawDescData
 }
 
-var file_muster_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_muster_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_muster_link_v1_link_proto_goTypes = []any{
-	(*RunnerFrame)(nil),                  // 0: muster.link.v1.RunnerFrame
-	(*Hello)(nil),                        // 1: muster.link.v1.Hello
-	(*KeyProof)(nil),                     // 2: muster.link.v1.KeyProof
-	(*Report)(nil),                       // 3: muster.link.v1.Report
-	(*Renewal)(nil),                      // 4: muster.link.v1.Renewal
-	(*ConfigurationAck)(nil),             // 5: muster.link.v1.ConfigurationAck
-	(*StreamData)(nil),                   // 6: muster.link.v1.StreamData
-	(*StreamClose)(nil),                  // 7: muster.link.v1.StreamClose
-	(*Goodbye)(nil),                      // 8: muster.link.v1.Goodbye
-	(*Deleted)(nil),                      // 9: muster.link.v1.Deleted
-	(*SecretRequest)(nil),                // 10: muster.link.v1.SecretRequest
-	(*Reply)(nil),                        // 11: muster.link.v1.Reply
-	(*SecretsChecked)(nil),               // 12: muster.link.v1.SecretsChecked
-	(*TokenRotated)(nil),                 // 13: muster.link.v1.TokenRotated
-	(*PlaneFrame)(nil),                   // 14: muster.link.v1.PlaneFrame
-	(*KeyChallenge)(nil),                 // 15: muster.link.v1.KeyChallenge
-	(*Welcome)(nil),                      // 16: muster.link.v1.Welcome
-	(*Renewed)(nil),                      // 17: muster.link.v1.Renewed
-	(*Configuration)(nil),                // 18: muster.link.v1.Configuration
-	(*StreamOpen)(nil),                   // 19: muster.link.v1.StreamOpen
-	(*LogsSource)(nil),                   // 20: muster.link.v1.LogsSource
-	(*SupportBundleSource)(nil),          // 21: muster.link.v1.SupportBundleSource
-	(*StreamCredit)(nil),                 // 22: muster.link.v1.StreamCredit
-	(*Drain)(nil),                        // 23: muster.link.v1.Drain
-	(*Delete)(nil),                       // 24: muster.link.v1.Delete
-	(*Superseded)(nil),                   // 25: muster.link.v1.Superseded
-	(*SecretReply)(nil),                  // 26: muster.link.v1.SecretReply
-	(*SecretsChanged)(nil),               // 27: muster.link.v1.SecretsChanged
-	(*Request)(nil),                      // 28: muster.link.v1.Request
-	(*CheckSecrets)(nil),                 // 29: muster.link.v1.CheckSecrets
-	(*RotateToken)(nil),                  // 30: muster.link.v1.RotateToken
-	(*VerificationKeys)(nil),             // 31: muster.link.v1.VerificationKeys
-	(*VerificationKey)(nil),              // 32: muster.link.v1.VerificationKey
-	(*v1.RunnerConfigurationSchema)(nil), // 33: gitpod.v1.RunnerConfigurationSchema
-	(v1.RunnerPhase)(0),                  // 34: gitpod.v1.RunnerPhase
-	(v1.RunnerCapability)(0),             // 35: gitpod.v1.RunnerCapability
-	(*v1.GatewayInfo)(nil),               // 36: gitpod.v1.GatewayInfo
-	(*v1.FieldValue)(nil),                // 37: gitpod.v1.FieldValue
-	(*durationpb.Duration)(nil),          // 38: google.protobuf.Duration
-	(*v1.Gateway)(nil),                   // 39: gitpod.v1.Gateway
-	(*v1.RunnerConfiguration)(nil),       // 40: gitpod.v1.RunnerConfiguration
+	(*RunnerFrame)(nil),                              // 0: muster.link.v1.RunnerFrame
+	(*Hello)(nil),                                    // 1: muster.link.v1.Hello
+	(*KeyProof)(nil),                                 // 2: muster.link.v1.KeyProof
+	(*Report)(nil),                                   // 3: muster.link.v1.Report
+	(*Renewal)(nil),                                  // 4: muster.link.v1.Renewal
+	(*ConfigurationAck)(nil),                         // 5: muster.link.v1.ConfigurationAck
+	(*StreamData)(nil),                               // 6: muster.link.v1.StreamData
+	(*StreamClose)(nil),                              // 7: muster.link.v1.StreamClose
+	(*Goodbye)(nil),                                  // 8: muster.link.v1.Goodbye
+	(*Deleted)(nil),                                  // 9: muster.link.v1.Deleted
+	(*SecretRequest)(nil),                            // 10: muster.link.v1.SecretRequest
+	(*Reply)(nil),                                    // 11: muster.link.v1.Reply
+	(*Failure)(nil),                                  // 12: muster.link.v1.Failure
+	(*SecretsChecked)(nil),                           // 13: muster.link.v1.SecretsChecked
+	(*TokenRotated)(nil),                             // 14: muster.link.v1.TokenRotated
+	(*ContextParsed)(nil),                            // 15: muster.link.v1.ContextParsed
+	(*RepositoriesFound)(nil),                        // 16: muster.link.v1.RepositoriesFound
+	(*OrganizationsListed)(nil),                      // 17: muster.link.v1.OrganizationsListed
+	(*AuthenticationChecked)(nil),                    // 18: muster.link.v1.AuthenticationChecked
+	(*RepositoryChecked)(nil),                        // 19: muster.link.v1.RepositoryChecked
+	(*IntegrationProbed)(nil),                        // 20: muster.link.v1.IntegrationProbed
+	(*SignInBegun)(nil),                              // 21: muster.link.v1.SignInBegun
+	(*SignedIn)(nil),                                 // 22: muster.link.v1.SignedIn
+	(*TokenRefreshed)(nil),                           // 23: muster.link.v1.TokenRefreshed
+	(*PlaneFrame)(nil),                               // 24: muster.link.v1.PlaneFrame
+	(*KeyChallenge)(nil),                             // 25: muster.link.v1.KeyChallenge
+	(*Welcome)(nil),                                  // 26: muster.link.v1.Welcome
+	(*Renewed)(nil),                                  // 27: muster.link.v1.Renewed
+	(*Configuration)(nil),                            // 28: muster.link.v1.Configuration
+	(*StreamOpen)(nil),                               // 29: muster.link.v1.StreamOpen
+	(*LogsSource)(nil),                               // 30: muster.link.v1.LogsSource
+	(*SupportBundleSource)(nil),                      // 31: muster.link.v1.SupportBundleSource
+	(*StreamCredit)(nil),                             // 32: muster.link.v1.StreamCredit
+	(*Drain)(nil),                                    // 33: muster.link.v1.Drain
+	(*Delete)(nil),                                   // 34: muster.link.v1.Delete
+	(*Superseded)(nil),                               // 35: muster.link.v1.Superseded
+	(*SecretReply)(nil),                              // 36: muster.link.v1.SecretReply
+	(*SecretsChanged)(nil),                           // 37: muster.link.v1.SecretsChanged
+	(*Request)(nil),                                  // 38: muster.link.v1.Request
+	(*SourceHost)(nil),                               // 39: muster.link.v1.SourceHost
+	(*HostCredential)(nil),                           // 40: muster.link.v1.HostCredential
+	(*HostAccess)(nil),                               // 41: muster.link.v1.HostAccess
+	(*ParseContext)(nil),                             // 42: muster.link.v1.ParseContext
+	(*SearchRepositories)(nil),                       // 43: muster.link.v1.SearchRepositories
+	(*ListOrganizations)(nil),                        // 44: muster.link.v1.ListOrganizations
+	(*CheckAuthentication)(nil),                      // 45: muster.link.v1.CheckAuthentication
+	(*CheckRepository)(nil),                          // 46: muster.link.v1.CheckRepository
+	(*ProbeIntegration)(nil),                         // 47: muster.link.v1.ProbeIntegration
+	(*BeginSignIn)(nil),                              // 48: muster.link.v1.BeginSignIn
+	(*FinishSignIn)(nil),                             // 49: muster.link.v1.FinishSignIn
+	(*TokenStored)(nil),                              // 50: muster.link.v1.TokenStored
+	(*CheckSecrets)(nil),                             // 51: muster.link.v1.CheckSecrets
+	(*RotateToken)(nil),                              // 52: muster.link.v1.RotateToken
+	(*VerificationKeys)(nil),                         // 53: muster.link.v1.VerificationKeys
+	(*VerificationKey)(nil),                          // 54: muster.link.v1.VerificationKey
+	(*v1.RunnerConfigurationSchema)(nil),             // 55: gitpod.v1.RunnerConfigurationSchema
+	(v1.RunnerPhase)(0),                              // 56: gitpod.v1.RunnerPhase
+	(v1.RunnerCapability)(0),                         // 57: gitpod.v1.RunnerCapability
+	(*v1.GatewayInfo)(nil),                           // 58: gitpod.v1.GatewayInfo
+	(*v1.FieldValue)(nil),                            // 59: gitpod.v1.FieldValue
+	(*durationpb.Duration)(nil),                      // 60: google.protobuf.Duration
+	(*v1.ParseContextURLResponse)(nil),               // 61: gitpod.v1.ParseContextURLResponse
+	(*v1.SearchRepositoriesResponse_Repository)(nil), // 62: gitpod.v1.SearchRepositoriesResponse.Repository
+	(*v1.ListSCMOrganizationsResponse_SCMOrganization)(nil), // 63: gitpod.v1.ListSCMOrganizationsResponse.SCMOrganization
+	(*v1.CheckAuthenticationForHostResponse)(nil),           // 64: gitpod.v1.CheckAuthenticationForHostResponse
+	(*timestamppb.Timestamp)(nil),                           // 65: google.protobuf.Timestamp
+	(*v1.Gateway)(nil),                                      // 66: gitpod.v1.Gateway
+	(*v1.RunnerConfiguration)(nil),                          // 67: gitpod.v1.RunnerConfiguration
 }
 var file_muster_link_v1_link_proto_depIdxs = []int32{
 	1,  // 0: muster.link.v1.RunnerFrame.hello:type_name -> muster.link.v1.Hello
@@ -2822,49 +4777,87 @@ var file_muster_link_v1_link_proto_depIdxs = []int32{
 	10, // 8: muster.link.v1.RunnerFrame.secret_request:type_name -> muster.link.v1.SecretRequest
 	11, // 9: muster.link.v1.RunnerFrame.reply:type_name -> muster.link.v1.Reply
 	2,  // 10: muster.link.v1.RunnerFrame.key_proof:type_name -> muster.link.v1.KeyProof
-	3,  // 11: muster.link.v1.Hello.report:type_name -> muster.link.v1.Report
-	33, // 12: muster.link.v1.Hello.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
-	34, // 13: muster.link.v1.Report.phase:type_name -> gitpod.v1.RunnerPhase
-	35, // 14: muster.link.v1.Report.capabilities:type_name -> gitpod.v1.RunnerCapability
-	36, // 15: muster.link.v1.Report.gateway_info:type_name -> gitpod.v1.GatewayInfo
-	37, // 16: muster.link.v1.Report.additional_info:type_name -> gitpod.v1.FieldValue
-	12, // 17: muster.link.v1.Reply.secrets_checked:type_name -> muster.link.v1.SecretsChecked
-	13, // 18: muster.link.v1.Reply.token_rotated:type_name -> muster.link.v1.TokenRotated
-	16, // 19: muster.link.v1.PlaneFrame.welcome:type_name -> muster.link.v1.Welcome
-	17, // 20: muster.link.v1.PlaneFrame.renewed:type_name -> muster.link.v1.Renewed
-	18, // 21: muster.link.v1.PlaneFrame.configuration:type_name -> muster.link.v1.Configuration
-	19, // 22: muster.link.v1.PlaneFrame.stream_open:type_name -> muster.link.v1.StreamOpen
-	22, // 23: muster.link.v1.PlaneFrame.stream_credit:type_name -> muster.link.v1.StreamCredit
-	7,  // 24: muster.link.v1.PlaneFrame.stream_close:type_name -> muster.link.v1.StreamClose
-	23, // 25: muster.link.v1.PlaneFrame.drain:type_name -> muster.link.v1.Drain
-	24, // 26: muster.link.v1.PlaneFrame.delete:type_name -> muster.link.v1.Delete
-	25, // 27: muster.link.v1.PlaneFrame.superseded:type_name -> muster.link.v1.Superseded
-	31, // 28: muster.link.v1.PlaneFrame.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	26, // 29: muster.link.v1.PlaneFrame.secret_reply:type_name -> muster.link.v1.SecretReply
-	27, // 30: muster.link.v1.PlaneFrame.secrets_changed:type_name -> muster.link.v1.SecretsChanged
-	28, // 31: muster.link.v1.PlaneFrame.request:type_name -> muster.link.v1.Request
-	15, // 32: muster.link.v1.PlaneFrame.key_challenge:type_name -> muster.link.v1.KeyChallenge
-	38, // 33: muster.link.v1.Welcome.lease:type_name -> google.protobuf.Duration
-	38, // 34: muster.link.v1.Welcome.renew_every:type_name -> google.protobuf.Duration
-	18, // 35: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
-	39, // 36: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
-	31, // 37: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	40, // 38: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
-	20, // 39: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
-	21, // 40: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
-	38, // 41: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
-	38, // 42: muster.link.v1.SecretReply.retry_after:type_name -> google.protobuf.Duration
-	38, // 43: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
-	29, // 44: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
-	30, // 45: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
-	32, // 46: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
-	0,  // 47: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
-	14, // 48: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
-	48, // [48:49] is the sub-list for method output_type
-	47, // [47:48] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	23, // 11: muster.link.v1.RunnerFrame.token_refreshed:type_name -> muster.link.v1.TokenRefreshed
+	3,  // 12: muster.link.v1.Hello.report:type_name -> muster.link.v1.Report
+	55, // 13: muster.link.v1.Hello.schema:type_name -> gitpod.v1.RunnerConfigurationSchema
+	56, // 14: muster.link.v1.Report.phase:type_name -> gitpod.v1.RunnerPhase
+	57, // 15: muster.link.v1.Report.capabilities:type_name -> gitpod.v1.RunnerCapability
+	58, // 16: muster.link.v1.Report.gateway_info:type_name -> gitpod.v1.GatewayInfo
+	59, // 17: muster.link.v1.Report.additional_info:type_name -> gitpod.v1.FieldValue
+	13, // 18: muster.link.v1.Reply.secrets_checked:type_name -> muster.link.v1.SecretsChecked
+	14, // 19: muster.link.v1.Reply.token_rotated:type_name -> muster.link.v1.TokenRotated
+	15, // 20: muster.link.v1.Reply.context_parsed:type_name -> muster.link.v1.ContextParsed
+	16, // 21: muster.link.v1.Reply.repositories_found:type_name -> muster.link.v1.RepositoriesFound
+	17, // 22: muster.link.v1.Reply.organizations_listed:type_name -> muster.link.v1.OrganizationsListed
+	18, // 23: muster.link.v1.Reply.authentication_checked:type_name -> muster.link.v1.AuthenticationChecked
+	19, // 24: muster.link.v1.Reply.repository_checked:type_name -> muster.link.v1.RepositoryChecked
+	20, // 25: muster.link.v1.Reply.integration_probed:type_name -> muster.link.v1.IntegrationProbed
+	21, // 26: muster.link.v1.Reply.sign_in_begun:type_name -> muster.link.v1.SignInBegun
+	22, // 27: muster.link.v1.Reply.signed_in:type_name -> muster.link.v1.SignedIn
+	12, // 28: muster.link.v1.Reply.failure:type_name -> muster.link.v1.Failure
+	60, // 29: muster.link.v1.Failure.retry_after:type_name -> google.protobuf.Duration
+	61, // 30: muster.link.v1.ContextParsed.context:type_name -> gitpod.v1.ParseContextURLResponse
+	62, // 31: muster.link.v1.RepositoriesFound.repositories:type_name -> gitpod.v1.SearchRepositoriesResponse.Repository
+	63, // 32: muster.link.v1.OrganizationsListed.organizations:type_name -> gitpod.v1.ListSCMOrganizationsResponse.SCMOrganization
+	64, // 33: muster.link.v1.AuthenticationChecked.result:type_name -> gitpod.v1.CheckAuthenticationForHostResponse
+	65, // 34: muster.link.v1.SignedIn.expires_at:type_name -> google.protobuf.Timestamp
+	22, // 35: muster.link.v1.TokenRefreshed.values:type_name -> muster.link.v1.SignedIn
+	26, // 36: muster.link.v1.PlaneFrame.welcome:type_name -> muster.link.v1.Welcome
+	27, // 37: muster.link.v1.PlaneFrame.renewed:type_name -> muster.link.v1.Renewed
+	28, // 38: muster.link.v1.PlaneFrame.configuration:type_name -> muster.link.v1.Configuration
+	29, // 39: muster.link.v1.PlaneFrame.stream_open:type_name -> muster.link.v1.StreamOpen
+	32, // 40: muster.link.v1.PlaneFrame.stream_credit:type_name -> muster.link.v1.StreamCredit
+	7,  // 41: muster.link.v1.PlaneFrame.stream_close:type_name -> muster.link.v1.StreamClose
+	33, // 42: muster.link.v1.PlaneFrame.drain:type_name -> muster.link.v1.Drain
+	34, // 43: muster.link.v1.PlaneFrame.delete:type_name -> muster.link.v1.Delete
+	35, // 44: muster.link.v1.PlaneFrame.superseded:type_name -> muster.link.v1.Superseded
+	53, // 45: muster.link.v1.PlaneFrame.verification_keys:type_name -> muster.link.v1.VerificationKeys
+	36, // 46: muster.link.v1.PlaneFrame.secret_reply:type_name -> muster.link.v1.SecretReply
+	37, // 47: muster.link.v1.PlaneFrame.secrets_changed:type_name -> muster.link.v1.SecretsChanged
+	38, // 48: muster.link.v1.PlaneFrame.request:type_name -> muster.link.v1.Request
+	25, // 49: muster.link.v1.PlaneFrame.key_challenge:type_name -> muster.link.v1.KeyChallenge
+	50, // 50: muster.link.v1.PlaneFrame.token_stored:type_name -> muster.link.v1.TokenStored
+	60, // 51: muster.link.v1.Welcome.lease:type_name -> google.protobuf.Duration
+	60, // 52: muster.link.v1.Welcome.renew_every:type_name -> google.protobuf.Duration
+	28, // 53: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
+	66, // 54: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
+	53, // 55: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
+	67, // 56: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
+	30, // 57: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
+	31, // 58: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
+	60, // 59: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
+	60, // 60: muster.link.v1.SecretReply.retry_after:type_name -> google.protobuf.Duration
+	60, // 61: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
+	51, // 62: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
+	52, // 63: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
+	42, // 64: muster.link.v1.Request.parse_context:type_name -> muster.link.v1.ParseContext
+	43, // 65: muster.link.v1.Request.search_repositories:type_name -> muster.link.v1.SearchRepositories
+	44, // 66: muster.link.v1.Request.list_organizations:type_name -> muster.link.v1.ListOrganizations
+	45, // 67: muster.link.v1.Request.check_authentication:type_name -> muster.link.v1.CheckAuthentication
+	46, // 68: muster.link.v1.Request.check_repository:type_name -> muster.link.v1.CheckRepository
+	47, // 69: muster.link.v1.Request.probe_integration:type_name -> muster.link.v1.ProbeIntegration
+	48, // 70: muster.link.v1.Request.begin_sign_in:type_name -> muster.link.v1.BeginSignIn
+	49, // 71: muster.link.v1.Request.finish_sign_in:type_name -> muster.link.v1.FinishSignIn
+	65, // 72: muster.link.v1.HostCredential.expires_at:type_name -> google.protobuf.Timestamp
+	39, // 73: muster.link.v1.HostAccess.host:type_name -> muster.link.v1.SourceHost
+	40, // 74: muster.link.v1.HostAccess.credential:type_name -> muster.link.v1.HostCredential
+	41, // 75: muster.link.v1.ParseContext.access:type_name -> muster.link.v1.HostAccess
+	41, // 76: muster.link.v1.SearchRepositories.accesses:type_name -> muster.link.v1.HostAccess
+	41, // 77: muster.link.v1.ListOrganizations.access:type_name -> muster.link.v1.HostAccess
+	41, // 78: muster.link.v1.CheckAuthentication.access:type_name -> muster.link.v1.HostAccess
+	41, // 79: muster.link.v1.CheckRepository.access:type_name -> muster.link.v1.HostAccess
+	39, // 80: muster.link.v1.ProbeIntegration.host:type_name -> muster.link.v1.SourceHost
+	39, // 81: muster.link.v1.BeginSignIn.host:type_name -> muster.link.v1.SourceHost
+	60, // 82: muster.link.v1.BeginSignIn.life:type_name -> google.protobuf.Duration
+	39, // 83: muster.link.v1.FinishSignIn.host:type_name -> muster.link.v1.SourceHost
+	54, // 84: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
+	0,  // 85: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
+	24, // 86: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
+	86, // [86:87] is the sub-list for method output_type
+	85, // [85:86] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_muster_link_v1_link_proto_init() }
@@ -2884,12 +4877,21 @@ func file_muster_link_v1_link_proto_init() {
 		(*RunnerFrame_SecretRequest)(nil),
 		(*RunnerFrame_Reply)(nil),
 		(*RunnerFrame_KeyProof)(nil),
+		(*RunnerFrame_TokenRefreshed)(nil),
 	}
 	file_muster_link_v1_link_proto_msgTypes[11].OneofWrappers = []any{
 		(*Reply_SecretsChecked)(nil),
 		(*Reply_TokenRotated)(nil),
+		(*Reply_ContextParsed)(nil),
+		(*Reply_RepositoriesFound)(nil),
+		(*Reply_OrganizationsListed)(nil),
+		(*Reply_AuthenticationChecked)(nil),
+		(*Reply_RepositoryChecked)(nil),
+		(*Reply_IntegrationProbed)(nil),
+		(*Reply_SignInBegun)(nil),
+		(*Reply_SignedIn)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[14].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[24].OneofWrappers = []any{
 		(*PlaneFrame_Welcome)(nil),
 		(*PlaneFrame_Renewed)(nil),
 		(*PlaneFrame_Configuration)(nil),
@@ -2904,14 +4906,23 @@ func file_muster_link_v1_link_proto_init() {
 		(*PlaneFrame_SecretsChanged)(nil),
 		(*PlaneFrame_Request)(nil),
 		(*PlaneFrame_KeyChallenge)(nil),
+		(*PlaneFrame_TokenStored)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[19].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[29].OneofWrappers = []any{
 		(*StreamOpen_Logs)(nil),
 		(*StreamOpen_SupportBundle)(nil),
 	}
-	file_muster_link_v1_link_proto_msgTypes[28].OneofWrappers = []any{
+	file_muster_link_v1_link_proto_msgTypes[38].OneofWrappers = []any{
 		(*Request_CheckSecrets)(nil),
 		(*Request_RotateToken)(nil),
+		(*Request_ParseContext)(nil),
+		(*Request_SearchRepositories)(nil),
+		(*Request_ListOrganizations)(nil),
+		(*Request_CheckAuthentication)(nil),
+		(*Request_CheckRepository)(nil),
+		(*Request_ProbeIntegration)(nil),
+		(*Request_BeginSignIn)(nil),
+		(*Request_FinishSignIn)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2919,7 +4930,7 @@ func file_muster_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_link_v1_link_proto_rawDesc), len(file_muster_link_v1_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
