@@ -4,7 +4,8 @@
 // and from then on keeps one link to the control plane: it renews its lease,
 // reports what it is, applies its configuration, and serves its logs and a
 // support bundle to people who hold a logs token, which it verifies itself. It
-// dials; nothing needs to reach it.
+// answers questions about source code hosts with the credentials of those who
+// ask, which it alone can open. It dials; nothing needs to reach it.
 //
 // It does no work unless it holds its lease. After a suspension it proves its
 // lease again first; when a newer host takes its identity it stands by.
@@ -21,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/musterhq/muster/internal/agent/credentials"
 	"github.com/musterhq/muster/internal/agent/dial"
 	"github.com/musterhq/muster/internal/agent/gateway"
 	"github.com/musterhq/muster/internal/agent/home"
@@ -83,6 +85,9 @@ func newRunner(cfg Config, a addresses, h *home.Home) (*runner, error) {
 		readers: make(chan struct{}, maxReaders),
 		closing: make(chan struct{}),
 	}
+	if r.codeHosts, err = newCodeHosts(r); err != nil {
+		return nil, err
+	}
 	r.trust.Store(new(logtoken.Trust))
 	r.publish()
 	return r, nil
@@ -100,6 +105,7 @@ func (r *runner) run(ctx context.Context) error {
 
 	var background sync.WaitGroup
 	defer background.Wait()
+	defer r.codeHosts.close()
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
 	background.Go(func() { r.prober.Run(probing) })
@@ -149,7 +155,9 @@ func (r *runner) stayConnected(ctx context.Context) error {
 			b.reset()
 		}
 		if e.why != lost && e.why != drained && e.why != rotatedToken {
-			r.vault.Close() // the right to act as the runner is gone
+			// The right to act as the runner is gone.
+			r.vault.Close()
+			r.codeHosts.credentials.Forget(credentials.Kinds)
 		}
 		stoodBy := standby
 		standby = e.why == superseded || e.why == held || standby && !e.welcomed

@@ -24,10 +24,16 @@ type Config struct {
 	RotateKey bool
 	// DataDir is where the identity is kept.
 	DataDir string
-	// CAFile names certificates to trust in addition to the system's.
+	// CAFile names certificates to trust in addition to the system's, also of source
+	// code hosts.
 	CAFile string
 	// Region is reported as the runner's; empty takes it from the configuration.
 	Region string
+	// PrivateHosts are source code hosts that may be reached at loopback and private
+	// addresses; see scmhost.Config.
+	PrivateHosts []string
+	// IssuerHosts are hosts where people may sign in, beside those of Entra ID.
+	IssuerHosts []string
 	// LogListen is an address to serve logs and support bundles at, for people
 	// who reach this host under LogAdvertiseURL. Both are set or none; with none
 	// the control plane relays.
@@ -46,8 +52,13 @@ type Config struct {
 	LogLevel *slog.LevelVar
 	// Out gets a few lines for people; nil for none.
 	Out io.Writer
-	// Dial opens connections in place of the host's network; nil for that.
+	// Dial opens connections in place of the host's network, but none to source code
+	// hosts; nil for that network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// hosts takes the place of the source code hosts in tests; nil for the real
+	// ones.
+	hosts sourceHosts
 }
 
 // addresses are the URLs in a Config.

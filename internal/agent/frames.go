@@ -53,6 +53,9 @@ func (l *link) handle(frame *linkv1.PlaneFrame) *ending {
 		l.secrets.reply(f.SecretReply)
 	case *linkv1.PlaneFrame_SecretsChanged:
 		l.r.vault.Forget(f.SecretsChanged.GetNames()...)
+		l.r.codeHosts.forget(f.SecretsChanged.GetNames())
+	case *linkv1.PlaneFrame_TokenStored:
+		l.r.codeHosts.stored(f.TokenStored)
 	case *linkv1.PlaneFrame_Request:
 		if !l.requests.start(f.Request) {
 			return deaf()
@@ -100,7 +103,10 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	r.trust.Store(logtoken.NewTrust(w.GetIssuer(), id.Runner(w.GetRunnerId()), verificationKeys(w.GetVerificationKeys())))
 	r.standing.runnerID, r.standing.organizationID, r.standing.epoch = w.GetRunnerId(), w.GetOrganizationId(), w.GetEpoch()
 	r.remember()
-	r.vault.Connect(vault.Source{Ask: l.secrets.ask, Open: r.identity.KeyPair.Open})
+	keys := r.identity.KeyPair
+	r.keys.Store(&keys)
+	r.vault.Connect(vault.Source{Ask: l.secrets.ask, Open: keys.Open})
+	l.requests.running.Go(func() { r.codeHosts.handOver(l.requests.ctx, l.out) })
 	r.publish()
 	r.prober.Set(w.GetGateways())
 	r.log.Info("connected", "runner", w.GetRunnerId(), "epoch", w.GetEpoch(), "lease", lease.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,10 +12,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
 	"github.com/musterhq/muster/internal/agent/home"
+	"github.com/musterhq/muster/internal/agent/scmhost"
 )
 
 const fuzzRunner = "0190a000-0000-7000-8000-000000000001"
@@ -27,6 +30,13 @@ func FuzzFrames(f *testing.F) {
 		Epoch: 1, Lease: durationpb.New(30 * time.Second), RenewEvery: durationpb.New(10 * time.Second), RunnerId: fuzzRunner, OrganizationId: fuzzRunner, Issuer: "i",
 		VerificationKeys: &linkv1.VerificationKeys{Keys: []*linkv1.VerificationKey{{Id: "k", PublicKey: make([]byte, 32)}, nil}},
 	}}}
+	ask := func(q *linkv1.Request) *linkv1.PlaneFrame {
+		return &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Request{Request: q}}
+	}
+	access := &linkv1.HostAccess{
+		Host:       &linkv1.SourceHost{IntegrationId: fuzzRunner, ScmId: "gitlab", Host: "git.example", OauthClientId: "app"},
+		Credential: &linkv1.HostCredential{TokenId: fuzzRunner, RefreshTokenSha256: []byte("x"), ExpiresAt: &timestamppb.Timestamp{Seconds: -1 << 60}},
+	}
 	for _, frames := range [][]*linkv1.PlaneFrame{
 		{welcome},
 		{welcome, {Frame: &linkv1.PlaneFrame_Renewed{Renewed: &linkv1.Renewed{Sequence: 1}}}},
@@ -41,6 +51,12 @@ func FuzzFrames(f *testing.F) {
 		{welcome, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{RequestId: 1, Request: &linkv1.Request_CheckSecrets{CheckSecrets: &linkv1.CheckSecrets{Names: []string{"a/1/x", ""}}}}}}, {Frame: &linkv1.PlaneFrame_SecretReply{SecretReply: &linkv1.SecretReply{RequestId: 1, Error: "e"}}}},
 		{welcome, {Frame: &linkv1.PlaneFrame_Request{}}, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{Request: &linkv1.Request_CheckSecrets{}}}}},
 		{welcome, {Frame: &linkv1.PlaneFrame_Request{Request: &linkv1.Request{Request: &linkv1.Request_RotateToken{}}}}, {Frame: &linkv1.PlaneFrame_Delete{}}},
+		{welcome, ask(&linkv1.Request{Request: &linkv1.Request_ParseContext{}}), ask(&linkv1.Request{Request: &linkv1.Request_ParseContext{ParseContext: &linkv1.ParseContext{Access: access, Url: "u"}}})},
+		{welcome, ask(&linkv1.Request{Request: &linkv1.Request_SearchRepositories{SearchRepositories: &linkv1.SearchRepositories{Accesses: []*linkv1.HostAccess{nil, access}, Page: -1, PageSize: -1}}})},
+		{welcome, ask(&linkv1.Request{Request: &linkv1.Request_ListOrganizations{}}), ask(&linkv1.Request{Request: &linkv1.Request_CheckAuthentication{}}), ask(&linkv1.Request{Request: &linkv1.Request_CheckRepository{}})},
+		{welcome, ask(&linkv1.Request{Request: &linkv1.Request_ProbeIntegration{ProbeIntegration: &linkv1.ProbeIntegration{SealedClientSecret: []byte("x"), Purpose: "scm_integration/" + fuzzRunner + "/client_secret"}}})},
+		{welcome, ask(&linkv1.Request{Request: &linkv1.Request_BeginSignIn{}}), ask(&linkv1.Request{Request: &linkv1.Request_FinishSignIn{FinishSignIn: &linkv1.FinishSignIn{TokenId: fuzzRunner}}})},
+		{welcome, {Frame: &linkv1.PlaneFrame_TokenStored{TokenStored: &linkv1.TokenStored{RequestId: 1, Superseded: true}}}, {Frame: &linkv1.PlaneFrame_TokenStored{TokenStored: &linkv1.TokenStored{Error: "\n"}}}},
 		{{Frame: &linkv1.PlaneFrame_KeyChallenge{KeyChallenge: &linkv1.KeyChallenge{SealedNonce: make([]byte, 100)}}}, welcome},
 		{welcome, {Frame: &linkv1.PlaneFrame_KeyChallenge{}}},
 		{{Frame: &linkv1.PlaneFrame_Welcome{}}},
@@ -68,7 +84,12 @@ func FuzzFrames(f *testing.F) {
 }
 
 func feed(t *testing.T, h *home.Home, in []byte) {
-	cfg := Config{Server: "http://muster.example", DataDir: h.Dir(), Out: io.Discard, LogHandler: slog.DiscardHandler}
+	// No host can be reached.
+	hosts, err := scmhost.New(scmhost.Config{Log: slog.New(slog.DiscardHandler), Dial: func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Server: "http://muster.example", DataDir: h.Dir(), Out: io.Discard, LogHandler: slog.DiscardHandler, hosts: hosts}
 	a, err := cfg.parse()
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +152,7 @@ func feed(t *testing.T, h *home.Home, in []byte) {
 	<-sent
 	l.streams.running.Wait()
 	l.requests.running.Wait()
+	r.codeHosts.close()
 	synctest.Wait()
 	if id, err := h.Load(); (err != nil || !id.Made()) && !deleted {
 		t.Errorf("the identity is gone after %+v: %v", e, err)

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,7 +36,9 @@ func TestJoinOnceThenRestartWithoutToken(t *testing.T) {
 			t.Errorf("hello: %v", h)
 		}
 		if r.GetPhase() != gitpodv1.RunnerPhase_RUNNER_PHASE_ACTIVE || r.GetVersion() != "1.2.3" || !strings.Contains(r.GetSystemDetails(), "Linux ") ||
-			len(r.GetCapabilities()) != 0 || r.GetMessage() != "" || r.GetLogUrl() != "" || r.GetSupportBundleUrl() != "" {
+			!slices.Equal(r.GetCapabilities(), []gitpodv1.RunnerCapability{
+				gitpodv1.RunnerCapability_RUNNER_CAPABILITY_LIST_SCM_ORGANIZATIONS, gitpodv1.RunnerCapability_RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS,
+			}) || r.GetMessage() != "" || r.GetLogUrl() != "" || r.GetSupportBundleUrl() != "" {
 			t.Errorf("report: %v", r)
 		}
 		checkSchema(t, h.GetSchema())

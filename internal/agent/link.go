@@ -206,12 +206,39 @@ func (l *link) stop(ctx context.Context) ending {
 	if l.leaving.forGood {
 		return l.depart(true)
 	}
+	if !l.welcomed.IsZero() && !l.flush() {
+		return ending{why: stopped}
+	}
 	reason := "stopped"
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		reason = "stopped: " + cause.Error()
 	}
 	l.lastWord(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Goodbye{Goodbye: &linkv1.Goodbye{Reason: printable(reason, maxReason)}}})
 	return ending{why: stopped}
+}
+
+// flush waits for a short while until the control plane has been sent what hosts
+// gave in the place of tokens, which is lost with this process. What is being
+// renewed may still need secrets. It returns false when the link broke.
+func (l *link) flush() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		l.r.codeHosts.credentials.Flush(ctx)
+	}()
+	for {
+		select {
+		case f := <-l.frames:
+			l.secrets.reply(f.GetSecretReply())
+		case <-flushed:
+			return true
+		case err := <-l.failed:
+			l.r.log.Debug("the link broke before all renewed host tokens were sent", "error", describe(err))
+			return false
+		}
+	}
 }
 
 // lastWord sends a frame.

@@ -12,9 +12,13 @@ const (
 	maxReason   = 255
 )
 
-// capabilities is what this runner can do for environments. The list names
-// only what is built; today that is nothing.
-func capabilities() []gitpodv1.RunnerCapability { return nil }
+// capabilities is what this runner can do, of what not every runner can.
+func capabilities() []gitpodv1.RunnerCapability {
+	return []gitpodv1.RunnerCapability{
+		gitpodv1.RunnerCapability_RUNNER_CAPABILITY_LIST_SCM_ORGANIZATIONS,
+		gitpodv1.RunnerCapability_RUNNER_CAPABILITY_CHECK_REPOSITORY_ACCESS,
+	}
+}
 
 // report is what the runner says of itself now.
 func (r *runner) report() *linkv1.Report {

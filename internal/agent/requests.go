@@ -7,13 +7,17 @@ import (
 	"time"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
+	"github.com/musterhq/muster/internal/agent/scmhost"
 	"github.com/musterhq/muster/internal/agent/vault"
+	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/seal"
 )
 
 const (
-	// maxRequests is how many requests are worked on at once.
-	maxRequests = 16
+	// maxRequests is how many requests are worked on at once, without questions
+	// about source code hosts, and maxQuestions is how many of those are.
+	maxRequests  = 16
+	maxQuestions = 256
 	// maxPatience bounds how long a request may take, whatever the control plane
 	// says.
 	maxPatience = 5 * time.Minute
@@ -27,8 +31,9 @@ type requests struct {
 	r       *runner
 	ctx     context.Context //nolint:containedctx // the link's: requests end with it
 	out     *outbox
-	slots   chan struct{}
 	running sync.WaitGroup
+	// slots and questions have a value for everything that is worked on.
+	slots, questions chan struct{}
 	// rotating is set while a token is being redeemed.
 	rotating bool
 	// rotated gets what became of that.
@@ -43,7 +48,10 @@ type rotated struct {
 }
 
 func newRequests(ctx context.Context, r *runner, out *outbox) *requests {
-	return &requests{r: r, ctx: ctx, out: out, slots: make(chan struct{}, maxRequests), rotated: make(chan rotated, 1)}
+	return &requests{
+		r: r, ctx: ctx, out: out, rotated: make(chan rotated, 1),
+		slots: make(chan struct{}, maxRequests), questions: make(chan struct{}, maxQuestions),
+	}
 }
 
 // start works on a request. One that cannot be worked on is answered at once;
@@ -81,7 +89,8 @@ func (q *requests) start(in *linkv1.Request) bool {
 			q.rotated <- rotated{in.GetRequestId(), token, err}
 		}
 	default:
-		return refuse("this version of the runner does not know what was asked for; update the runner")
+		q.ask(in)
+		return true
 	}
 	select {
 	case q.slots <- struct{}{}:
@@ -91,11 +100,40 @@ func (q *requests) start(in *linkv1.Request) bool {
 	}
 	q.running.Go(func() {
 		defer func() { <-q.slots }()
-		ctx, cancel := context.WithTimeout(q.ctx, min(max(in.GetPatience().AsDuration(), time.Second), maxPatience))
+		ctx, cancel := q.within(in, maxPatience)
 		defer cancel()
 		work(ctx)
 	})
 	return true
+}
+
+// within is the context of a request: the control plane's patience, within
+// limits.
+func (q *requests) within(in *linkv1.Request, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(q.ctx, min(max(in.GetPatience().AsDuration(), time.Second), limit))
+}
+
+// ask answers a question about source code hosts. Those wait for hosts, so that
+// they may be many, and do not take the place of others.
+func (q *requests) ask(in *linkv1.Request) {
+	reply := func(r *linkv1.Reply) {
+		r.RequestId = in.GetRequestId()
+		_ = q.out.stream(q.ctx, replied(r))
+	}
+	select {
+	case q.questions <- struct{}{}:
+	default:
+		busy := fault.New(fault.ResourceExhausted, fault.RunnerRefused, "This runner answers %d questions about source code hosts already. Try again soon.", maxQuestions).
+			WithRetryAfter(time.Second)
+		q.running.Go(func() { reply(&linkv1.Reply{Failure: q.r.codeHosts.failure(q.ctx, busy)}) })
+		return
+	}
+	q.running.Go(func() {
+		defer func() { <-q.questions }()
+		ctx, cancel := q.within(in, scmhost.Patience)
+		defer cancel()
+		reply(q.r.codeHosts.answer(ctx, in))
+	})
 }
 
 func replied(r *linkv1.Reply) *linkv1.RunnerFrame {
@@ -113,7 +151,7 @@ func (r *runner) checkSecrets(ctx context.Context, names []string) *linkv1.Reply
 	for range min(maxSecretRequests, len(names)) {
 		workers.Go(func() {
 			for name := range next {
-				plain, err := r.vault.Get(ctx, name)
+				plain, _, err := r.vault.Get(ctx, name)
 				clear(plain)
 				mu.Lock()
 				switch {

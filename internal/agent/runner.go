@@ -46,6 +46,11 @@ type runner struct {
 
 	// vault holds the secrets that were opened; safe for all.
 	vault vault.Vault
+	// keys is a copy of the key pair in use, from the first welcome on; safe for
+	// all.
+	keys atomic.Pointer[home.KeyPair]
+	// codeHosts answers questions about source code hosts; safe for all.
+	codeHosts *codeHosts
 	// unsaved is set when the identity has changed and must be saved.
 	unsaved bool
 

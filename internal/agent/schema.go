@@ -2,8 +2,10 @@ package agent
 
 import (
 	"net/url"
+	"strings"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/internal/scmurl"
 )
 
 // schema describes the settings that this runner understands. It makes no
@@ -36,44 +38,30 @@ func logLevels() *gitpodv1.RunnerConfigurationSchema_EnumField {
 // hostKinds are the kinds of source code host. callback is where a host sends
 // people after they have signed in; it is the same for all.
 func hostKinds(callback string) []*gitpodv1.RunnerConfigurationSchema_SCMConfigSchema {
-	oauth := &gitpodv1.RunnerConfigurationSchema_OAuth{CallbackUrl: callback}
-	pat := func(description, link string) *gitpodv1.RunnerConfigurationSchema_PersonalAccessToken {
-		return &gitpodv1.RunnerConfigurationSchema_PersonalAccessToken{Description: description, DocsLink: link}
+	var kinds []*gitpodv1.RunnerConfigurationSchema_SCMConfigSchema
+	for _, k := range []struct {
+		id    string
+		hosts []string
+	}{
+		{scmurl.GitHub, []string{"github.com"}},
+		{scmurl.GitLab, []string{"gitlab.com"}},
+		{scmurl.Bitbucket, []string{"bitbucket.org"}},
+		{scmurl.BitbucketServer, nil},
+		{scmurl.AzureDevOpsEntra, []string{"dev.azure.com"}},
+		{scmurl.AzureDevOpsServer, nil},
+		{scmurl.Gitea, nil},
+	} {
+		s := scmurl.Integration{SCMID: k.id, PAT: true, OAuth: true}.SignIn()
+		kind := &gitpodv1.RunnerConfigurationSchema_SCMConfigSchema{
+			ScmId: k.id, Name: s.Name, DefaultHosts: k.hosts,
+			Pat: &gitpodv1.RunnerConfigurationSchema_PersonalAccessToken{
+				Description: "An access token that allows: " + strings.Join(s.PAT.Scopes, ", ") + ".", DocsLink: s.PAT.DocsURL,
+			},
+		}
+		if s.OAuth != nil {
+			kind.Oauth = &gitpodv1.RunnerConfigurationSchema_OAuth{CallbackUrl: callback}
+		}
+		kinds = append(kinds, kind)
 	}
-	const azureDocs = "https://learn.microsoft.com/azure/devops/organizations/accounts/use-personal-access-tokens-to-authenticate"
-	return []*gitpodv1.RunnerConfigurationSchema_SCMConfigSchema{
-		{
-			ScmId: "github", Name: "GitHub", DefaultHosts: []string{"github.com"}, Oauth: oauth,
-			Pat: pat("A classic token with the scopes repo, read:org, read:user and user:email.",
-				"https://docs.github.com/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens"),
-		},
-		{
-			ScmId: "gitlab", Name: "GitLab", DefaultHosts: []string{"gitlab.com"}, Oauth: oauth,
-			Pat: pat("A personal access token with the scopes api, read_user and read_repository.",
-				"https://docs.gitlab.com/user/profile/personal_access_tokens/"),
-		},
-		{
-			ScmId: "bitbucket", Name: "Bitbucket Cloud", DefaultHosts: []string{"bitbucket.org"}, Oauth: oauth,
-			Pat: pat("An API token with scopes to read repositories, pull requests, workspaces and your account.",
-				"https://support.atlassian.com/bitbucket-cloud/docs/api-tokens/"),
-		},
-		{
-			ScmId: "bitbucket_server", Name: "Bitbucket Data Center", Oauth: oauth,
-			Pat: pat("An HTTP access token with permission to read repositories, made under Manage account.",
-				"https://confluence.atlassian.com/bitbucketserver/http-access-tokens-939515499.html"),
-		},
-		{
-			ScmId: "azuredevops_entra", Name: "Azure DevOps", DefaultHosts: []string{"dev.azure.com"}, Oauth: oauth,
-			Pat: pat("A personal access token with Code (read & write), Project and Team (read) and User Profile (read).", azureDocs),
-		},
-		{
-			ScmId: "azuredevops_server", Name: "Azure DevOps Server",
-			Pat: pat("A personal access token with Code (read & write) and Project and Team (read).", azureDocs),
-		},
-		{
-			ScmId: "gitea", Name: "Gitea or Forgejo", Oauth: oauth,
-			Pat: pat("An access token that may read your user, your organizations, repositories and issues.",
-				"https://docs.gitea.com/development/api-usage"),
-		},
-	}
+	return kinds
 }

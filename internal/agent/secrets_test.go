@@ -153,7 +153,10 @@ func TestRequestsAreBounded(t *testing.T) {
 		}
 		refused(17, checkSecrets(17, "b/1/x"), "as much to do")
 		refused(18, request(18, &linkv1.Request{Request: &linkv1.Request_RotateToken{RotateToken: &linkv1.RotateToken{}}}), "as much to do")
-		refused(19, request(19, &linkv1.Request{}), "does not know")
+		l.send(t, request(19, &linkv1.Request{}))
+		if f := expect(t, l, (*linkv1.RunnerFrame).GetReply).GetFailure(); f.GetCode() != 12 || !strings.Contains(f.GetMessage(), "does not know") {
+			t.Errorf("got %v", f)
+		}
 		refused(20, checkSecrets(20, make([]string, 1001)...), "too many")
 		for _, q := range waiting {
 			l.secret(t, &linkv1.SecretReply{RequestId: q.GetRequestId(), Error: "no"})

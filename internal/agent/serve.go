@@ -86,6 +86,8 @@ func (r *runner) configurationJSON() ([]byte, error) {
 		"dataDir":         r.home.Dir(),
 		"caFile":          r.cfg.CAFile,
 		"region":          r.cfg.Region,
+		"privateHosts":    r.cfg.PrivateHosts,
+		"issuerHosts":     r.cfg.IssuerHosts,
 		"logListen":       r.cfg.LogListen,
 		"logAdvertiseUrl": advertised,
 		"hostName":        r.hostName,

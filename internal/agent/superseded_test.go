@@ -78,3 +78,22 @@ func TestSupersededByItself(t *testing.T) {
 		}
 	})
 }
+
+// What a host gave is not lost because another host has the identity for a while.
+func TestSupersededWithATokenThatIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		h := renewing()
+		_, l := asking(t, p, h)
+		l.tell(t, 1, parse(signedIn(0), "u"))
+		for range 2 {
+			l.await(t, allSecrets())
+		}
+		l.send(t, &linkv1.PlaneFrame{Frame: &linkv1.PlaneFrame_Superseded{Superseded: &linkv1.Superseded{HostName: "host-b", BootId: orgID}}})
+		l.ended(t)
+		l = p.welcomed(t)
+		if r := l.refreshed(t, nil); r.GetTokenId() != tokenID || len(r.GetRefreshTokenSha256()) == 0 {
+			t.Errorf("got %v", r)
+		}
+	})
+}

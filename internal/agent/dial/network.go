@@ -62,6 +62,10 @@ func New(caFile string, dial Func) (*Network, error) {
 	return n, nil
 }
 
+// Roots are the certificate authorities that are trusted; nil stands for the
+// system's.
+func (n *Network) Roots() *x509.CertPool { return n.roots }
+
 // Client returns a client for any server, of any version of HTTP.
 func (n *Network) Client() *http.Client {
 	return &http.Client{

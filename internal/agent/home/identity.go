@@ -132,6 +132,11 @@ func (k KeyPair) Open(s seal.Secret, purpose string) ([]byte, error) {
 	return seal.Open(s, (*[seal.KeySize]byte)(k.PublicKey), (*[seal.KeySize]byte)(k.PrivateKey), purpose)
 }
 
+// Seal seals what Open opens.
+func (k KeyPair) Seal(purpose string, plain []byte) (seal.Secret, error) {
+	return seal.To(k.PublicKey, purpose, plain)
+}
+
 func (id Identity) sound() bool {
 	return id.Server != "" && id.KeyPair.sound() && (id.Next == nil || id.Next.sound())
 }
