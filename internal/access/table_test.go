@@ -49,7 +49,8 @@ func TestAuthorize(t *testing.T) {
 		"muster.admin.v1.MemberService/AddMember":            {"admin": true},
 		"muster.admin.v1.InstallationService/RotateKeys":     {},
 		"muster.link.v1.LinkService/Connect":                 {"runner": true},
-		"gitpod.v1.RunnerService/ParseContextURL":            {"admin": true, "member": true, "read-only": true, "runner": true, "auditor": true}, // unimplemented
+		"gitpod.v1.RunnerService/ParseContextURL":            {"admin": true, "member": true, "read-only": true, "auditor": true},
+		"gitpod.v1.UserService/GetPreference":                {"admin": true, "member": true, "read-only": true, "runner": true, "auditor": true}, // unimplemented
 	} {
 		rule, ok := access.RuleOf("/" + procedure)
 		if !ok {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/auditlog"
+	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
@@ -30,10 +31,12 @@ import (
 	"github.com/musterhq/muster/internal/retention"
 	"github.com/musterhq/muster/internal/rpc"
 	"github.com/musterhq/muster/internal/rpc/gitpodv1"
+	"github.com/musterhq/muster/internal/rpc/oauth"
 	"github.com/musterhq/muster/internal/scm"
 	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/sealed"
 	"github.com/musterhq/muster/internal/serviceaccount"
+	"github.com/musterhq/muster/internal/signin"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -103,8 +106,11 @@ type plane struct {
 	classes   *envclass.Service
 	scm       *scm.Service
 	hosts     *hosttoken.Service
+	signIn    *signin.Service
+	pages     *oauth.Handler
 	llm       *llm.Service
 	retention *retention.Service
+	codeHosts *codehost.Service
 	groups    *group.Service
 	hub       *link.Hub
 	keeper    *lease.Keeper
@@ -128,7 +134,8 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.identity = identity.New(store.Identity(), p.hub, cfg.Logger)
 	p.accounts = serviceaccount.New(store.ServiceAccounts(), p.hub, p.identity)
 	p.groups = group.New(store.Groups(), p.identity)
-	p.readers = logReaders{store.Fleet(), store.Identity(), store.ServiceAccounts(), p.identity}
+	people := people{store.Identity(), store.ServiceAccounts(), p.identity}
+	p.readers = logReaders{store.Fleet(), people}
 	p.fleet = fleet.New(fleet.Config{
 		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.reconnect, Key: key, Log: cfg.Logger, PublicURL: url,
 		Sign: p.signLogsToken,
@@ -145,16 +152,22 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.classes = envclass.New(store.EnvClass(), gitpodv1.ParseSchema)
 	p.scm = scm.New(store.SCM(), p.hub, gitpodv1.ParseSchema)
 	p.hosts = hosttoken.New(store.HostTokens(), p.hub)
+	p.signIn = signin.New(signin.Config{Store: store.SignIn(), Runners: p.hub, Tokens: p.hosts, People: people, Key: key, PublicURL: url})
 	p.llm = llm.New(store.LLM(), p.hub)
 	p.retention = retention.New(store.Retention(), p.fleet, cfg.Logger)
+	p.codeHosts = codehost.New(store.CodeHosts(), p.hub, p.signIn)
 	p.hub.SetFleet(p.fleet)
 	p.hub.SetSecrets(p.sealed)
+	p.hub.SetTokens(p.hosts)
 	p.hub.SetReplica(p.keeper)
 	if err := p.keeper.Register(ctx); err != nil {
 		return nil, fault.Wrap(err, "registering this control plane")
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub))
+	if p.pages, err = oauth.New(p.signIn, url, cfg.Logger); err != nil {
+		return nil, err
+	}
 	if p.handler, err = rpc.New(p.rpcConfig(cfg, bus, registry)); err != nil {
 		return nil, err
 	}

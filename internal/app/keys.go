@@ -83,6 +83,7 @@ func (p *plane) extraRoutes() map[string]http.Handler {
 	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: p.keys.Ring(keyring.Logs).PublicKeys, MayRead: p.readers.mayRead}
 	routes := logs.Routes()
 	maps.Copy(routes, (&oidc.Handler{Tokens: p.idTokens}).Routes())
+	maps.Copy(routes, p.pages.Routes())
 	return routes
 }
 

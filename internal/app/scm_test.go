@@ -27,6 +27,9 @@ type spoken struct {
 	configured
 	dir  string
 	stop func()
+	// public and private are the keys of the runner.
+	public  []byte
+	private *[seal.KeySize]byte
 
 	mu   sync.Mutex
 	said bytes.Buffer
@@ -58,11 +61,12 @@ func speak(t *testing.T) *spoken {
 		t.Fatal(err)
 	}
 	s.runner, s.token = made.Msg.GetRunner().GetRunnerId(), redeemed.Msg.GetAccessToken()
-	public, _, err := seal.NewKeyPair()
+	public, private, err := seal.NewKeyPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.publish(nil, public[:])
+	s.public, s.private = public[:], private
+	s.publish(nil, s.public)
 	return s
 }
 

@@ -45,13 +45,13 @@ func (p *plane) ready(context.Context) error {
 // unimplemented.
 func (p *plane) services(cfg *Config, events *gitpodv1.Events) []rpc.Service {
 	return []rpc.Service{
-		service(gitpodv1connect.RunnerServiceName, gitpodv1connect.NewRunnerServiceHandler, gitpodv1connect.RunnerServiceHandler(&gitpodv1.Runners{Fleet: p.fleet, Groups: p.groups})),
+		service(gitpodv1connect.RunnerServiceName, gitpodv1connect.NewRunnerServiceHandler, gitpodv1connect.RunnerServiceHandler(&gitpodv1.Runners{Fleet: p.fleet, Groups: p.groups, CodeHosts: p.codeHosts})),
 		service(gitpodv1connect.IdentityServiceName, gitpodv1connect.NewIdentityServiceHandler, gitpodv1connect.IdentityServiceHandler(&gitpodv1.Identities{Fleet: p.fleet, IDTokens: p.idTokens})),
 		service(gitpodv1connect.UserServiceName, gitpodv1connect.NewUserServiceHandler, gitpodv1connect.UserServiceHandler(&gitpodv1.Users{Identity: p.identity})),
 		service(gitpodv1connect.OrganizationServiceName, gitpodv1connect.NewOrganizationServiceHandler, gitpodv1connect.OrganizationServiceHandler(&gitpodv1.Organizations{Identity: p.identity})),
 		service(gitpodv1connect.GatewayServiceName, gitpodv1connect.NewGatewayServiceHandler, gitpodv1connect.GatewayServiceHandler(&gitpodv1.Gateways{All: cfg.gateways()})),
 		service(gitpodv1connect.EventServiceName, gitpodv1connect.NewEventServiceHandler, gitpodv1connect.EventServiceHandler(events)),
-		service(gitpodv1connect.RunnerConfigurationServiceName, gitpodv1connect.NewRunnerConfigurationServiceHandler, gitpodv1connect.RunnerConfigurationServiceHandler(&gitpodv1.RunnerConfiguration{Classes: p.classes, SCM: p.scm, HostTokens: p.hosts, LLM: p.llm})),
+		service(gitpodv1connect.RunnerConfigurationServiceName, gitpodv1connect.NewRunnerConfigurationServiceHandler, gitpodv1connect.RunnerConfigurationServiceHandler(&gitpodv1.RunnerConfiguration{Classes: p.classes, SCM: p.scm, HostTokens: p.hosts, LLM: p.llm, CodeHosts: p.codeHosts})),
 		service(gitpodv1connect.EnvironmentServiceName, gitpodv1connect.NewEnvironmentServiceHandler, gitpodv1connect.EnvironmentServiceHandler(&gitpodv1.Environments{Classes: p.classes})),
 		service(gitpodv1connect.GroupServiceName, gitpodv1connect.NewGroupServiceHandler, gitpodv1connect.GroupServiceHandler(&gitpodv1.Groups{Groups: p.groups})),
 		service(gitpodv1connect.ServiceAccountServiceName, gitpodv1connect.NewServiceAccountServiceHandler, gitpodv1connect.ServiceAccountServiceHandler(&gitpodv1.ServiceAccounts{ServiceAccounts: p.accounts})),

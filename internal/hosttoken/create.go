@@ -2,7 +2,6 @@ package hosttoken
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
@@ -11,6 +10,7 @@ import (
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/resource"
+	"github.com/musterhq/muster/internal/scmurl"
 )
 
 // NewToken is what a caller asks of Create.
@@ -39,30 +39,13 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewToken) (Toke
 	if err := check(c, n); err != nil {
 		return Token{}, err
 	}
-	now := time.Now().Truncate(time.Microsecond) // as it is stored and read back
 	made := Token{
 		ID: id.New(), Organization: c.Organization, Runner: n.Runner, Host: n.Host, Subject: c.Subject, Source: n.Source,
-		Integration: n.Integration, Scopes: n.Scopes, ExpiresAt: n.ExpiresAt.Truncate(time.Microsecond), CreatedAt: now, UpdatedAt: now, Revision: 1,
+		Integration: n.Integration, Scopes: n.Scopes, ExpiresAt: n.ExpiresAt.Truncate(time.Microsecond),
 	}
 	err := s.store.Write(ctx, func(tx Tx) error {
-		if err := tx.LockRunner(ctx, n.Runner); err != nil {
-			return err
-		}
-		// Everybody locks the runner before the subject.
-		switch there, err := tx.LockSubject(ctx, c.Organization, c.Subject); {
-		case err != nil:
-			return err
-		case !there:
-			return fault.New(fault.Unauthenticated, fault.UnknownToken, "The %s that this token belongs to is gone.", c.Principal)
-		}
-		r, found, err := tx.Runner(ctx, n.Runner)
+		r, err := admit(ctx, tx, c, n.Runner)
 		if err != nil {
-			return err
-		}
-		if err := fleet.Check(c, access.RunnerUse, &r, found, n.Runner); err != nil {
-			return err
-		}
-		if err := fleet.CheckStays(&r); err != nil {
 			return err
 		}
 		if err := belongs(ctx, tx, &r, &made); err != nil {
@@ -85,16 +68,45 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewToken) (Toke
 		if made.RefreshToken, err = r.Seal(refreshName(made.ID), n.RefreshToken); err != nil {
 			return err
 		}
-		if err := tx.InsertHostToken(ctx, made); err != nil {
-			return err
-		}
-		return record(ctx, tx, c, &made, &r, "host_authentication_token.create", event.Created)
+		return insert(ctx, tx, c, &r, &made)
 	})
 	if err != nil {
 		return Token{}, fault.Wrap(err, "storing the host token")
 	}
 	s.links.SecretsChanged(n.Runner, valueName(made.ID), refreshName(made.ID))
 	return made, nil
+}
+
+// admit locks a runner, and returns it when the caller may have a credential on
+// it. Everybody locks the runner before the subject.
+func admit(ctx context.Context, tx Tx, c access.Caller, want id.Runner) (fleet.Runner, error) {
+	if err := tx.LockRunner(ctx, want); err != nil {
+		return fleet.Runner{}, err
+	}
+	switch there, err := tx.LockSubject(ctx, c.Organization, c.Subject); {
+	case err != nil:
+		return fleet.Runner{}, err
+	case !there:
+		return fleet.Runner{}, fault.New(fault.Unauthenticated, fault.UnknownToken, "The %s that this token belongs to is gone.", c.Principal)
+	}
+	r, found, err := tx.Runner(ctx, want)
+	if err != nil {
+		return fleet.Runner{}, err
+	}
+	if err := fleet.Check(c, access.RunnerUse, &r, found, want); err != nil {
+		return fleet.Runner{}, err
+	}
+	return r, fleet.CheckStays(&r)
+}
+
+// insert stores a new credential, which gets its times and its revision.
+func insert(ctx context.Context, tx Tx, c access.Caller, r *fleet.Runner, t *Token) error {
+	t.CreatedAt = time.Now().Truncate(time.Microsecond) // as it is stored and read back
+	t.UpdatedAt, t.Revision = t.CreatedAt, 1
+	if err := tx.InsertHostToken(ctx, *t); err != nil {
+		return err
+	}
+	return record(ctx, tx, c, t, r, "host_authentication_token.create", event.Created)
 }
 
 // check refuses what is wrong whatever is stored.
@@ -109,7 +121,10 @@ func check(c access.Caller, n NewToken) error {
 	case n.Value == "":
 		return fault.Invalid("token", "is required")
 	}
-	return checkHost(n.Host)
+	if err := scmurl.CheckHost("", n.Host); err != nil {
+		return fault.Invalid("host", "%s", err)
+	}
+	return nil
 }
 
 func owner(s access.Subject) access.Principal {
@@ -144,7 +159,7 @@ func belongs(ctx context.Context, tx Tx, r *fleet.Runner, t *Token) error {
 		return err
 	case !found:
 		return fault.New(fault.NotFound, fault.ReasonNotFound, "The runner %q has no %s %q.", r.Name, resource.RunnerSCMIntegration.Words(), t.Integration)
-	case !strings.EqualFold(host, t.Host):
+	case !scmurl.SameHost(host, t.Host):
 		return fault.Invalid("integration_id", "is the integration with %s, and the credential is for %s", host, t.Host)
 	}
 	return nil

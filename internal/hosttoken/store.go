@@ -39,14 +39,17 @@ type Reach struct {
 // false when there is no such row.
 type reader interface {
 	HostToken(ctx context.Context, token string) (Token, bool, error)
+	// HostTokenOf finds the credential of a subject for a host on a runner,
+	// without regard to the case of the host.
+	HostTokenOf(ctx context.Context, r id.Runner, host string, s access.Subject) (Token, bool, error)
+	// HostTokens returns up to Page.Limit+1 of them.
+	HostTokens(ctx context.Context, q Query) ([]Token, error)
 	Runner(ctx context.Context, r id.Runner) (fleet.Runner, bool, error)
 }
 
 // Store is what this package needs of a database.
 type Store interface {
 	reader
-	// HostTokens returns up to Page.Limit+1 of them.
-	HostTokens(ctx context.Context, q Query) ([]Token, error)
 	// Write runs fn in one transaction; see identity.Store.
 	Write(ctx context.Context, fn func(Tx) error) error
 }
@@ -62,9 +65,6 @@ type Tx interface {
 	// LockRunner makes the rest of the transaction wait for, and be waited for by,
 	// every other transaction that locks the same runner.
 	LockRunner(ctx context.Context, r id.Runner) error
-	// HostTokenOf finds the credential of a subject for a host on a runner,
-	// without regard to the case of the host.
-	HostTokenOf(ctx context.Context, r id.Runner, host string, s access.Subject) (Token, bool, error)
 	// CountHostTokens counts the credentials of a subject on a runner.
 	CountHostTokens(ctx context.Context, r id.Runner, s access.Subject) (int64, error)
 	// IntegrationHost returns the host of an SCM integration of a runner.
@@ -72,9 +72,9 @@ type Tx interface {
 	// InsertHostToken adds a credential; one that its subject has for the host on
 	// the runner already is a lost race.
 	InsertHostToken(ctx context.Context, t Token) error
-	// UpdateHostToken stores what people set (values, scopes, expires_at,
-	// updated_at) when the revision is still t.Revision, and stores t.Revision+1;
-	// false means that somebody else was faster.
+	// UpdateHostToken stores what may change (values, source, integration, scopes,
+	// expires_at, updated_at) when the revision is still t.Revision, and stores
+	// t.Revision+1; false means that somebody else was faster.
 	UpdateHostToken(ctx context.Context, t Token) (bool, error)
 	// DeleteHostToken removes it; false means that it was gone.
 	DeleteHostToken(ctx context.Context, token string) (bool, error)

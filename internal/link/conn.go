@@ -26,8 +26,10 @@ type deadlines interface {
 	SetWriteDeadline(t time.Time) error
 }
 
-// maxQueue is how many frames may wait for a slow runner before its link is cut.
-const maxQueue = 256
+// maxQueue is how many frames may wait for a slow runner before its link is cut:
+// more than the requests that it may have to answer, so that a crowd of callers
+// alone cuts nobody.
+const maxQueue = 2 * (maxQuestions + maxErrands)
 
 var (
 	errRetired    = errors.New("link: the stream has ended")
@@ -53,16 +55,22 @@ type conn struct {
 	begun    bool // Welcome is sent, and the queue may follow
 	flushing bool
 	relays   map[uint64]*Stream
-	asked    map[uint64]chan *linkv1.Reply
-	lastID   uint64
+	asked    map[uint64]request
+	// waiting counts the requests by what they are for.
+	waiting [2]int
+	// asking counts the questions by the caller that has them.
+	asking map[string]int
+	lastID uint64
 	// delivering counts the secrets that are being delivered.
 	delivering int
-	closed     bool
+	// storing counts the renewed host tokens that are being stored.
+	storing int
+	closed  bool
 }
 
 func newConn(caller access.Caller, stream frames, control deadlines, cancel context.CancelCauseFunc) *conn {
 	return &conn{
-		caller: caller, stream: stream, control: control, cancel: cancel, relays: map[uint64]*Stream{}, asked: map[uint64]chan *linkv1.Reply{},
+		caller: caller, stream: stream, control: control, cancel: cancel, relays: map[uint64]*Stream{}, asked: map[uint64]request{}, asking: map[string]int{},
 	}
 }
 
@@ -169,8 +177,8 @@ func (c *conn) close() {
 	for _, r := range relays {
 		r.fail(runnerAway())
 	}
-	for _, reply := range asked {
-		close(reply)
+	for _, r := range asked {
+		close(r.replies)
 	}
 }
 

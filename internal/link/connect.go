@@ -224,6 +224,9 @@ func (h *Hub) handle(ctx context.Context, s *session, c *conn, f *linkv1.RunnerF
 	case *linkv1.RunnerFrame_SecretRequest:
 		h.deliver(ctx, c, f.SecretRequest)
 		return false, nil
+	case *linkv1.RunnerFrame_TokenRefreshed:
+		h.renewed(ctx, c, f.TokenRefreshed)
+		return false, nil
 	case *linkv1.RunnerFrame_Reply:
 		c.replied(f.Reply)
 		return false, nil

@@ -101,12 +101,14 @@ func bounded(names []string) []string {
 	return names
 }
 
-// cutText bounds a text from a runner without splitting a character.
-func cutText(s string) string {
-	if len(s) <= maxText {
+// cutText bounds a text from a runner.
+func cutText(s string) string { return cut(s, maxText) }
+
+// cut bounds a text, in bytes, without splitting a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	limit := maxText
 	for limit > 0 && !utf8.RuneStart(s[limit]) {
 		limit--
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/seal"
 )
@@ -37,6 +38,10 @@ func (calmFleet) Applied(context.Context, id.Runner, int64, int64, []string, str
 
 func (calmFleet) Deliver(context.Context, access.Caller, string) (seal.Secret, error) {
 	return seal.Secret("sealed"), nil
+}
+
+func (calmFleet) Refreshed(context.Context, access.Caller, string, seal.Digest, *hosttoken.Values) (int64, bool, error) {
+	return 1, false, nil
 }
 
 type calmReplica struct{}
@@ -92,9 +97,15 @@ func FuzzFrames(f *testing.F) {
 	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Hello{Hello: &linkv1.Hello{
 		ProtocolVersion: 1, BootId: "0192bbbb-0000-7000-8000-000000000001", PublicKey: make([]byte, 32), SigningKey: make([]byte, 32), Report: &linkv1.Report{},
 	}}}), frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_KeyProof{KeyProof: &linkv1.KeyProof{Proof: make([]byte, 32)}}}))
+	f.Add(hello, frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: &linkv1.Reply{
+		RequestId: 2, Failure: &linkv1.Failure{Code: 9, Reason: "sign-in-required", Message: "m", Field: "host"},
+	}}}))
+	f.Add(frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_TokenRefreshed{TokenRefreshed: &linkv1.TokenRefreshed{
+		RequestId: 1, TokenId: "0192ffff-0000-7000-8000-000000000001", Values: &linkv1.SignedIn{SealedToken: []byte("t")},
+	}}}), frame(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_TokenRefreshed{TokenRefreshed: &linkv1.TokenRefreshed{Refused: true}}}))
 	f.Add([]byte{}, []byte{0xff, 0xff})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		h := New(Config{Fleet: calmFleet{}, Secrets: calmFleet{}, Replica: calmReplica{}, Log: slog.New(slog.DiscardHandler)})
+		h := New(Config{Fleet: calmFleet{}, Secrets: calmFleet{}, Tokens: calmFleet{}, Replica: calmReplica{}, Log: slog.New(slog.DiscardHandler)})
 		run := func(frames ...[]byte) {
 			s := &script{frames}
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -106,7 +117,7 @@ func FuzzFrames(f *testing.F) {
 				if _, oerr := h.OpenStream(ctx, sess.runner, "token", Logs(1, true)); oerr != nil {
 					t.Fatalf("a connected runner is not there: %v", oerr)
 				}
-				_, waiting, aerr := c.ask()
+				_, waiting, aerr := c.ask(question, "")
 				if aerr != nil {
 					t.Fatalf("a connected runner cannot be asked: %v", aerr)
 				}

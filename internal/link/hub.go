@@ -68,7 +68,9 @@ type Config struct {
 	// Fleet may be set later with SetFleet, since the fleet needs the hub too.
 	Fleet Fleet
 	// Secrets may be set later with SetSecrets.
-	Secrets  Secrets
+	Secrets Secrets
+	// Tokens may be set later with SetTokens.
+	Tokens   Tokens
 	Replica  Replica
 	Gateways []fleet.Gateway
 	// Issuer and Keys let runners verify logs tokens. Keys returns those of now; nil
@@ -83,6 +85,8 @@ type Hub struct {
 	cfg Config
 	// deliveries bounds how many secrets runners get.
 	deliveries *pace.Limiter[id.Runner]
+	// renewals bounds how many host tokens runners renew.
+	renewals *pace.Limiter[id.Runner]
 
 	mu       sync.Mutex
 	sessions map[id.Runner]*session
@@ -99,7 +103,10 @@ type Hub struct {
 
 // New makes a hub. Run must run for leases to end.
 func New(cfg Config) *Hub {
-	return &Hub{cfg: cfg, deliveries: pace.New[id.Runner](deliveriesPerSecond, deliveriesAtOnce), sessions: map[id.Runner]*session{}, opening: map[id.Runner]int{}, changed: make(chan struct{}), wasHeld: true}
+	return &Hub{
+		cfg: cfg, deliveries: pace.New[id.Runner](deliveriesPerSecond, deliveriesAtOnce), renewals: pace.New[id.Runner](renewalsPerSecond, renewalsAtOnce),
+		sessions: map[id.Runner]*session{}, opening: map[id.Runner]int{}, changed: make(chan struct{}), wasHeld: true,
+	}
 }
 
 // keys are what runners verify logs tokens with.
@@ -115,6 +122,9 @@ func (h *Hub) SetFleet(f Fleet) { h.cfg.Fleet = f }
 
 // SetSecrets completes the configuration.
 func (h *Hub) SetSecrets(s Secrets) { h.cfg.Secrets = s }
+
+// SetTokens completes the configuration.
+func (h *Hub) SetTokens(t Tokens) { h.cfg.Tokens = t }
 
 // SetReplica completes the configuration.
 func (h *Hub) SetReplica(r Replica) { h.cfg.Replica = r }

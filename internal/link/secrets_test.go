@@ -211,7 +211,7 @@ func TestAsk(t *testing.T) {
 		r, _ := p.join(t, runnerA, hello(bootOne))
 		first, second := p.ask(t.Context(), check("a")), p.ask(t.Context(), check("b"))
 		one, two := r.receive().GetRequest(), r.receive().GetRequest()
-		if one.GetPatience().AsDuration() != 30*time.Second || one.GetRequestId() == two.GetRequestId() {
+		if one.GetPatience().AsDuration() != 28*time.Second || one.GetRequestId() == two.GetRequestId() {
 			t.Errorf("got %v and %v", one, two)
 		}
 		if one.GetCheckSecrets().GetNames()[0] != "a" {
@@ -249,7 +249,7 @@ func TestAskEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		got := <-p.ask(ctx, check())
-		if patience := r.receive().GetRequest().GetPatience().AsDuration(); !fault.Is(got.err, fault.DeadlineExceeded) || patience != 2*time.Second {
+		if patience := r.receive().GetRequest().GetPatience().AsDuration(); !fault.Is(got.err, fault.DeadlineExceeded) || patience != time.Second {
 			t.Errorf("a caller with less patience: %v, told %s", got.err, patience)
 		}
 

@@ -11,6 +11,7 @@ import (
 	"github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/group"
@@ -21,8 +22,9 @@ import (
 // Runners serves RunnerService.
 type Runners struct {
 	gitpodv1connect.UnimplementedRunnerServiceHandler
-	Fleet  *fleet.Service
-	Groups *group.Service
+	Fleet     *fleet.Service
+	Groups    *group.Service
+	CodeHosts *codehost.Service
 }
 
 // CreateRunner registers a runner.

@@ -2,6 +2,7 @@ package gitpodv1
 
 import (
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
+	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/llm"
@@ -16,4 +17,5 @@ type RunnerConfiguration struct {
 	SCM        *scm.Service
 	HostTokens *hosttoken.Service
 	LLM        *llm.Service
+	CodeHosts  *codehost.Service
 }

@@ -7,10 +7,12 @@ import (
 
 	"github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/scm"
+	"github.com/musterhq/muster/internal/scmurl"
 	"github.com/musterhq/muster/internal/seal"
 )
 
@@ -72,6 +74,16 @@ func (s *RunnerConfiguration) validateSCM(ctx context.Context, runner id.Runner,
 		ForeignSecret: len(sealed) > 0 && !sealed.SealedTo(r.PublicKey),
 		Kinds:         schema.SCM,
 	})
+	if wrong.OAuth == "" && (boundedOAuth(m) != nil || len(sealed) > maxSealed) {
+		wrong.OAuth = "the client id or the secret is longer than any can be"
+	}
+	if wrong == (scm.Errors{}) {
+		probed, err := s.CodeHosts.ProbeIntegration(ctx, access.CallerOf(ctx), runner, draft(m))
+		if err != nil {
+			return nil, err
+		}
+		wrong.Host, wrong.OAuth = probed.Host, probed.OAuth
+	}
 	result := &gitpodv1.SCMIntegrationValidationResult{
 		Valid:      wrong == scm.Errors{},
 		ScmIdError: problem(wrong.SCMID),
@@ -82,6 +94,23 @@ func (s *RunnerConfiguration) validateSCM(ctx context.Context, runner id.Runner,
 	return &gitpodv1.ValidateRunnerConfigurationResponse{
 		Result: &gitpodv1.ValidateRunnerConfigurationResponse_ScmIntegration{ScmIntegration: result},
 	}, nil
+}
+
+// maxSealed bounds a sealed client secret, in bytes.
+const maxSealed = 8192
+
+// draft is an integration to try.
+func draft(m *gitpodv1.ValidateRunnerConfigurationRequest_ValidateSCMIntegration) codehost.Draft {
+	return codehost.Draft{
+		Host: codehost.Host{
+			Integration: scmurl.Integration{
+				ID: id.Canonical(m.GetId()), SCMID: m.GetScmId(), Host: m.GetHost(), VirtualDirectory: m.GetVirtualDirectory(), IssuerURL: m.GetIssuerUrl(),
+				OAuth: m.GetOauthClientId() != "", PAT: m.GetPat(),
+			},
+			OAuthClientID: m.GetOauthClientId(),
+		},
+		ClientSecret: m.GetOauthPlaintextClientSecret(), SealedSecret: m.GetOauthEncryptedClientSecret(),
+	}
 }
 
 // problem is absent when there is none.

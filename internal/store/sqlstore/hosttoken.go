@@ -30,6 +30,11 @@ func (s hostTokenStore) HostTokens(ctx context.Context, q hosttoken.Query) ([]ho
 	return s.listHostTokens(ctx, q)
 }
 
+// HostTokens returns up to Page.Limit+1 credentials, oldest first.
+func (tx *Tx) HostTokens(ctx context.Context, q hosttoken.Query) ([]hosttoken.Token, error) {
+	return tx.listHostTokens(ctx, q)
+}
+
 // HostToken returns a credential.
 func (r reads) HostToken(ctx context.Context, token string) (hosttoken.Token, bool, error) {
 	row, err := r.q.GetHostToken(ctx, token)
@@ -190,7 +195,7 @@ func (tx *Tx) InsertHostToken(ctx context.Context, t hosttoken.Token) error {
 	}), doing)
 }
 
-// UpdateHostToken stores what people set when the revision is still t.Revision.
+// UpdateHostToken stores what may change when the revision is still t.Revision.
 func (tx *Tx) UpdateHostToken(ctx context.Context, t hosttoken.Token) (bool, error) {
 	const doing = "changing a host token"
 	scopes, err := scopesText(t)
@@ -198,13 +203,15 @@ func (tx *Tx) UpdateHostToken(ctx context.Context, t hosttoken.Token) (bool, err
 		return false, tx.explained(err, doing)
 	}
 	n, err := tx.q.UpdateHostToken(ctx, query.UpdateHostTokenParams{
-		ID:           t.ID,
-		Revision:     t.Revision,
-		Token:        blob(t.Value),
-		RefreshToken: blob(t.RefreshToken),
-		Scopes:       scopes,
-		ExpiresAt:    micros(t.ExpiresAt),
-		UpdatedAt:    micros(t.UpdatedAt),
+		ID:            t.ID,
+		Revision:      t.Revision,
+		Token:         blob(t.Value),
+		RefreshToken:  blob(t.RefreshToken),
+		Source:        int32(t.Source),
+		IntegrationID: t.Integration,
+		Scopes:        scopes,
+		ExpiresAt:     micros(t.ExpiresAt),
+		UpdatedAt:     micros(t.UpdatedAt),
 	})
 	return n > 0, tx.explained(err, doing)
 }

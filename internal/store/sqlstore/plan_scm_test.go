@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/scm"
+	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
 func (w filled) scmQueries(where string, p page.Query) []plannedQuery {
@@ -25,6 +27,42 @@ func (w filled) scmQueries(where string, p page.Query) []plannedQuery {
 		{"SCM integrations of a runner " + where, "scm_integrations_of_runner", list(access.Reach{All: true}, w.runner)},
 		{"the SCM integration with a host " + where, "scm_integrations_of_", func(r reads) error {
 			_, _, err := r.SCMIntegrationOf(context.Background(), w.runner, "github.com")
+			return err
+		}},
+	}
+}
+
+// codeHostQueries are how a runner is found for a URL. Those by somebody who
+// uses few runners look through what these have.
+func (w filled) codeHostQueries() []plannedQuery {
+	places := func(u codehost.Use, live bool) func(reads) error {
+		return func(r reads) error {
+			_, err := r.Places(context.Background(), codehost.PlaceQuery{Organization: w.org, Use: u, Names: []string{"github.com"}, Live: live, Limit: 100})
+			return err
+		}
+	}
+	place := func(live int64) func(reads) error {
+		return func(r reads) error {
+			_, err := r.q.ListPlaces(context.Background(), query.ListPlacesParams{OrganizationID: string(w.org), HostLower: "github.com", Live: live, MaxRows: 100})
+			return err
+		}
+	}
+	return []plannedQuery{
+		{ofSomeHosts, "scm_integrations_by_host", func(r reads) error {
+			_, err := r.hostsInUse(context.Background(), w.org, []string{"github.com", "www.github.com"})
+			return err
+		}},
+		{"runners with a host", "scm_integrations_by_host", place(0)},
+		{"live runners with a host", "scm_integrations_by_host", place(1)},
+		{fewSeen + "runners with a host, made by somebody", "scm_integrations_of_", places(codehost.Use{Creator: creatorOfFew}, true)},
+		{fewSeen + "runners with a host, used by a group", "scm_integrations_of_", places(codehost.Use{Groups: []id.Group{w.sharer}, Roles: []resource.Role{resource.RoleRunnerAdmin}}, true)},
+		{"the hosts of a runner", "scm_integrations_of_runner", func(r reads) error { _, err := r.HostsOf(context.Background(), w.org, w.runner, 1000); return err }},
+		{"one's own credentials", "host_tokens_of_subject", func(r reads) error {
+			_, err := r.CredentialsOf(context.Background(), w.org, access.Subject{ID: w.user}, "", 1000)
+			return err
+		}},
+		{"the enabled classes of a runner", "environment_classes_of_runner", func(r reads) error {
+			_, err := r.EnabledClasses(context.Background(), w.org, w.runner, 100)
 			return err
 		}},
 	}
@@ -51,10 +89,15 @@ func (w filled) hostTokenQueries(where string, p page.Query) []plannedQuery {
 	}
 }
 
-// fillSCM gives a runner an integration, and somebody a credential on it.
+// fillSCM gives a runner an integration, every third of them with the same host,
+// and somebody a credential on it.
 func fillSCM(ctx context.Context, tx *Tx, w filled, r fleet.Runner, at time.Time) []error {
+	host := "github.com"
+	if at.UnixMicro()%3 > 0 {
+		host = string(r.ID) + ".example.com"
+	}
 	return []error{
-		tx.InsertSCMIntegration(ctx, scm.Integration{ID: id.New(), Organization: w.org, Runner: r.ID, Host: "github.com", CreatedAt: at}),
+		tx.InsertSCMIntegration(ctx, scm.Integration{ID: id.New(), Organization: w.org, Runner: r.ID, Host: host, CreatedAt: at}),
 		tx.InsertHostToken(ctx, hosttoken.Token{
 			ID: id.New(), Organization: w.org, Runner: r.ID, Host: "github.com", CreatedAt: at,
 			Subject: access.Subject{Principal: access.PrincipalUser, ID: w.user},

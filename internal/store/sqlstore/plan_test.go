@@ -128,7 +128,7 @@ func (w filled) queries() []plannedQuery {
 	}
 	all := access.Reach{All: true}
 	half := fmt.Sprintf("%016x", w.middle.at)
-	var queries []plannedQuery
+	queries := w.codeHostQueries()
 	for where, key := range map[string]string{"from the start": "", "from the middle": half} {
 		queries = append(queries, w.llmQueries(where, at(key))...)
 		queries = append(queries, w.groupQueries(where, at(key))...)

@@ -78,9 +78,10 @@ func hostTokenTests() map[string]func(*testing.T, *world) {
 			w.addHostTokens(t, token)
 			changed := token
 			changed.Value, changed.RefreshToken, changed.Scopes, changed.ExpiresAt, changed.UpdatedAt = []byte{1, 8}, nil, []string{"new"}, time.Time{}, at(9)
+			changed.Source, changed.Integration = 2, id.New()
 			stored := changed
 			stored.Revision = 2
-			changed.Runner, changed.Host, changed.Subject.ID, changed.Source, changed.Integration = other.ID, "gitlab.com", id.New(), 2, ""
+			changed.Runner, changed.Host, changed.Subject.ID = other.ID, "gitlab.com", id.New()
 			for n, want := range []bool{true, false} {
 				w.writeHostTokens(t, func(tx hosttoken.Tx) error {
 					if ok, err := tx.UpdateHostToken(t.Context(), changed); ok != want || err != nil {

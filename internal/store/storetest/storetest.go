@@ -12,6 +12,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/auditlog"
+	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
@@ -27,6 +28,7 @@ import (
 	"github.com/musterhq/muster/internal/scm"
 	"github.com/musterhq/muster/internal/sealed"
 	"github.com/musterhq/muster/internal/serviceaccount"
+	"github.com/musterhq/muster/internal/signin"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -37,6 +39,8 @@ type Store interface {
 	Groups() group.Store
 	SCM() scm.Store
 	HostTokens() hosttoken.Store
+	CodeHosts() codehost.Store
+	SignIn() signin.Store
 	Sealed() sealed.Store
 	Lease() lease.Store
 	AuditLog() auditlog.Store
@@ -86,6 +90,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Keyring", keyringTests()},
 		{"SCM", scmTests()},
 		{"HostTokens", hostTokenTests()},
+		{"CodeHosts", codeHostTests()},
+		{"SignIn", signInTests()},
 		{"AuditLog", auditTests()},
 		{"Transactions", transactionTests()},
 		{"Concurrency", concurrencyTests()},

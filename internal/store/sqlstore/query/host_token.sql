@@ -9,8 +9,8 @@ INSERT INTO host_tokens (
 
 -- name: UpdateHostToken :execrows
 UPDATE host_tokens SET
-    token = @token, refresh_token = @refresh_token, scopes = @scopes, expires_at = @expires_at, updated_at = @updated_at,
-    revision = revision + 1
+    token = @token, refresh_token = @refresh_token, source = @source, integration_id = @integration_id, scopes = @scopes,
+    expires_at = @expires_at, updated_at = @updated_at, revision = revision + 1
 WHERE id = @id AND revision = @revision;
 
 -- name: DeleteHostToken :execrows

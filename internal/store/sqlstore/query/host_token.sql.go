@@ -466,25 +466,29 @@ func (q *Queries) ListHostTokensReadBy(ctx context.Context, arg ListHostTokensRe
 
 const updateHostToken = `-- name: UpdateHostToken :execrows
 UPDATE host_tokens SET
-    token = $1, refresh_token = $2, scopes = $3, expires_at = $4, updated_at = $5,
-    revision = revision + 1
-WHERE id = $6 AND revision = $7
+    token = $1, refresh_token = $2, source = $3, integration_id = $4, scopes = $5,
+    expires_at = $6, updated_at = $7, revision = revision + 1
+WHERE id = $8 AND revision = $9
 `
 
 type UpdateHostTokenParams struct {
-	Token        []byte
-	RefreshToken []byte
-	Scopes       string
-	ExpiresAt    int64
-	UpdatedAt    int64
-	ID           string
-	Revision     int64
+	Token         []byte
+	RefreshToken  []byte
+	Source        int32
+	IntegrationID string
+	Scopes        string
+	ExpiresAt     int64
+	UpdatedAt     int64
+	ID            string
+	Revision      int64
 }
 
 func (q *Queries) UpdateHostToken(ctx context.Context, arg UpdateHostTokenParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, updateHostToken,
 		arg.Token,
 		arg.RefreshToken,
+		arg.Source,
+		arg.IntegrationID,
 		arg.Scopes,
 		arg.ExpiresAt,
 		arg.UpdatedAt,
