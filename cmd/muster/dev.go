@@ -16,8 +16,9 @@ import (
 
 // dev is a control plane and a runner in one process.
 type dev struct {
-	Listen string   `default:"127.0.0.1:7433" env:"MUSTER_LISTEN" placeholder:"ADDRESS" help:"Address to listen at; ${default} by default."`
-	Logs   logFlags `embed:"" prefix:"log-" set:"level=warn"`
+	Listen string    `default:"127.0.0.1:7433" env:"MUSTER_LISTEN" placeholder:"ADDRESS" help:"Address to listen at; ${default} by default."`
+	Hosts  hostFlags `embed:""`
+	Logs   logFlags  `embed:"" prefix:"log-" set:"level=warn"`
 }
 
 // Help adds to the help of the command.
@@ -112,6 +113,7 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 	runner := begin(ctx, func(ctx context.Context) error {
 		return explain(slog.New(handler), agent.Run(ctx, agent.Config{
 			Server: client.Server, ExchangeToken: token, DataDir: state.path("runner"), Version: env.Version, LogHandler: handler,
+			PrivateHosts: cmd.Hosts.Private, IssuerHosts: cmd.Hosts.Issuers,
 		}))
 	})
 	waiting, cancel := context.WithCancel(ctx)

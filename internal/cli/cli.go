@@ -74,7 +74,8 @@ func pause(ctx context.Context, d time.Duration) error {
 type Commands struct {
 	Runner         RunnerCommands         `cmd:"" group:"nouns" help:"Runners: register, configure, watch, read logs."`
 	Class          ClassCommands          `cmd:"" group:"nouns" help:"Environment classes: the kinds of environment that runners offer."`
-	SCM            SCMCommands            `cmd:"" group:"nouns" name:"scm" help:"SCM integrations: which source code hosts runners talk to."`
+	SCM            SCMCommands            `cmd:"" group:"nouns" name:"scm" help:"SCM integrations: which source code hosts runners talk to, and what is there."`
+	Host           HostCommands           `cmd:"" group:"nouns" help:"Source code hosts: sign in, sign out."`
 	HostToken      HostTokenCommands      `cmd:"" group:"nouns" help:"Host tokens: credentials for source code hosts."`
 	LLM            LLMCommands            `cmd:"" group:"nouns" name:"llm" help:"LLM integrations: which language models a runner may use."`
 	PAT            PATCommands            `cmd:"" group:"nouns" name:"pat" help:"Personal access tokens of your own."`

@@ -30,6 +30,10 @@ func report(ctx context.Context, env *Env, err error) {
 		return
 	}
 	fmt.Fprintf(env.Stderr, "muster: %s\n", sentence(err))
+	var more *advised
+	if errors.As(err, &more) {
+		fmt.Fprintln(env.Stderr, more.advice)
+	}
 	info := detail(err)
 	if info == nil {
 		return

@@ -20,6 +20,11 @@ type SCMCommands struct {
 	Create SCMCreate `cmd:"" help:"Connect a runner to a source code host."`
 	Update SCMUpdate `cmd:"" help:"Change how people sign in to a host, or replace the OAuth secret."`
 	Delete SCMDelete `cmd:"" help:"Delete an integration, with the credentials for its host."`
+	Open   SCMOpen   `cmd:"" help:"Show what a URL points at, and through which runner."`
+	Search SCMSearch `cmd:"" help:"Look for repositories that you can read."`
+	Orgs   SCMOrgs   `cmd:"" help:"List your organizations on a host."`
+	Check  SCMCheck  `cmd:"" help:"Tell whether you can read a repository."`
+	Probe  SCMProbe  `cmd:"" help:"Try an integration: whether the host answers and knows the OAuth application."`
 }
 
 // SCMArg names an integration on the command line.

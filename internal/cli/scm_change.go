@@ -20,6 +20,7 @@ type SCMCreate struct {
 	OAuthClientSecret SecretSource `embed:"" prefix:"oauth-client-secret-"`
 	IssuerURL         string       `name:"issuer-url" placeholder:"URL" help:"Where people sign in with OAuth, for azuredevops_entra."`
 	VirtualDirectory  string       `placeholder:"PATH" help:"Path under which the host runs, for azuredevops_server."`
+	NoProbe           bool         `help:"Do not let the runner try the integration."`
 	Output
 	Remote
 }
@@ -28,6 +29,8 @@ type SCMCreate struct {
 func (*SCMCreate) Help() string {
 	return `At least one way to sign in is needed. For OAuth the runner must have connected
 once: the client secret is sealed to its key, so that nobody else can read it.
+When it is connected it tries the integration, and what it finds wrong is a
+warning.
 
 For example: muster scm create --runner lab --kind github --host github.com --oauth-client-id Iv1.0a1b --oauth-client-secret-file secret.txt`
 }
@@ -69,10 +72,17 @@ func (cmd *SCMCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg, func() error {
+	err = cmd.one(env, resp.Msg, func() error {
 		_, err := fmt.Fprintf(env.Stdout, "Runner %q is connected to %s.\nID: %s\n", r.GetName(), cmd.Host, resp.Msg.GetId())
 		return err
 	})
+	if err != nil || cmd.NoProbe {
+		return err
+	}
+	if i, err := c.getSCM(ctx, resp.Msg.GetId()); err == nil {
+		c.warnOfIntegration(ctx, i)
+	}
+	return nil
 }
 
 func readClientSecret(ctx context.Context, env *Env, from SecretSource) (string, error) {
@@ -88,13 +98,15 @@ type SCMUpdate struct {
 	OAuthClientSecret SecretSource `embed:"" prefix:"oauth-client-secret-"`
 	IssuerURL         *string      `name:"issuer-url" placeholder:"URL" help:"Where people sign in with OAuth, for azuredevops_entra; empty to clear it."`
 	VirtualDirectory  *string      `placeholder:"PATH" help:"Path under which the host runs, for azuredevops_server."`
+	NoProbe           bool         `help:"Do not let the runner try the integration."`
 	Output
 }
 
 // Help adds to the help of the command.
 func (*SCMUpdate) Help() string {
 	return `Kind, host and runner never change: delete the integration and make another.
-"--oauth-client-secret-file -" asks for the secret on a terminal.`
+"--oauth-client-secret-file -" asks for the secret on a terminal. A runner that is
+connected tries the integration, and what it finds wrong is a warning.`
 }
 
 // Run runs the command.
@@ -130,8 +142,12 @@ func (cmd *SCMUpdate) Run(ctx context.Context, env *Env) error {
 	if i, err = c.getSCM(ctx, i.GetId()); err != nil {
 		return err
 	}
-	return cmd.one(env, i, func() error {
+	err = cmd.one(env, i, func() error {
 		_, err := fmt.Fprintf(env.Stdout, "The integration with %s is updated.\n", i.GetHost())
 		return err
 	})
+	if err == nil && !cmd.NoProbe {
+		c.warnOfIntegration(ctx, i)
+	}
+	return err
 }

@@ -35,11 +35,14 @@ type hostPlane struct {
 	pending      *adminv1.RunnerKey
 	requests     []proto.Message
 	filter       *gitpodv1.ListHostAuthenticationTokensRequest_Filter // of the last list
+	hosts        hostAnswers
+	probed       *gitpodv1.ValidateRunnerConfigurationRequest
+	tried        *gitpodv1.SCMIntegrationValidationResult // nil is that it cannot be found out
 }
 
 func newHostPlane(t *testing.T) *hostPlane {
 	t.Helper()
-	p := &hostPlane{runners: []*gitpodv1.Runner{{RunnerId: runnerID(1), Name: "lab"}, {RunnerId: runnerID(2), Name: "cellar"}}}
+	p := &hostPlane{runners: []*gitpodv1.Runner{{RunnerId: runnerID(1), Name: "lab"}, {RunnerId: runnerID(2), Name: "cellar"}}, tried: &gitpodv1.SCMIntegrationValidationResult{Valid: true}}
 	mux := http.NewServeMux()
 	mux.Handle(gitpodv1connect.NewRunnerServiceHandler(p))
 	mux.Handle(gitpodv1connect.NewRunnerConfigurationServiceHandler(p))
@@ -101,6 +104,17 @@ func (p *hostPlane) GetSCMIntegration(_ context.Context, req *connect.Request[gi
 func (p *hostPlane) UpdateSCMIntegration(_ context.Context, req *connect.Request[gitpodv1.UpdateSCMIntegrationRequest]) (*connect.Response[gitpodv1.UpdateSCMIntegrationResponse], error) {
 	p.requests = append(p.requests, req.Msg)
 	return connect.NewResponse(&gitpodv1.UpdateSCMIntegrationResponse{}), nil
+}
+
+// ValidateRunnerConfiguration keeps what it is asked, and finds what tried says.
+func (p *hostPlane) ValidateRunnerConfiguration(_ context.Context, req *connect.Request[gitpodv1.ValidateRunnerConfigurationRequest]) (*connect.Response[gitpodv1.ValidateRunnerConfigurationResponse], error) {
+	p.probed = req.Msg
+	if p.tried == nil {
+		return nil, failure(connect.CodeUnavailable, "storage-unavailable", "Not now.")
+	}
+	return connect.NewResponse(&gitpodv1.ValidateRunnerConfigurationResponse{
+		Result: &gitpodv1.ValidateRunnerConfigurationResponse_ScmIntegration{ScmIntegration: p.tried},
+	}), nil
 }
 
 func (p *hostPlane) DeleteSCMIntegration(_ context.Context, req *connect.Request[gitpodv1.DeleteSCMIntegrationRequest]) (*connect.Response[gitpodv1.DeleteSCMIntegrationResponse], error) {
@@ -288,6 +302,57 @@ func TestSCMUpdate(t *testing.T) {
 		}
 	}
 	p.want(t)
+}
+
+// The runner tries what is stored, and what it finds wrong undoes nothing.
+func TestSCMProbe(t *testing.T) {
+	p := newHostPlane(t)
+	p.integrations = []*gitpodv1.SCMIntegration{{
+		Id: runnerID(9), RunnerId: runnerID(1), ScmId: "gitlab", Host: "git.example", Pat: true,
+		Oauth: &gitpodv1.SCMIntegrationOAuthConfig{ClientId: "app", EncryptedClientSecret: []byte("sealed")},
+	}}
+	create := "create --runner lab --kind gitlab --host git.example --pat"
+	if got := muster(t, "scm", "probe", "git.example").want(t, 1).stderr; !strings.Contains(got, `runner "lab" is not connected right now`) {
+		t.Errorf("while it is away: %s", got)
+	}
+	p.runners[0].Status = &gitpodv1.RunnerStatus{Phase: active}
+	if got := muster(t, "scm", "probe", "git.example").want(t, 0); got.stdout != "Runner \"lab\" finds nothing wrong with the integration with git.example.\n" {
+		t.Errorf("it says %q", got.stdout)
+	}
+	want := &gitpodv1.ValidateRunnerConfigurationRequest{RunnerId: runnerID(1), Config: &gitpodv1.ValidateRunnerConfigurationRequest_ScmIntegration{
+		ScmIntegration: &gitpodv1.ValidateRunnerConfigurationRequest_ValidateSCMIntegration{
+			Id: runnerID(9), ScmId: "gitlab", Host: "git.example", Pat: true, OauthClientId: new("app"),
+			OauthClientSecret: &gitpodv1.ValidateRunnerConfigurationRequest_ValidateSCMIntegration_OauthEncryptedClientSecret{OauthEncryptedClientSecret: []byte("sealed")},
+		},
+	}}
+	if diff := cmp.Diff(want, p.probed, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	for _, args := range []string{create, "update git.example --pat"} {
+		if got := muster(t, append([]string{"scm"}, strings.Fields(args)...)...).want(t, 0).stderr; got != "" {
+			t.Errorf("%s: %s", args, got)
+		}
+	}
+	p.tried = &gitpodv1.SCMIntegrationValidationResult{HostError: new("does not answer like GitLab"), OauthError: new("is not accepted\x1b[2J")}
+	for args, code := range map[string]int{"probe git.example": 1, create: 0, "update git.example --pat": 0} {
+		got := muster(t, append([]string{"scm"}, strings.Fields(args)...)...).want(t, code)
+		if !strings.Contains(got.stderr, "git.example: does not answer like GitLab\n") || !strings.Contains(got.stderr, "OAuth application: is not accepted\uFFFD[2J\n") ||
+			strings.Contains(got.stderr, "Warning: the integration is stored") != (code == 0) {
+			t.Errorf("%s: %s", args, got.stderr)
+		}
+	}
+	p.tried = nil
+	if got := muster(t, strings.Fields("scm "+create)...).want(t, 0).stderr; got != "Warning: the integration is stored, and whether it works could not be found out: Not now.\n" {
+		t.Errorf("it cannot be found out: %s", got)
+	}
+	muster(t, "scm", "probe", "git.example").want(t, 1)
+	p.probed = nil
+	for _, args := range []string{create, "update git.example --pat"} {
+		muster(t, strings.Fields("scm "+args+" --no-probe")...).want(t, 0)
+	}
+	if p.probed != nil {
+		t.Error("it is tried in spite of --no-probe")
+	}
 }
 
 func TestHostTokens(t *testing.T) {
