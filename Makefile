@@ -20,7 +20,7 @@ RACE := ./internal/agent/... ./internal/event/... ./internal/fleet/... ./interna
 	./internal/lease/... ./internal/link/... ./internal/rpc/... ./internal/store/...
 
 # Suites that measure time or load the machine run alone, after all others.
-ALONE := ./test/robust/... ./test/load/...
+ALONE := ./test/robust/... ./test/load/... ./test/scm/...
 
 .PHONY: help
 help: ## list the targets
@@ -40,19 +40,23 @@ build: ## build bin/muster, a static binary
 deps: ## install what the tests need and is missing
 	scripts/deps
 
+.PHONY: gitea
+gitea: deps ## build the Gitea that tests run against, once per machine
+	scripts/gitea >/dev/null
+
 .PHONY: test
-test: deps vet test-units test-alone test-compat test-fuzz ## install what is missing, then run all tests
+test: deps gitea vet test-units test-alone test-compat test-hosts test-fuzz ## install what is missing, then run all tests
 
 .PHONY: vet
 vet: ## go vet
 	go vet ./...
 
 .PHONY: test-units
-test-units: ## the tests of all packages but the robustness and load suites
-	go test -count=1 -timeout 15m $$(go list ./... | grep -vE '/test/(robust|load)(/|$$)')
+test-units: ## the tests of all packages but the suites that run alone
+	go test -count=1 -timeout 15m $$(go list ./... | grep -vE '/test/(robust|load|scm)(/|$$)')
 
 .PHONY: test-alone
-test-alone: ## the robustness and load suites, one at a time
+test-alone: ## the suites of robustness, load and source code hosts, one at a time
 	go test -count=1 -timeout 30m -p 1 $(ALONE)
 
 .PHONY: test-compat
@@ -60,6 +64,12 @@ test-compat: ## the vendor's official SDKs against this control plane
 	npm ci --prefix test/compat/js --no-audit --no-fund
 	go -C test/compat vet ./...
 	go -C test/compat test -count=1 -timeout 15m ./...
+
+.PHONY: test-hosts
+test-hosts: ## what is asked of source code hosts against their own descriptions and recorded answers
+	npm ci --prefix test/hosts --no-audit --no-fund
+	go -C test/hosts vet ./...
+	go -C test/hosts test -count=1 -timeout 15m ./...
 
 .PHONY: test-fuzz
 test-fuzz: ## every fuzz test for five seconds
@@ -96,6 +106,7 @@ check-generated: $(TOOLS)/generators ## fail when "make generate" would change s
 lint: $(TOOLS)/linters $(TOOLS)/generators ## golangci-lint (gofumpt included), buf lint, the import rules
 	$(TOOLS)/golangci-lint run ./...
 	cd test/compat && $(TOOLS)/golangci-lint run ./...
+	cd test/hosts && $(TOOLS)/golangci-lint run ./...
 	$(TOOLS)/buf lint
 	go test -count=1 ./test/arch
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,28 @@ func reasonsOf(file *ast.File) []string {
 	})
 	return found
 }
+
+// The table and the page of a reason name the same codes.
+func TestErrorPagesAgreeWithTheirTable(t *testing.T) {
+	for _, row := range matches(t, "docs/errors/README.md", "(?m)^(\\| \\[[a-z-]+\\].*)$") {
+		cells := strings.Split(row, "|")
+		reason, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(cells[1]), "["), "]")
+		inTable := codeNames.FindAllString(cells[2], -1)
+		codeLines := matches(t, "docs/errors/"+reason+".md", `Code: ([^\n]*)`)
+		if len(codeLines) != 1 {
+			t.Errorf("docs/errors/%s.md must have one line that says \"Code: \"", reason)
+			continue
+		}
+		onPage := codeNames.FindAllString(codeLines[0], -1)
+		slices.Sort(inTable)
+		slices.Sort(onPage)
+		if !slices.Equal(inTable, slices.Compact(onPage)) {
+			t.Errorf("docs/errors/%s.md names the codes %v, and the table names %v", reason, onPage, inTable)
+		}
+	}
+}
+
+var codeNames = regexp.MustCompile("`[a-z_]+`")
 
 // markdownLink matches a link of a document; the group is where it leads.
 const markdownLink = `\]\(([^)\s]+)\)`

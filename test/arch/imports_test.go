@@ -83,15 +83,25 @@ var rooms = map[string]room{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
 		"internal/resource", "internal/seal",
 	}},
+	// What URLs of source code hosts mean; pure.
+	"internal/scmurl": {foreign: []string{"golang.org/x/net/idna"}},
 	// What schemas of runners say; pure.
 	"internal/runnerschema": {},
+	// Questions about source code hosts: who may ask, and which runner answers.
+	"internal/codehost": {own: []string{
+		"internal/access", "internal/fault", "internal/fleet", "internal/id", "internal/page", "internal/resource", "internal/scmurl", "internal/seal",
+	}},
 	"internal/scm": {own: []string{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
-		"internal/resource", "internal/runnerschema", "internal/seal",
+		"internal/resource", "internal/runnerschema", "internal/scmurl", "internal/seal",
 	}},
 	"internal/hosttoken": {own: []string{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
-		"internal/resource", "internal/seal",
+		"internal/resource", "internal/scmurl", "internal/seal",
+	}},
+	// Signing in to source code hosts ends in a host token.
+	"internal/signin": {own: []string{
+		"internal/access", "internal/codehost", "internal/fault", "internal/fleet", "internal/hosttoken", "internal/id", "internal/pace", "internal/scmurl", "internal/seal",
 	}},
 	"internal/envclass": {own: []string{
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page", "internal/resource",
@@ -117,6 +127,7 @@ var rooms = map[string]room{
 			"internal/group", "internal/resource",
 			"internal/departure",
 			"internal/serviceaccount", "internal/retention",
+			"internal/codehost", "internal/scmurl", "internal/signin",
 		},
 		foreign: []string{"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "modernc.org/sqlite"},
 	},
@@ -130,18 +141,23 @@ var rooms = map[string]room{
 			"internal/hosttoken", "internal/scm",
 			"internal/group", "internal/resource",
 			"internal/serviceaccount", "internal/llm", "internal/retention",
+			"internal/codehost", "internal/scmurl", "internal/signin",
 		},
 		foreign: []string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 	},
 
 	// The edges: what speaks the wire.
 	"internal/link": {
-		own:     []string{"gen", "internal/access", "internal/clock", "internal/fault", "internal/fleet", "internal/id", "internal/pace", "internal/seal"},
+		own: []string{
+			"gen", "internal/access", "internal/clock", "internal/codehost", "internal/fault", "internal/fleet", "internal/hosttoken", "internal/id", "internal/pace",
+			"internal/scmurl", "internal/seal", "internal/signin",
+		},
 		foreign: []string{connect, protobuf},
 	},
 	"internal/rpc/codec":  {own: []string{"internal/fault"}, foreign: []string{protobuf}},
 	"internal/rpc/jsonl":  {},
 	"internal/rpc/rpcerr": {own: []string{"internal/fault"}, foreign: []string{connect, protobuf, details}},
+	"internal/rpc/oauth":  {own: []string{"internal/audit", "internal/fault", "internal/signin"}},
 	"internal/rpc/oidc":   {own: []string{"internal/audit", "internal/idtoken", "internal/rpc/rpcerr"}, foreign: []string{connect}},
 	"internal/rpc/relay": {
 		own:     []string{"internal/audit", "internal/fault", "internal/id", "internal/link", "internal/logtoken", "internal/rpc/rpcerr"},
@@ -156,6 +172,7 @@ var rooms = map[string]room{
 			"internal/hosttoken",
 			"internal/group", "internal/resource",
 			"internal/serviceaccount", "internal/llm",
+			"internal/codehost", "internal/scmurl", "internal/rpc/rpcerr",
 		},
 		foreign: []string{connect, protobuf},
 	},
@@ -187,19 +204,29 @@ var rooms = map[string]room{
 			"internal/hosttoken", "internal/scm",
 			"internal/group",
 			"internal/serviceaccount", "internal/llm", "internal/retention",
+			"internal/codehost", "internal/signin",
 		},
 		foreign: []string{connect, protobuf, metrics},
 	},
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/logtoken", "internal/seal"},
+		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/logtoken", "internal/scmurl", "internal/seal"},
 		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
+	},
+	// Vendors' own clients are known here and nowhere else; nothing of the link is.
+	"internal/agent/scmhost": {
+		own: []string{"internal/agent/scmhost", "internal/fault", "internal/pace", "internal/scmurl"},
+		foreign: []string{
+			"code.gitea.io/sdk/gitea", "github.com/google/go-github/v92", "gitlab.com/gitlab-org/api/client-go/v2",
+			"golang.org/x/oauth2", "golang.org/x/sync",
+		},
 	},
 	"internal/cli": {
 		own: []string{
 			"gen", "internal/audit/chain", "internal/cli/manifest", "internal/cli/out",
 			"internal/access", "internal/resource", // which roles have an effect
+			"internal/scmurl", // what people paste
 		},
 		foreign: []string{connect, protobuf, details, "github.com/alecthomas/kong", "golang.org/x/sys/unix"},
 	},

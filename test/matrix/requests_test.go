@@ -47,17 +47,19 @@ var requests = map[string]func(*plane) object{
 		return object{"organizationId": p.organization, "userId": p.extra(), "role": "ORGANIZATION_ROLE_MEMBER"}
 	},
 
-	runners + "CreateRunner":               func(*plane) object { return object{"name": "new", "provider": "RUNNER_PROVIDER_LINUX_HOST"} },
-	runners + "GetRunner":                  runner,
-	runners + "ListRunners":                nothing,
-	runners + "UpdateRunner":               func(p *plane) object { return object{"runnerId": p.runner, "name": "connected"} },
-	runners + "DeleteRunner":               func(p *plane) object { return object{"runnerId": p.sharedRunner("doomed")} },
-	runners + "CreateRunnerToken":          runner,
-	runners + "CreateRunnerLogsToken":      runner,
-	runners + "ParseContextURL":            func(p *plane) object { return object{"runnerId": p.runner, "contextUrl": "https://example.com/a/b"} },
+	runners + "CreateRunner":          func(*plane) object { return object{"name": "new", "provider": "RUNNER_PROVIDER_LINUX_HOST"} },
+	runners + "GetRunner":             runner,
+	runners + "ListRunners":           nothing,
+	runners + "UpdateRunner":          func(p *plane) object { return object{"runnerId": p.runner, "name": "connected"} },
+	runners + "DeleteRunner":          func(p *plane) object { return object{"runnerId": p.sharedRunner("doomed")} },
+	runners + "CreateRunnerToken":     runner,
+	runners + "CreateRunnerLogsToken": runner,
+	runners + "ParseContextURL": func(p *plane) object {
+		return object{"runnerId": p.runner, "contextUrl": "https://" + p.connectedHost() + "/a/b"}
+	},
 	runners + "SearchRepositories":         runner,
-	runners + "ListSCMOrganizations":       func(p *plane) object { return object{"runnerId": p.runner, "scmHost": "example.com"} },
-	runners + "CheckAuthenticationForHost": func(p *plane) object { return object{"runnerId": p.runner, "host": "example.com"} },
+	runners + "ListSCMOrganizations":       func(p *plane) object { return object{"runnerId": p.runner, "scmHost": p.connectedHost()} },
+	runners + "CheckAuthenticationForHost": func(p *plane) object { return object{"runnerId": p.runner, "host": p.connectedHost()} },
 	runners + "CheckRepositoryAccess":      func(p *plane) object { return object{"runnerId": p.runner, "repositoryUrl": "https://example.com/a/b"} },
 	runners + "ListRunnerPolicies":         runner,
 	runners + "CreateRunnerPolicy": func(p *plane) object {
@@ -228,6 +230,13 @@ func (p *plane) newIntegration() object {
 
 func (p *plane) integration() string {
 	return text(p.do(config+"CreateSCMIntegration", p.newIntegration()), "id")
+}
+
+// connectedHost is a host on which nobody is signed in, so that it is not called.
+func (p *plane) connectedHost() string {
+	i := p.newIntegration()
+	p.do(config+"CreateSCMIntegration", i)
+	return i["host"].(string)
 }
 
 func (p *plane) newClass() object {

@@ -30,15 +30,26 @@ type Process struct {
 // if the test failed, the end of what it printed is shown.
 func Start(t testing.TB, env []string, args ...string) *Process {
 	t.Helper()
-	return Launch(t, binary, env, args...)
+	return launch(t, binary, nil, env, args...)
+}
+
+// StartWith starts muster like Start does, with a standard input.
+func StartWith(t testing.TB, stdin io.Reader, env []string, args ...string) *Process {
+	t.Helper()
+	return launch(t, binary, stdin, env, args...)
 }
 
 // Launch starts a program like Start does.
 func Launch(t testing.TB, path string, env []string, args ...string) *Process {
 	t.Helper()
+	return launch(t, path, nil, env, args...)
+}
+
+func launch(t testing.TB, path string, stdin io.Reader, env []string, args ...string) *Process {
+	t.Helper()
 	p := &Process{cmd: exec.Command(path, args...), ended: make(chan struct{})}
 	p.out.changed = make(chan struct{})
-	p.cmd.Dir = t.TempDir()
+	p.cmd.Dir, p.cmd.Stdin = t.TempDir(), stdin
 	p.cmd.Env = append(environment(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out.stream(&p.out.stdout), p.out.stream(&p.out.stderr)
 	if err := p.cmd.Start(); err != nil {
@@ -127,6 +138,13 @@ func (p *Process) Printed() string {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
 	return p.out.stdout.String() + p.out.stderr.String()
+}
+
+// Stdout is what the process has printed to its standard output.
+func (p *Process) Stdout() string {
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	return p.out.stdout.String()
 }
 
 // Await waits until the process has printed what a pattern matches, and returns

@@ -66,18 +66,25 @@ type Host struct {
 
 	DataDir string
 	server  *Server
+	env     []string
 }
 
-// Join starts a host with a new data directory.
-func (s *Server) Join(t testing.TB, exchangeToken string) *Host {
+// Join starts a host with a new data directory. env is what it is told besides.
+func (s *Server) Join(t testing.TB, exchangeToken string, env ...string) *Host {
 	t.Helper()
-	return s.host(t, t.TempDir(), "MUSTER_EXCHANGE_TOKEN="+exchangeToken)
+	h := s.host(t, t.TempDir(), append(env[:len(env):len(env)], "MUSTER_EXCHANGE_TOKEN="+exchangeToken)...)
+	h.env = env
+	return h
 }
 
-// Again starts the host again; it knows who it is.
-func (h *Host) Again(t testing.TB) *Host {
+// Again starts the host again; it knows who it is. env is what it is told besides
+// what it was told before.
+func (h *Host) Again(t testing.TB, env ...string) *Host {
 	t.Helper()
-	return h.server.host(t, h.DataDir)
+	env = append(h.env[:len(h.env):len(h.env)], env...)
+	again := h.server.host(t, h.DataDir, env...)
+	again.env = env
+	return again
 }
 
 // Twin starts another host with a copy of the identity.
@@ -99,6 +106,6 @@ func (h *Host) Identity() string { return filepath.Join(h.DataDir, "identity.jso
 
 func (s *Server) host(t testing.TB, dataDir string, env ...string) *Host {
 	t.Helper()
-	env = append(env, "MUSTER_SERVER="+s.URL, "MUSTER_LOG_LEVEL=debug")
+	env = append(env[:len(env):len(env)], "MUSTER_SERVER="+s.URL, "MUSTER_LOG_LEVEL=debug")
 	return &Host{Process: Start(t, env, "join", "--data-dir", dataDir), DataDir: dataDir, server: s}
 }

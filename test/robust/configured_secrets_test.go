@@ -23,6 +23,7 @@ import (
 	"github.com/musterhq/muster/internal/seal"
 	"github.com/musterhq/muster/internal/token"
 	"github.com/musterhq/muster/test/muster"
+	"github.com/musterhq/muster/test/planted"
 )
 
 // The secrets of the configuration plane, of service accounts and of the control
@@ -36,7 +37,7 @@ func TestConfiguredSecretsStayWhereTheyBelong(t *testing.T) {
 			o.LogLevel = "debug"
 			c := &configured{options: o, called: map[string]bool{}, Server: muster.Serve(t, o)}
 			c.witness = &witness{url: c.URL, token: c.Token, processes: []*muster.Process{c.Process}}
-			c.plant("the bootstrap token", c.Token)
+			c.Plant("the bootstrap token", c.Token)
 			c.plantSecretKey(t)
 			lines := c.watch(t)
 
@@ -51,10 +52,10 @@ func TestConfiguredSecretsStayWhereTheyBelong(t *testing.T) {
 			c.lookAtHost(t)
 			c.lookAtStorage(t)
 
-			c.clean(t, "the event stream", lines(), c.runner)
-			c.clean(t, "the answers", c.answers.Bytes(), c.runner)
+			c.Clean(t, "the event stream", lines(), c.runner)
+			c.Clean(t, "the answers", c.answers.Bytes(), c.runner)
 			for i, p := range c.processes {
-				c.clean(t, fmt.Sprintf("the output of process %d, %s", i+1, p), []byte(p.Printed()), "")
+				c.Clean(t, fmt.Sprintf("the output of process %d, %s", i+1, p), []byte(p.Printed()), "")
 				noTokens(t, p.String(), []byte(p.Printed()))
 			}
 			noTokens(t, "the event stream", lines())
@@ -81,8 +82,8 @@ type configured struct {
 // secret makes something that nobody writes by accident, in a form that text
 // formats escape, and plants it.
 func (c *configured) secret(name string) string {
-	value := fmt.Sprintf(`plänted/%d "&=?<%s>+secret`, len(c.secrets), strings.ReplaceAll(name, " ", "_"))
-	c.plant(name, value)
+	value := fmt.Sprintf(`plänted/%d "&=?<%s>+secret`, len(c.Secrets), strings.ReplaceAll(name, " ", "_"))
+	c.Plant(name, value)
 	return value
 }
 
@@ -106,7 +107,7 @@ func (c *configured) plantSecretKey(t *testing.T) {
 		t.Fatalf("the secret-key file holds %d bytes, %v", len(key), err)
 	}
 	c.secretKeys++
-	c.secrets = append(c.secrets, secret{fmt.Sprintf("key %d of the secret-key file", c.secretKeys), key})
+	c.Secrets = append(c.Secrets, planted.Secret{Name: fmt.Sprintf("key %d of the secret-key file", c.secretKeys), Core: key})
 }
 
 // waiting makes the runner, with a metrics password that waits for its key.
@@ -202,7 +203,7 @@ func (c *configured) refusals(t *testing.T) {
 	for i, value := range []string{c.secret("a secret of a refused call"), c.secret("a secret that is too long") + long, "\x00\n" + c.secret("a secret with a line end")} {
 		if i == 1 {
 			// Its beginning would be what an error quotes.
-			c.secrets = append(c.secrets, secret{"the beginning of what is too long", []byte(value[:40])})
+			c.Secrets = append(c.Secrets, planted.Secret{Name: "the beginning of what is too long", Core: []byte(value[:40])})
 		}
 		raw := base64.StdEncoding.EncodeToString([]byte(value))
 		for procedure, bodies := range map[string][]object{
@@ -306,8 +307,8 @@ func (c *configured) redeem(t *testing.T, exchange string) string {
 		t.Errorf("redeeming: %d %s", status, reply)
 		return ""
 	}
-	c.plant("an exchange token that was redeemed", exchange)
-	c.plant("a runner's token that was redeemed", made)
+	c.Plant("an exchange token that was redeemed", exchange)
+	c.Plant("a runner's token that was redeemed", made)
 	return made
 }
 
@@ -332,6 +333,18 @@ func (c *configured) read(t *testing.T) {
 	} {
 		c.do(t, procedure, body)
 	}
+	// The runner opens the credential to ask a host that is not there.
+	const host = "git.example.com"
+	for procedure, body := range map[string]object{
+		runners + "ParseContextURL":            {"runnerId": c.runner, "contextUrl": "https://" + host + "/a/b"},
+		runners + "SearchRepositories":         {"runnerId": c.runner, "searchString": "x"},
+		runners + "ListSCMOrganizations":       {"runnerId": c.runner, "scmHost": host},
+		runners + "CheckAuthenticationForHost": {"runnerId": c.runner, "host": host},
+		runners + "CheckRepositoryAccess":      {"runnerId": c.runner, "repositoryUrl": "https://" + host + "/a/b"},
+	} {
+		c.called[procedure] = true
+		c.send(t, "/"+procedure, "Bearer "+c.token, body)
+	}
 	for _, m := range methods(t) {
 		rule, _ := access.RuleOf(procedure(m))
 		if rule.Class != access.Reads || rule.Permission == access.Unbuilt || m.IsStreamingServer() || c.called[procedure(m)] {
@@ -344,13 +357,13 @@ func (c *configured) read(t *testing.T) {
 	got := c.do(t, runners+"GetRunner", byRunner)
 	for place, content := range map[string][]byte{
 		"the logs":           c.get(t, got.text("runner", "status", "logUrl"), logs),
-		"the support bundle": unpack(t, c.get(t, got.text("runner", "status", "supportBundleUrl"), logs)),
+		"the support bundle": planted.Unpack(t, c.get(t, got.text("runner", "status", "supportBundleUrl"), logs)),
 	} {
-		c.clean(t, place, content, c.runner)
+		c.Clean(t, place, content, c.runner)
 		noTokens(t, place, content)
 	}
-	c.clean(t, "the metrics", c.get(t, c.URL+"/metrics", ""), "muster_links")
-	c.clean(t, "the discovery document", c.get(t, c.URL+"/.well-known/openid-configuration", ""), "jwks_uri")
+	c.Clean(t, "the metrics", c.get(t, c.URL+"/metrics", ""), "muster_links")
+	c.Clean(t, "the discovery document", c.get(t, c.URL+"/.well-known/openid-configuration", ""), "jwks_uri")
 	c.plantSigningKeys(t)
 }
 
@@ -408,9 +421,9 @@ func (c *configured) lookAtHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := slices.DeleteFunc(slices.Clone(c.secrets), func(s secret) bool { return strings.HasPrefix(s.name, "the runner's") })
-	find(t, own, "the identity", identity)
-	c.cleanFiles(t, c.host.DataDir, "identity.json", "")
+	own := slices.DeleteFunc(slices.Clone(c.Secrets), func(s planted.Secret) bool { return strings.HasPrefix(s.Name, "the runner's") })
+	own.Find(t, "the identity", identity)
+	c.CleanFiles(t, c.host.DataDir, "identity.json", "")
 }
 
 // lookAtStorage reads everything that is stored, of a control plane that was
@@ -421,7 +434,7 @@ func (c *configured) lookAtStorage(t *testing.T) {
 	c.lookAtFiles(t)
 	d := databaseOf(t, c.Server, c.options)
 	dump := d.dump(t)
-	c.clean(t, "the database", dump, "keeps secrets")
+	c.Clean(t, "the database", dump, "keeps secrets")
 	noTokens(t, "the database", dump)
 	for column, want := range map[string]int{
 		"scm_integrations.oauth_client_secret": 1, "host_tokens.token": 1, "host_tokens.refresh_token": 1, "llm_integrations.api_key": 1,
@@ -438,10 +451,10 @@ func (c *configured) lookAtStorage(t *testing.T) {
 func (c *configured) lookAtFiles(t *testing.T) {
 	t.Helper()
 	if c.options.DatabaseURL != "" {
-		c.clean(t, "the database", databaseOf(t, c.Server, c.options).dump(t), "keeps secrets")
+		c.Clean(t, "the database", databaseOf(t, c.Server, c.options).dump(t), "keeps secrets")
 		return
 	}
-	c.cleanFiles(t, c.DataDir, "secret-key", "keeps secrets")
+	c.CleanFiles(t, c.DataDir, "secret-key", "keeps secrets")
 }
 
 // plantSigningKeys remembers the private halves of all keys that sign. It takes
@@ -472,7 +485,7 @@ func (c *configured) plantSigningKeys(t *testing.T) {
 		}
 		purposes[purpose] = true
 		if len(private) == ed25519.PrivateKeySize {
-			c.secrets = append(c.secrets, secret{"the key that signs " + purpose, private[:ed25519.SeedSize]})
+			c.Secrets = append(c.Secrets, planted.Secret{Name: "the key that signs " + purpose, Core: private[:ed25519.SeedSize]})
 			continue
 		}
 		key, err := x509.ParsePKCS8PrivateKey(private)
@@ -480,7 +493,7 @@ func (c *configured) plantSigningKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		of := key.(*rsa.PrivateKey)
-		c.secrets = append(c.secrets, secret{"the exponent that signs " + purpose, of.D.Bytes()[:32]}, secret{"the prime that signs " + purpose, of.Primes[0].Bytes()[:32]})
+		c.Secrets = append(c.Secrets, planted.Secret{Name: "the exponent that signs " + purpose, Core: of.D.Bytes()[:32]}, planted.Secret{Name: "the prime that signs " + purpose, Core: of.Primes[0].Bytes()[:32]})
 	}
 	if err := errors.Join(rows.Err(), d.Close()); err != nil || len(purposes) < 2 || !purposes["id-token"] {
 		t.Fatalf("there are keys for %v, %v", purposes, err)

@@ -52,6 +52,12 @@ func goodRequests(t *testing.T, s *muster.Server) map[string]object {
 	integrationID := w.call(t, config+"CreateSCMIntegration", integration).text("id")
 	modelID := w.call(t, config+"CreateLLMIntegration", model).text("id")
 	hostTokenID := w.call(t, config+"CreateHostAuthenticationToken", hostToken).text("token", "id")
+	// A runner of its own, so that no nonsense connects it to a host that it would
+	// call. This one no runner calls unless it is told to.
+	const local = "127.0.0.1:1"
+	asked := object{"runnerId": connected(t, s, "a runner to ask").id}
+	w.call(t, config+"CreateSCMIntegration", object{"runnerId": asked["runnerId"], "scmId": "gitea", "host": local, "pat": true})
+	w.call(t, config+"CreateHostAuthenticationToken", with(with(hostToken, []string{"host"}, local), []string{"runnerId"}, asked["runnerId"]))
 
 	group := w.call(t, groups+"CreateGroup", object{"organizationId": organization, "name": "a group"}).text("group", "id")
 	other := w.call(t, groups+"CreateGroup", object{"organizationId": organization, "name": "another group"}).text("group", "id")
@@ -92,6 +98,11 @@ func goodRequests(t *testing.T, s *muster.Server) map[string]object {
 		runners + "DeleteRunner":                {"runnerId": nobody},
 		runners + "CreateRunnerToken":           byRunner,
 		runners + "CreateRunnerLogsToken":       byRunner,
+		runners + "ParseContextURL":             with(asked, []string{"contextUrl"}, "https://"+local+"/a/b"),
+		runners + "SearchRepositories":          {"runnerId": asked["runnerId"], "scmHost": local, "searchString": "x", "searchMode": "SEARCH_MODE_KEYWORD", "limit": 10, "pagination": page},
+		runners + "ListSCMOrganizations":        {"runnerId": asked["runnerId"], "scmHost": local, "pagination": page},
+		runners + "CheckAuthenticationForHost":  with(asked, []string{"host"}, local),
+		runners + "CheckRepositoryAccess":       with(asked, []string{"repositoryUrl"}, "https://"+local+"/a/b"),
 		runners + "ListRunnerPolicies":          with(byRunner, []string{"pagination"}, page),
 		runners + "CreateRunnerPolicy":          policy,
 		runners + "UpdateRunnerPolicy":          policy,
@@ -181,6 +192,12 @@ var refusesGood = map[string]string{
 	config + "CreateSCMIntegration":              "already_exists",
 	config + "CreateHostAuthenticationToken":     "already_exists",
 	runners + "CreateRunnerPolicy":               "already_exists",
+	// The runner may not call that host.
+	runners + "ParseContextURL":            "failed_precondition",
+	runners + "SearchRepositories":         "failed_precondition",
+	runners + "ListSCMOrganizations":       "failed_precondition",
+	runners + "CheckAuthenticationForHost": "failed_precondition",
+	runners + "CheckRepositoryAccess":      "failed_precondition",
 }
 
 // Every procedure that is built and takes anything has a good request, so that

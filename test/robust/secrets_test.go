@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/musterhq/muster/test/muster"
+	"github.com/musterhq/muster/test/planted"
 )
 
 // Secrets are where they belong, and in no log, event, answer, error, support
@@ -15,10 +16,10 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	s := muster.Serve(t, muster.ServerOptions{LogLevel: "debug"})
 	w := &witness{url: s.URL, token: s.Token, processes: []*muster.Process{s.Process}}
-	w.plant("the bootstrap token", s.Token)
+	w.Plant("the bootstrap token", s.Token)
 	password, honeycomb := `mëtrics/pass+word "&=?<1>`, `höney/comb+key "&=?<2>`
-	w.plant("the metrics password", password)
-	w.plant("the honeycomb key", honeycomb)
+	w.Plant("the metrics password", password)
+	w.Plant("the honeycomb key", honeycomb)
 	events := w.watch(t)
 
 	// Everything that hands out a secret.
@@ -54,9 +55,9 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 
 	logs := w.handsOut(t, "a logs token", "accessToken", "gitpod.v1.RunnerService/CreateRunnerLogsToken", byID)
 	got := w.call(t, "gitpod.v1.RunnerService/GetRunner", byID)
-	w.clean(t, "the logs", w.get(t, got.text("runner", "status", "logUrl"), logs), runner)
-	w.clean(t, "the support bundle", unpack(t, w.get(t, got.text("runner", "status", "supportBundleUrl"), logs)), runner)
-	w.clean(t, "the metrics", w.get(t, s.URL+"/metrics", ""), "muster_links")
+	w.Clean(t, "the logs", w.get(t, got.text("runner", "status", "logUrl"), logs), runner)
+	w.Clean(t, "the support bundle", planted.Unpack(t, w.get(t, got.text("runner", "status", "supportBundleUrl"), logs)), runner)
+	w.Clean(t, "the metrics", w.get(t, s.URL+"/metrics", ""), "muster_links")
 
 	w.misuse(t, runner, map[string]string{
 		"password": password, "bootstrap": s.Token, "pat": pat, "redeemed": exchange, "unused": unused, "logs": logs, "runner": runnerToken,
@@ -80,13 +81,13 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	}
 	s.Kill()
 
-	w.clean(t, "the event stream", events(), runner)
-	w.clean(t, "the answers", w.answers.Bytes(), runner)
+	w.Clean(t, "the event stream", events(), runner)
+	w.Clean(t, "the answers", w.answers.Bytes(), runner)
 	for i, p := range w.processes {
-		w.clean(t, fmt.Sprintf("the output of process %d, %s", i+1, p), []byte(p.Printed()), "")
+		w.Clean(t, fmt.Sprintf("the output of process %d, %s", i+1, p), []byte(p.Printed()), "")
 	}
-	w.cleanFiles(t, s.DataDir, "secret-key", "keeps secrets")
-	w.cleanFiles(t, host.DataDir, "identity.json", "")
+	w.CleanFiles(t, s.DataDir, "secret-key", "keeps secrets")
+	w.CleanFiles(t, host.DataDir, "identity.json", "")
 }
 
 // misuse sends every secret where it does not belong; the errors must not repeat

@@ -1,30 +1,27 @@
 package robust_test
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/musterhq/muster/test/muster"
+	"github.com/musterhq/muster/test/planted"
 )
 
 // witness knows the secrets, and keeps everything that was said.
 type witness struct {
+	planted.Secrets
+
 	url, token string
-	secrets    []secret
 	answers    bytes.Buffer
 	processes  []*muster.Process
 }
@@ -56,12 +53,6 @@ func (a answer) text(path ...string) string {
 	return s
 }
 
-// plant remembers a secret. Of a token the end is looked for, since the
-// beginning says only what kind it is.
-func (w *witness) plant(name, value string) {
-	w.secrets = append(w.secrets, secret{name, []byte(value[max(0, len(value)-32):])})
-}
-
 // plantIdentity remembers what makes a host the runner, and returns its token.
 func (w *witness) plantIdentity(t *testing.T, h *muster.Host) string {
 	t.Helper()
@@ -76,8 +67,8 @@ func (w *witness) plantIdentity(t *testing.T, h *muster.Host) string {
 	if err := json.Unmarshal(raw, &identity); err != nil || identity.AccessToken == "" || len(identity.PrivateKey) != 32 {
 		t.Fatalf("the identity holds no token or no key: %v", err)
 	}
-	w.plant("the runner's token", identity.AccessToken)
-	w.secrets = append(w.secrets, secret{"the runner's private key", identity.PrivateKey})
+	w.Plant("the runner's token", identity.AccessToken)
+	w.Secrets = append(w.Secrets, planted.Secret{Name: "the runner's private key", Core: identity.PrivateKey})
 	return identity.AccessToken
 }
 
@@ -100,7 +91,7 @@ func (w *witness) handsOut(t *testing.T, name, field, procedure string, body any
 	if status != http.StatusOK || value == "" {
 		t.Fatalf("%s: %d %s", procedure, status, reply)
 	}
-	w.plant(name, value)
+	w.Plant(name, value)
 	// There, and nowhere else in the reply.
 	w.answers.Write(bytes.Replace(reply, []byte(value), nil, 1))
 	return value
@@ -206,75 +197,5 @@ func (w *witness) watch(t *testing.T) (lines func() []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		return bytes.Clone(seen.Bytes())
-	}
-}
-
-// clean looks for the secrets in what a place holds. A text that must be there
-// shows that it is the right place.
-func (w *witness) clean(t *testing.T, place string, content []byte, mustHold string) {
-	t.Helper()
-	if len(content) == 0 || !bytes.Contains(content, []byte(mustHold)) {
-		t.Errorf("%s does not hold %q, so nothing is proved of it", place, mustHold)
-	}
-	find(t, w.secrets, place, content)
-}
-
-// cleanFiles looks through all files of a directory but the one that keeps
-// secrets, which must be closed to others.
-func (w *witness) cleanFiles(t *testing.T, dir, keeper, mustHold string) {
-	t.Helper()
-	var all []byte
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if d.Name() == keeper {
-			if info, err := d.Info(); err != nil || info.Mode().Perm() != 0o600 {
-				t.Errorf("%s: %v, %v; want mode 0600", path, info.Mode(), err)
-			}
-			return nil
-		}
-		find(t, w.secrets, path, content)
-		all = append(all, content...)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.clean(t, "all of "+dir, all, mustHold)
-}
-
-// unpack returns the contents of all files in a compressed archive, and what is
-// compressed once more in them.
-func unpack(t *testing.T, raw []byte) []byte {
-	t.Helper()
-	unzipped, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all bytes.Buffer
-	for archive := tar.NewReader(unzipped); ; {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return all.Bytes()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.WriteString(header.Name + "\n")
-		all.Write(content)
-		if inner, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
-			if _, err := io.Copy(&all, inner); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }
