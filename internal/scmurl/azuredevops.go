@@ -71,10 +71,13 @@ func readAzureDevOps(p page) ([]Target, error) {
 		return nil, problemRepository
 	case n < 0:
 		t, err := exactRepository([]string{organization, project}, project)
-		if err == nil && len(rest) > 2 && rest[1] == "_workitems" && rest[2] == "edit" {
+		switch {
+		case err != nil:
+			return nil, err
+		case len(rest) > 2 && rest[1] == "_workitems" && rest[2] == "edit":
 			return t.numbered(IssuePage, rest[3:])
 		}
-		return []Target{t}, err
+		return []Target{t}, nil
 	case n == 0:
 		project, repo = "", rest[1]
 	case len(rest) > n+1:

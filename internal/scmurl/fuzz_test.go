@@ -21,7 +21,7 @@ var seeds = []string{
 	"https://gitlab.com/g/p/-/merge_requests/new?merge_request%5Bsource_branch%5D=a%2Fb", "https://tools.example.com/git/lab/g/p/-/tags/a%2Fb",
 	"https://bitbucket.org/w/r/src/a%2Fb/c?at=d", "https://bitbucket.org/w/r/branches/compare/o/f:a%0Db", "https://bitbucket.org/w/r/commits/tag/a",
 	"https://bitbucket.gitpod-dev.com/users/u/repos/r/browse?at=refs%2Fheads%2Fa", "ssh://git@stash.corp:7999/~u/r.git",
-	"https://dev.azure.com/acme/p/_git/r.git?version=GBa", "https://acme.visualstudio.com/DefaultCollection/_git/r", "ssh://o@ssh.dev.azure.com/v3/o/p/r",
+	"https://dev.azure.com/acme/p/_git/r.git?version=GBa", "https://acme.visualstudio.com/DefaultCollection/_git/r", `https://acme.visualstudio.com/\`, "ssh://o@ssh.dev.azure.com/v3/o/p/r",
 	"https://dev.azure.com/acme/p/_workitems/edit/1", "http://tfs:8080/tfs/c/_git/r/pullRequest/1", "https://ado.example.com/tfs/c/p/_git/r?version=GCabcd",
 	"https://gitea.example.com/o/r/src/tag/a/b", "http://127.0.0.1:3000/git/o/r/compare/main...f:b", "ssh://git@gitea.example.com:2222/o/r",
 	"referrer:vscode:x/https://me:secret@github.com/o/r", "https://token@gitlab.com/g/p/-/blob/a",
