@@ -80,26 +80,9 @@ func (s *statement) context(c *gitpodv1.ParseContextURLResponse) codehost.Contex
 // ref reads the name of a branch or a tag, which may be empty. It becomes an
 // argument of git, and so never looks like an option.
 func (s *statement) ref(name string) string {
-	s.must(name == "" || len(name) <= maxName && utf8.ValidString(name) && isRef(name))
+	s.must(name == "" || len(name) <= maxName && scmurl.IsRefName(name))
 	return name
 }
-
-// isRef tells whether git allows a name below refs/heads/ or refs/tags/; see "git
-// check-ref-format --branch".
-func isRef(name string) bool {
-	if strings.ContainsFunc(name, notOfRef) || strings.HasPrefix(name, "-") || strings.HasSuffix(name, ".") || name == "@" ||
-		strings.Contains(name, "..") || strings.Contains(name, "@{") {
-		return false
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
-			return false
-		}
-	}
-	return true
-}
-
-func notOfRef(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(` ~^:?*[\`, r) }
 
 // commit reads a full hash, which may be empty.
 func (s *statement) commit(hash string) string {

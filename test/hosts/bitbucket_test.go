@@ -13,9 +13,10 @@ var bitbucket = scmurl.Integration{SCMID: scmurl.Bitbucket, Host: "bitbucket.org
 func TestRecordedBitbucket(t *testing.T) {
 	const data, at = "scm/driver/bitbucket/testdata/", "/2.0/repositories/"
 	s := replay(t, map[string]recording{
-		"/2.0/user":                                          {drone, data + "user.json"},
-		"/2.0/user/workspaces":                               {drone, data + "user_workspaces.json"},
-		at + "atlassian/stash-example-plugin":                {drone, data + "repo.json"},
+		"/2.0/user":                           {drone, data + "user.json"},
+		"/2.0/user/workspaces":                {drone, data + "user_workspaces.json"},
+		at + "atlassian/stash-example-plugin": {drone, data + "repo.json"},
+
 		at + "atlassian/stash-example-plugin/commit/a6e5e7d": {drone, data + "commit.json"},
 		at + "atlassian/atlaskit/pullrequests/4982":          {drone, data + "pr.json"},
 		// It is another commit than that of the pull request.

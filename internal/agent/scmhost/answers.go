@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/scmurl"
 )
 
 // Bounds of what one answer may bring, in bytes of a text and numbers of rows.
@@ -16,9 +17,21 @@ const (
 	maxTitle  = 1024
 	maxToken  = 16 << 10
 	maxScopes = 20
+	// maxRefName is that of a branch or a tag.
+	maxRefName = 1000
 	// maxRows are those of the largest page.
 	maxRows = maxPage
 )
+
+func isRefName(name string) bool { return len(name) <= maxRefName && scmurl.IsRefName(name) }
+
+// refName is the name of a branch as a host tells it; empty when it cannot be one.
+func refName(told string) string {
+	if !isRefName(told) {
+		return ""
+	}
+	return told
+}
 
 // checked is a Provider whose answers can be remembered and sent on, whatever the
 // host says: texts are short, and branches and ids are such. Titles are cut, and a
