@@ -44,6 +44,7 @@ func TestADeadHostDoesNotTakeAllQuestions(t *testing.T) {
 			l.tell(t, n+1, kinds[n%uint64(len(kinds))](at("dead.example", tokenID, -time.Second)))
 		}
 		const other = "0190a000-0000-7000-8000-0000000000b2"
+		synctest.Wait() // those who are too many have been sent away
 		l.tell(t, healthy, parse(at("healthy.example", other, time.Hour), "u"))
 		delivered := allSecrets()
 		delivered["host_authentication_token/"+other+"/token"] = "planted-other"
