@@ -36,7 +36,10 @@ const localName = "local"
 
 // Run runs the command.
 func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
-	handler, _ := cmd.Logs.handler(env.Stderr)
+	env, flush := outlive(env)
+	defer flush()
+	handler, _, flushLog := cmd.Logs.lasting(env.Stderr)
+	defer flushLog()
 	log := slog.New(handler)
 	state, err := openState(env.Dir)
 	if err != nil {

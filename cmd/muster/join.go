@@ -38,7 +38,10 @@ stop it in an orderly way; a second one stops it at once.`
 
 // Run runs the command.
 func (cmd *join) Run(ctx context.Context, env *cli.Env) error {
-	handler, level := cmd.Logs.handler(env.Stderr)
+	env, flush := outlive(env)
+	defer flush()
+	handler, level, flushLog := cmd.Logs.lasting(env.Stderr)
+	defer flushLog()
 	return explain(slog.New(handler), agent.Run(ctx, agent.Config{
 		Server: cmd.Server, ExchangeToken: cmd.ExchangeToken, RotateKey: cmd.RotateKey, DataDir: cmd.DataDir, CAFile: cmd.CAFile, Region: cmd.Region,
 		PrivateHosts: cmd.Hosts.Private, IssuerHosts: cmd.Hosts.Issuers,

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -25,13 +28,31 @@ func (f *logFlags) handler(w io.Writer) (slog.Handler, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	// The grammar lets no other names pass.
 	_ = level.UnmarshalText([]byte(f.Level))
-	if f.Format == "text" || f.Format == "auto" && cli.IsTerminal(w) {
+	return f.format(w, cli.IsTerminal(w), level), level
+}
+
+// lasting logs to w like handler, for a process that outlives whoever reads its
+// output: from here on a broken pipe is the error of a write, and no signal. stop
+// writes what waits.
+func (f *logFlags) lasting(w io.Writer) (h slog.Handler, level *slog.LevelVar, stop func()) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	terminal := cli.IsTerminal(w)
+	o := newOutlet(w, func(lost int) []byte {
+		var line bytes.Buffer
+		slog.New(f.format(&line, terminal, slog.LevelError)).Error("lines of this log are lost: nobody read them, or there was no room", "lines", lost)
+		return line.Bytes()
+	})
+	_, level = f.handler(w)
+	return f.format(o, terminal, level), level, o.Close
+}
+
+func (f *logFlags) format(w io.Writer, terminal bool, level slog.Leveler) slog.Handler {
+	if f.Format == "text" || f.Format == "auto" && terminal {
 		return tint.NewTextHandler(w, &tint.Options{
-			Level: level, TimeFormat: time.TimeOnly,
-			NoColor: !cli.IsTerminal(w) || os.Getenv("NO_COLOR") != "",
-		}), level
+			Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != "",
+		})
 	}
-	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}), level
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 }
 
 // explain makes the error of a server fit for a terminal: a fault shows its

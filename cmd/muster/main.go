@@ -34,13 +34,20 @@ func main() {
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends, so that
-// the command stops in an orderly way. The second one ends the process.
+// the command stops in an orderly way. The second one ends the process. A
+// terminal that is closed counts as a first one, unless nohup said otherwise.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
+	signals, hangup := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(hangup, syscall.SIGHUP)
+	}
 	go func() {
-		<-signals
+		select {
+		case <-signals:
+		case <-hangup:
+		}
 		cancel()
 		<-signals
 		os.Exit(1)

@@ -49,7 +49,8 @@ func (g *gateway) UnmarshalText(text []byte) error {
 
 // Run runs the command.
 func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
-	handler, _ := cmd.Logs.handler(env.Stderr)
+	handler, _, flush := cmd.Logs.lasting(env.Stderr)
+	defer flush()
 	log := slog.New(handler)
 	gateways := make([]app.Gateway, len(cmd.Gateway))
 	for i, g := range cmd.Gateway {

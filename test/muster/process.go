@@ -30,28 +30,38 @@ type Process struct {
 // if the test failed, the end of what it printed is shown.
 func Start(t testing.TB, env []string, args ...string) *Process {
 	t.Helper()
-	return launch(t, binary, nil, env, args...)
+	return launch(t, binary, nil, nil, env, args...)
+}
+
+// StartOn starts muster like Start does, with a file of the test's as standard
+// output and standard error.
+func StartOn(t testing.TB, out *os.File, env []string, args ...string) *Process {
+	t.Helper()
+	return launch(t, binary, nil, out, env, args...)
 }
 
 // StartWith starts muster like Start does, with a standard input.
 func StartWith(t testing.TB, stdin io.Reader, env []string, args ...string) *Process {
 	t.Helper()
-	return launch(t, binary, stdin, env, args...)
+	return launch(t, binary, stdin, nil, env, args...)
 }
 
 // Launch starts a program like Start does.
 func Launch(t testing.TB, path string, env []string, args ...string) *Process {
 	t.Helper()
-	return launch(t, path, nil, env, args...)
+	return launch(t, path, nil, nil, env, args...)
 }
 
-func launch(t testing.TB, path string, stdin io.Reader, env []string, args ...string) *Process {
+func launch(t testing.TB, path string, stdin io.Reader, out *os.File, env []string, args ...string) *Process {
 	t.Helper()
 	p := &Process{cmd: exec.Command(path, args...), ended: make(chan struct{})}
 	p.out.changed = make(chan struct{})
 	p.cmd.Dir, p.cmd.Stdin = t.TempDir(), stdin
 	p.cmd.Env = append(environment(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out.stream(&p.out.stdout), p.out.stream(&p.out.stderr)
+	if out != nil {
+		p.cmd.Stdout, p.cmd.Stderr = out, out
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +130,16 @@ func (p *Process) Wait(t testing.TB, patience time.Duration) int {
 		t.Fatalf("%s did not end within %s", p, patience)
 		return 0
 	}
+}
+
+// EndedBy is the signal that ended the process; 0 when it ended by itself. Wait
+// for it before.
+func (p *Process) EndedBy() syscall.Signal {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return 0
+	}
+	return status.Signal()
 }
 
 // Running tells whether the process has not ended.
