@@ -16,6 +16,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/auditlog"
 	"github.com/musterhq/muster/internal/codehost"
+	"github.com/musterhq/muster/internal/confirmed"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
@@ -95,6 +96,7 @@ func reason(err error) string {
 
 // plane is a built control plane.
 type plane struct {
+	confirmed *confirmed.Clock
 	audit     *auditlog.Service
 	keys      *keyring.Service
 	idTokens  *idtoken.Service
@@ -126,10 +128,14 @@ type plane struct {
 // build makes the parts and writes what the first start needs.
 func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus, url string) (*plane, error) {
 	p := &plane{url: url, log: cfg.Logger, failed: make(chan error, 1)}
+	p.confirmed = confirmed.New(confirmed.Config{Store: store.Confirmed(), Log: cfg.Logger})
+	if err := p.confirmed.Load(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.loadKeys(ctx, store, key); err != nil {
 		return nil, err
 	}
-	p.audit = auditlog.New(store.AuditLog(), auditSigner{p.keys.Ring(keyring.Audit)}, cfg.Logger)
+	p.audit = auditlog.New(store.AuditLog(), auditSigner{p.keys.Ring(keyring.Audit)}, p.confirmed.Now, cfg.Logger)
 	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: p.verificationKeys, Log: cfg.Logger})
 	p.identity = identity.New(store.Identity(), p.hub, cfg.Logger)
 	p.accounts = serviceaccount.New(store.ServiceAccounts(), p.hub, p.identity)
@@ -154,7 +160,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.hosts = hosttoken.New(store.HostTokens(), p.hub)
 	p.signIn = signin.New(signin.Config{Store: store.SignIn(), Runners: p.hub, Tokens: p.hosts, People: people, Key: key, PublicURL: url})
 	p.llm = llm.New(store.LLM(), p.hub)
-	p.retention = retention.New(store.Retention(), p.fleet, cfg.Logger)
+	p.retention = retention.New(store.Retention(), p.fleet, p.confirmed.Now, cfg.Logger)
 	p.codeHosts = codehost.New(store.CodeHosts(), p.hub, p.signIn)
 	p.hub.SetFleet(p.fleet)
 	p.hub.SetSecrets(p.sealed)
@@ -164,7 +170,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		return nil, fault.Wrap(err, "registering this control plane")
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub), clockMetrics(p.confirmed))
 	if p.pages, err = oauth.New(p.signIn, url, cfg.Logger); err != nil {
 		return nil, err
 	}
@@ -199,7 +205,7 @@ func (p *plane) refuseToShare(other lease.Replica) {
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
 	// The audit log stops last: it chains what the others write while they stop.
 	defer inBackground(ctx, p.audit.Run)()
-	defer inBackground(ctx, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run)()
+	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run)()
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(listener) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)

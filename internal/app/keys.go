@@ -34,7 +34,7 @@ var tokenLife = map[keyring.Purpose]time.Duration{
 // to the database stops the start.
 func (p *plane) loadKeys(ctx context.Context, store *sqlstore.Store, key *seal.Key) error {
 	p.keys = keyring.New(keyring.Config{
-		Store: store.Keyring(), Key: key, Log: p.log, Life: tokenLife,
+		Store: store.Keyring(), Key: key, Log: p.log, Life: tokenLife, Confirmed: p.confirmed.Now,
 		Changed: func(purpose keyring.Purpose) {
 			if purpose == keyring.Logs {
 				p.hub.KeysChanged()

@@ -28,9 +28,8 @@ func ResetAdmin(ctx context.Context, cfg Config, organization string) (Reset, er
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.DatabaseURL == "" && cfg.DataDir != "" && !sqlstore.Initialized(cfg.DataDir) {
-		return Reset{}, fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
-			"There is no database in %q. Name the directory that \"muster serve\" was started with, or its PostgreSQL database with --database-url.", cfg.DataDir)
+	if err := cfg.checkDatabase(); err != nil {
+		return Reset{}, err
 	}
 	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: cfg.DataDir, URL: cfg.DatabaseURL, Logger: cfg.Logger})
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -27,6 +27,7 @@ func (p *plane) rpcConfig(cfg *Config, bus *event.Bus, registry *prometheus.Regi
 		Watch:        events.Watch,
 		Extra:        p.extraRoutes(),
 		Ready:        p.ready,
+		Notes:        p.notes,
 		Registry:     registry,
 		Logger:       cfg.Logger,
 	}
@@ -39,6 +40,14 @@ func (p *plane) ready(context.Context) error {
 		return nil
 	}
 	return fault.New(fault.Unavailable, fault.StorageUnavailable, "The database has not answered for a while.")
+}
+
+// notes are what people should know although this replica answers.
+func (p *plane) notes() []string {
+	if note := p.confirmed.Note(); note != "" {
+		return []string{note}
+	}
+	return nil
 }
 
 // services are all that the contract names; what is not built answers

@@ -111,18 +111,20 @@ type Signer interface {
 
 // Service is the audit log.
 type Service struct {
-	store  Store
-	signer Signer
-	log    *slog.Logger
+	store     Store
+	signer    Signer
+	confirmed func() (time.Time, bool)
+	log       *slog.Logger
 
 	mu sync.Mutex
 	// unsigned are the organizations whose last entry may have no checkpoint.
 	unsigned map[id.Organization]bool
 }
 
-// New makes the service. Run must run for entries to be chained and signed.
-func New(store Store, signer Signer, log *slog.Logger) *Service {
-	return &Service{store: store, signer: signer, log: log, unsigned: map[id.Organization]bool{}}
+// New makes the service. Run must run for entries to be chained and signed. Their
+// age is judged by the confirmed time, and none is removed while it says false.
+func New(store Store, signer Signer, confirmed func() (now time.Time, ok bool), log *slog.Logger) *Service {
+	return &Service{store: store, signer: signer, confirmed: confirmed, log: log, unsigned: map[id.Organization]bool{}}
 }
 
 // setUnsigned notes whether the end of a chain waits for a checkpoint.

@@ -21,7 +21,11 @@ func (s *Service) retain(ctx context.Context) error {
 	}
 	var errs []error
 	for _, p := range policies {
-		removed, err := s.Truncate(ctx, p.Organization, time.Now().Add(-time.Duration(p.Days)*24*time.Hour))
+		now, ok := s.confirmed()
+		if !ok {
+			break
+		}
+		removed, err := s.Truncate(ctx, p.Organization, now.Add(-time.Duration(p.Days)*24*time.Hour))
 		if removed > 0 {
 			s.log.Info("old audit entries were removed", "organization", p.Organization, "entries", removed, "days", p.Days)
 		}

@@ -61,7 +61,8 @@ func TestTokensOutliveTheirKey(t *testing.T) {
 		}
 		keys := keyring.New(keyring.Config{
 			Store: store.Keyring(), Key: key, Log: slog.New(slog.DiscardHandler),
-			Life: map[keyring.Purpose]time.Duration{keyring.IDToken: idtoken.Lifetime + idtoken.Leeway},
+			Life:      map[keyring.Purpose]time.Duration{keyring.IDToken: idtoken.Lifetime + idtoken.Leeway},
+			Confirmed: func() (time.Time, bool) { return time.Now(), true },
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
@@ -117,7 +118,7 @@ func TestTokensOutliveTheirKey(t *testing.T) {
 		if set := published(t, served); len(set.Keys) != 1 || set.Keys[0].KeyID != made[0] {
 			t.Errorf("%d keys are published", len(set.Keys))
 		}
-		if rows, err := store.Keyring().SigningKeys(t.Context(), keyring.IDToken); err != nil || len(rows) != 1 {
+		if rows, err := store.Keyring().SigningKeys(t.Context(), keyring.IDToken); err != nil || len(rows) != 2 {
 			t.Errorf("%d keys are stored, %v", len(rows), err)
 		}
 	})

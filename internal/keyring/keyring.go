@@ -10,6 +10,7 @@ package keyring
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
@@ -35,6 +36,10 @@ const (
 
 // refreshEvery is how old what a replica knows of the keys may be.
 const refreshEvery = time.Minute
+
+// grace is how long a key is kept that verifies nothing any more. A clock that
+// was wrong when it was retired may make that come too early.
+const grace = 30 * 24 * time.Hour
 
 // Record is a signing key as it is stored.
 type Record struct {
@@ -91,6 +96,9 @@ type Config struct {
 	Log   *slog.Logger
 	// Life is how long what a key signed is accepted, by purpose; 0 is for ever.
 	Life map[Purpose]time.Duration
+	// Confirmed is the time by which retired keys are deleted; none is while it says
+	// false.
+	Confirmed func() (now time.Time, ok bool)
 	// Changed is called when the public keys of a ring that was in use have
 	// changed. It must return at once.
 	Changed func(Purpose)
@@ -144,7 +152,7 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// prune deletes the keys for a purpose that verify nothing any more.
+// prune deletes the keys for a purpose that have verified nothing for a while.
 func (s *Service) prune(ctx context.Context, p Purpose) error {
 	if s.cfg.Life[p] == 0 {
 		return nil
@@ -153,16 +161,14 @@ func (s *Service) prune(ctx context.Context, p Purpose) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	expired := false
-	for _, row := range rows {
-		expired = expired || !s.cfg.verifies(row, now)
-	}
-	if !expired {
+	now, ok := s.cfg.Confirmed()
+	before := now.Add(-s.cfg.kept(p) - grace)
+	due := func(k Record) bool { return !k.RetiredAt.IsZero() && k.RetiredAt.Before(before) }
+	if !ok || !slices.ContainsFunc(rows, due) {
 		return nil
 	}
 	return s.cfg.Store.Write(ctx, func(tx Tx) error {
-		n, err := tx.DeleteRetiredKeys(ctx, p, now.Add(-s.cfg.kept(p)))
+		n, err := tx.DeleteRetiredKeys(ctx, p, before)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -115,8 +115,20 @@ func TestARotatedKeyVerifiesUntilItsTokensHaveExpired(t *testing.T) {
 				if got := verifying(t, f.Service, p); !slices.Equal(got, made) {
 					t.Errorf("after the end of the last token %v verify", got)
 				}
-				if got := f.takeChanged(); len(stored(t, f, p)) != 1 || !slices.Equal(got, []keyring.Purpose{p}) {
+				if got := f.takeChanged(); len(stored(t, f, p)) != 2 || !slices.Equal(got, []keyring.Purpose{p}) {
 					t.Errorf("%d keys are stored, changed %v", len(stored(t, f, p)), got)
+				}
+				f.doubt(true)
+				time.Sleep(40 * 24 * time.Hour)
+				synctest.Wait()
+				if n := len(stored(t, f, p)); n != 2 {
+					t.Errorf("%d keys are stored while the clock is in doubt", n)
+				}
+				f.doubt(false)
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if n := len(stored(t, f, p)); n != 1 {
+					t.Errorf("%d keys are stored 40 days after that", n)
 				}
 			})
 		})

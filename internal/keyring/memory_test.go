@@ -158,6 +158,7 @@ type fixture struct {
 	key     *seal.Key
 	file    string
 	changed []keyring.Purpose
+	doubted bool
 }
 
 func setup(t *testing.T) *fixture {
@@ -181,13 +182,25 @@ func (f *fixture) restart(t *testing.T) {
 func (f *fixture) replica() *keyring.Service {
 	return keyring.New(keyring.Config{
 		Store: f.memory, Key: f.key, Log: slog.New(slog.DiscardHandler),
-		Life: map[keyring.Purpose]time.Duration{keyring.Logs: logsLife, keyring.IDToken: idTokenLife},
+		Life:      map[keyring.Purpose]time.Duration{keyring.Logs: logsLife, keyring.IDToken: idTokenLife},
+		Confirmed: func() (time.Time, bool) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return time.Now(), !f.doubted
+		},
 		Changed: func(p keyring.Purpose) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.changed = append(f.changed, p)
 		},
 	})
+}
+
+// doubt makes the clock one by which nothing may be removed.
+func (f *fixture) doubt(doubted bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.doubted = doubted
 }
 
 // takeChanged returns and forgets for which purposes a change was told.

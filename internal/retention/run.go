@@ -64,8 +64,9 @@ func (s *Service) removeRunnersOf(ctx context.Context, o id.Organization) (remov
 		if err != nil {
 			return removed, err
 		}
-		limits := policy.limits(time.Now())
-		if limits.none() {
+		now, ok := s.confirmed()
+		limits := policy.limits(now)
+		if !ok || limits.none() {
 			return removed, nil
 		}
 		rows, err := s.store.StaleRunners(ctx, Query{Organization: o, Limits: limits, Page: p})

@@ -16,14 +16,16 @@ import (
 
 // Service is the domain of retention policies.
 type Service struct {
-	store Store
-	fleet Fleet
-	log   *slog.Logger
+	store     Store
+	fleet     Fleet
+	confirmed func() (time.Time, bool)
+	log       *slog.Logger
 }
 
-// New makes the service. Run must run for anything to be removed.
-func New(store Store, fleet Fleet, log *slog.Logger) *Service {
-	return &Service{store: store, fleet: fleet, log: log}
+// New makes the service. Run must run for anything to be removed. Ages are
+// judged by the confirmed time, and nothing is removed while it says false.
+func New(store Store, fleet Fleet, confirmed func() (now time.Time, ok bool), log *slog.Logger) *Service {
+	return &Service{store: store, fleet: fleet, confirmed: confirmed, log: log}
 }
 
 const (
@@ -117,7 +119,7 @@ func (s *Service) Preview(ctx context.Context, c access.Caller, try *Policy, p p
 	if err := policy.check(); err != nil {
 		return Preview{}, err
 	}
-	now := time.Now()
+	now, _ := s.confirmed()
 	q := Query{Organization: c.Organization, Limits: policy.limits(now)}
 	var err error
 	if q.Page, err = page.Parse(p, fmt.Sprintf("stale runners\x00%s\x00%s\x00%v", c.Organization, c.ID, policy)); err != nil {

@@ -81,7 +81,7 @@ func setup(t *testing.T) *fixture {
 	t.Cleanup(func() { _ = store.Close() })
 	f.store = store
 	f.fleet = fleet.New(fleet.Config{Store: store.Fleet(), Links: f, Revoker: f, Log: quiet})
-	f.Service = retention.New(store.Retention(), f, quiet)
+	f.Service = retention.New(store.Retention(), f, func() (time.Time, bool) { return time.Now(), true }, quiet)
 	f.must(store.Identity().Write(t.Context(), func(tx identity.Tx) error {
 		return tx.InsertOrganization(t.Context(), identity.Organization{ID: f.org, Name: "o", CreatedAt: time.Now(), UpdatedAt: time.Now()})
 	}))

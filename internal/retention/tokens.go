@@ -2,7 +2,6 @@ package retention
 
 import (
 	"context"
-	"time"
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/change"
@@ -26,7 +25,10 @@ const (
 func (s *Service) removeTokens(ctx context.Context) {
 	for ctx.Err() == nil {
 		removed := 0
-		now := time.Now()
+		now, ok := s.confirmed()
+		if !ok {
+			return
+		}
 		err := s.store.Write(ctx, func(tx Tx) error {
 			gone, err := tx.DeleteExpiredTokens(ctx, now.Add(-shortGrace), now.Add(-longGrace), tokenBatch)
 			if err != nil {

@@ -102,10 +102,10 @@ func (h *Handler) mountExtra() (err error) {
 	h.extra.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	h.extra.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := h.ready(r.Context()); err != nil {
-			plain(w, http.StatusServiceUnavailable, fault.From(err).Message)
+			plain(w, http.StatusServiceUnavailable, h.noted(fault.From(err).Message))
 			return
 		}
-		plain(w, http.StatusOK, "ok")
+		plain(w, http.StatusOK, h.noted("ok"))
 	})
 	if h.cfg.Registry != nil {
 		h.extra.Handle("GET /metrics", promhttp.HandlerFor(h.cfg.Registry, promhttp.HandlerOpts{}))
@@ -120,6 +120,14 @@ func plain(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// noted is a text with the notes below it.
+func (h *Handler) noted(text string) string {
+	if h.cfg.Notes == nil {
+		return text
+	}
+	return strings.Join(append([]string{text}, h.cfg.Notes()...), "\n")
 }
 
 // ready tells whether calls can be answered.

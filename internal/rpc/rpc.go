@@ -45,6 +45,8 @@ type Config struct {
 	Extra map[string]http.Handler
 	// Ready, when set, tells whether calls can be answered.
 	Ready func(ctx context.Context) error
+	// Notes, when set, are lines that follow what /readyz says.
+	Notes func() []string
 	// Registry, when set, gets the metrics and is served as /metrics.
 	Registry *prometheus.Registry
 	// Logger gets one line per call. Nil logs nothing.

@@ -17,6 +17,9 @@ import (
 // binary is the path of the muster that Main built.
 var binary string
 
+// onExit is called when the tests of a package have run.
+var onExit []func()
+
 // Main builds muster, runs the tests of a package, and ends the process. It is
 // for TestMain.
 func Main(m *testing.M) {
@@ -33,6 +36,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer func() {
+		for _, clean := range onExit {
+			clean()
+		}
+	}()
 	return m.Run()
 }
 

@@ -26,6 +26,9 @@ type ServerOptions struct {
 	DatabaseURL string
 	// LogLevel is that of the log; empty for the usual one.
 	LogLevel string
+	// Binary is another muster than the usual one, and Env what it is told besides.
+	Binary string
+	Env    []string
 }
 
 // Serve starts a control plane with nothing in it and waits until it answers.
@@ -43,6 +46,13 @@ func (s *Server) Restart(t testing.TB) {
 	s.start(t, strings.TrimPrefix(s.URL, "http://"))
 }
 
+// RestartWith is Restart with other things that it is told besides.
+func (s *Server) RestartWith(t testing.TB, env ...string) {
+	t.Helper()
+	s.options.Env = env
+	s.Restart(t)
+}
+
 func (s *Server) start(t testing.TB, listen string) {
 	t.Helper()
 	env := []string{"MUSTER_BOOTSTRAP_TOKEN=" + s.Token, "MUSTER_LOG_LEVEL=" + s.options.LogLevel}
@@ -53,7 +63,11 @@ func (s *Server) start(t testing.TB, listen string) {
 	if s.options.DatabaseURL != "" {
 		args = append(args, "--database-url", s.options.DatabaseURL)
 	}
-	s.Process = Start(t, env, args...)
+	program := s.options.Binary
+	if program == "" {
+		program = binary
+	}
+	s.Process = Launch(t, program, append(env, s.options.Env...), args...)
 	s.URL = s.Await(t, `Muster is ready at (http://[0-9.:]+)`)
 }
 

@@ -63,4 +63,11 @@ func holder(f *os.File) string {
 	return "another process"
 }
 
-func (l *dirLock) release() error { return l.file.Close() }
+// release lets others have the directory; nil is the lock of a store beside
+// another, which has none.
+func (l *dirLock) release() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
+}

@@ -20,6 +20,9 @@ type Options struct {
 	DataDir string
 	// URL is that of a PostgreSQL database; when it is set, DataDir is not used.
 	URL string
+	// Beside opens a database that a control plane may have open, or start to use,
+	// for a small change. It must have the schema of this program.
+	Beside bool
 	// Publish gets the events of committed transactions, in the order of their
 	// commits and one call at a time. It must return soon: writes wait for it.
 	// Nil drops the events.
@@ -47,7 +50,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, e, o.Logger); err != nil {
+	prepare := migrate
+	if o.Beside {
+		prepare = requireSchema
+	}
+	if err := prepare(ctx, e, o.Logger); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	if err := e.start(ctx); err != nil {
@@ -61,7 +68,7 @@ func openEngine(o Options) (engine, error) {
 	case o.URL != "":
 		return openPostgres(o.URL, o.Publish)
 	case o.DataDir != "":
-		return openSQLite(o.DataDir, o.Publish)
+		return openSQLite(o.DataDir, o.Publish, o.Beside)
 	default:
 		return nil, unusable(nil, "There is no place for the data. Name a directory with --data-dir, or a PostgreSQL database with --database-url.")
 	}
@@ -76,14 +83,9 @@ func migrate(ctx context.Context, e engine, log *slog.Logger) error {
 	}
 	defer unlock()
 
-	db, dialect := e.migrationDB()
-	provider, err := goose.NewProvider(dialect, db, migrations.Files)
+	provider, current, newest, err := schema(ctx, e)
 	if err != nil {
-		return explained(e, err, "reading the schema changes")
-	}
-	current, newest, err := provider.GetVersions(ctx)
-	if err != nil {
-		return explained(e, err, "reading the version of the schema")
+		return err
 	}
 	if current > newest {
 		return unusable(nil, "The database has schema version %d and this muster knows versions up to %d: a newer muster has used the database. "+
@@ -97,4 +99,22 @@ func migrate(ctx context.Context, e engine, log *slog.Logger) error {
 		log.InfoContext(ctx, "changed the database schema", "from", current, "to", newest)
 	}
 	return nil
+}
+
+// requireSchema refuses a schema that is not the one of this program.
+func requireSchema(ctx context.Context, e engine, _ *slog.Logger) error {
+	_, current, newest, err := schema(ctx, e)
+	if err == nil && current != newest {
+		err = unusable(nil, "The database has schema version %d and this muster works with version %d. Use the program of the version that serves; its next start brings an older schema up to date.", current, newest)
+	}
+	return err
+}
+
+func schema(ctx context.Context, e engine) (provider *goose.Provider, current, newest int64, err error) {
+	db, dialect := e.migrationDB()
+	if provider, err = goose.NewProvider(dialect, db, migrations.Files); err != nil {
+		return nil, 0, 0, explained(e, err, "reading the schema changes")
+	}
+	current, newest, err = provider.GetVersions(ctx)
+	return provider, current, newest, explained(e, err, "reading the version of the schema")
 }

@@ -37,7 +37,7 @@ type sqliteEngine struct {
 	cache   *runnerCache
 }
 
-func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
+func openSQLite(dir string, publish func([]event.Event), beside bool) (engine, error) {
 	d := sqliteDialect{dir: dir}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -46,9 +46,11 @@ func openSQLite(dir string, publish func([]event.Event)) (engine, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, d.unwritable(err)
 	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return nil, err
+	var lock *dirLock
+	if !beside {
+		if lock, err = lockDir(dir); err != nil {
+			return nil, err
+		}
 	}
 	e := &sqliteEngine{sqliteDialect: d, lock: lock, publish: publish, cache: newRunnerCache()}
 	if err := e.openFiles(filepath.Join(dir, databaseFile)); err != nil {

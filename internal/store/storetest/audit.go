@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -93,7 +94,7 @@ func auditTests() map[string]func(*testing.T, *world) {
 				t.Errorf("unsigned: %v, %v", unsigned, err)
 			}
 			w.addAuditEntries(t, w.auditEntry(2))
-			_, err = auditlog.New(w.store.AuditLog(), brokenSigner{}, slog.New(slog.DiscardHandler)).Export(t.Context(), w.auditor(), 0, 0)
+			_, err = auditlog.New(w.store.AuditLog(), brokenSigner{}, right, slog.New(slog.DiscardHandler)).Export(t.Context(), w.auditor(), 0, 0)
 			if err == nil {
 				t.Fatal("an export without a signature")
 			}
@@ -268,7 +269,7 @@ func (brokenSigner) Sign(context.Context, []byte) (string, []byte, error) {
 // auditLog is the audit log as one replica has it.
 func (w *world) auditLog() *auditlog.Service {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
-	return auditlog.New(w.store.AuditLog(), signer{key}, slog.New(slog.DiscardHandler))
+	return auditlog.New(w.store.AuditLog(), signer{key}, right, slog.New(slog.DiscardHandler))
 }
 
 // auditor may read the audit log.
@@ -323,3 +324,6 @@ func (w *world) verified(t *testing.T, log *auditlog.Service) chain.Report {
 	must(t, err)
 	return r
 }
+
+// right is a clock that nobody doubts.
+func right() (time.Time, bool) { return time.Now(), true }

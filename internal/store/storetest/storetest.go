@@ -13,6 +13,7 @@ import (
 	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/auditlog"
 	"github.com/musterhq/muster/internal/codehost"
+	"github.com/musterhq/muster/internal/confirmed"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
@@ -49,6 +50,7 @@ type Store interface {
 	Retention() retention.Store
 	ServiceAccounts() serviceaccount.Store
 	Keyring() keyring.Store
+	Confirmed() confirmed.Store
 	Close() error
 }
 
@@ -88,6 +90,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Reach", reachTests()},
 		{"Replicas", replicaTests()},
 		{"Keyring", keyringTests()},
+		{"Confirmed", confirmedTests()},
 		{"SCM", scmTests()},
 		{"HostTokens", hostTokenTests()},
 		{"CodeHosts", codeHostTests()},

@@ -41,6 +41,16 @@ type AuditEntry struct {
 	Hash           []byte
 }
 
+type ConfirmedTime struct {
+	ID          int32
+	ConfirmedAt int64
+	Ahead       int64
+	Watched     int64
+	Doubted     bool
+	Alarmed     bool
+	Revision    int64
+}
+
 type EnvironmentClass struct {
 	ID             string
 	OrganizationID string
