@@ -14,6 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/store/sqlstore"
 )
 
 // Config is what an operator sets.
@@ -89,10 +90,32 @@ func (c *Config) check() error {
 		}
 		seen[g.Name] = true
 	}
+	return c.makeDataDir()
+}
+
+// makeDataDir makes the data directory when there is none. One that is there
+// keeps its mode; where nothing of a control plane is in it yet, it must be fit
+// for a secret key.
+func (c *Config) makeDataDir() error {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be made. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
 	}
-	return nil
+	info, err := os.Stat(c.DataDir)
+	if err != nil {
+		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be looked at. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
+	}
+	const othersWrite = 0o022
+	mode := info.Mode().Perm()
+	if mode&othersWrite == 0 {
+		return nil
+	}
+	_, keyErr := os.Stat(c.SecretKeyFile)
+	if keyErr == nil || sqlstore.Initialized(c.DataDir) {
+		c.Logger.Warn("other users can write to the data directory, and so could replace what is in it; take that away with chmod go-w", "data_dir", c.DataDir, "mode", fmt.Sprintf("%#o", mode))
+		return nil
+	}
+	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
+		"Other users can write to the data directory %s (mode %#o), and so could replace what the control plane keeps there. Take that away (chmod go-w), or name another directory with --data-dir.", c.DataDir, mode)
 }
 
 // publicURL is where people reach a server that listens at addr.

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -31,8 +32,10 @@ type Home struct {
 	lock *os.File
 }
 
-// Open makes the directory when there is none, closes it to other users, and
-// takes hold of it until Close.
+// Open makes the directory when there is none, closed to other users, and takes
+// hold of it until Close. One that is there keeps its mode and must be fit for
+// secrets: nobody else can write to it, and until it has an identity there is
+// nothing else in it. One that is not fit is left as it is.
 func Open(dir string) (*Home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -41,10 +44,8 @@ func Open(dir string) (*Home, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, failed("made", dir, err)
 	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs the x bit
-			return nil, failed("closed to other users", dir, err)
-		}
+	if err := check(dir); err != nil {
+		return nil, err
 	}
 	lock, err := hold(filepath.Join(dir, lockFile), dir)
 	if err != nil {
@@ -53,6 +54,49 @@ func Open(dir string) (*Home, error) {
 	h := &Home{dir: dir, lock: lock}
 	h.removeLeftovers()
 	return h, nil
+}
+
+// check refuses a directory that is no place for an identity.
+func check(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return failed("read", dir, err)
+	}
+	if mode := info.Mode().Perm(); mode&othersWrite != 0 {
+		return fault.New(fault.FailedPrecondition, fault.DataDirectory,
+			"Other users can write to the data directory %s (mode %#o), and so could replace the runner's identity. Take that away (chmod go-w), or name another directory with --data-dir.", dir, mode)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return failed("read", dir, err)
+	}
+	var foreign []string
+	for _, e := range entries {
+		if e.Name() == identityFile {
+			return nil
+		}
+		if !own(e.Name()) {
+			foreign = append(foreign, strconv.Quote(e.Name()))
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	const named = 3
+	if more := len(foreign) - named; more > 0 {
+		foreign = append(foreign[:named], fmt.Sprintf("%d more", more))
+	}
+	return fault.New(fault.FailedPrecondition, fault.DataDirectory,
+		"The directory %s has no runner's identity and is used for something else: it holds %s. Name an empty or a new directory with --data-dir; nothing was changed in this one.", dir, strings.Join(foreign, ", "))
+}
+
+// othersWrite are the bits of a mode that let other users write.
+const othersWrite = 0o022
+
+// own tells whether a file of this name is the runner's, or nobody's.
+func own(name string) bool {
+	temporary, err := filepath.Match(tempPattern, name)
+	return name == lockFile || name == "lost+found" || temporary && err == nil
 }
 
 // hold locks the lock file. The system lets go of it when the process ends, in

@@ -71,23 +71,92 @@ func TestIdentitySurvives(t *testing.T) {
 }
 
 func TestModes(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // this is what is repaired
+	for name, mode := range map[string]os.FileMode{"new": 0, "open to readers": 0o755, "closed": 0o700, "for one group": 0o750} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			want := os.FileMode(0o700)
+			if mode != 0 {
+				makeDir(t, dir, mode)
+				want = mode
+			}
+			h := open(t, dir)
+			if err := h.Save(identity(t)); err != nil {
+				t.Fatal(err)
+			}
+			for path, want := range map[string]os.FileMode{dir: want, filepath.Join(dir, "identity.json"): 0o600, filepath.Join(dir, "lock"): 0o600} {
+				if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+					t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
+				}
+			}
+			entries, _ := os.ReadDir(dir)
+			if len(entries) != 2 {
+				t.Errorf("there are leftovers: %v", entries)
+			}
+		})
+	}
+}
+
+func makeDir(t *testing.T, dir string, mode os.FileMode, files ...string) {
+	t.Helper()
+	if err := os.Mkdir(dir, mode); err != nil {
 		t.Fatal(err)
 	}
-	h := open(t, dir)
-	if err := h.Save(identity(t)); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "identity.json"): 0o600, filepath.Join(dir, "lock"): 0o600} {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
-			t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
+	for _, name := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
-	entries, _ := os.ReadDir(dir)
-	if len(entries) != 2 {
-		t.Errorf("there are leftovers: %v", entries)
+	if err := os.Chmod(dir, mode); err != nil { // umask had a say
+		t.Fatal(err)
 	}
+}
+
+// What is somebody else's is refused, and left as it is.
+func TestADirectoryThatIsNoPlaceForAnIdentity(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode  os.FileMode
+		files []string
+		words []string
+	}{
+		"somebody's files":        {0o755, []string{"a", "b", "c", "d", "e"}, []string{`"a", "b", "c", 2 more`, "empty or a new directory", "--data-dir"}},
+		"a control plane":         {0o700, []string{"lock", "muster.db", "secret-key"}, []string{`"muster.db", "secret-key"`}},
+		"writable for a group":    {0o770, nil, []string{"0770", "chmod go-w"}},
+		"writable for everybody":  {0o777 | os.ModeSticky, nil, []string{"chmod go-w"}},
+		"writable, with identity": {0o720, []string{"identity.json"}, []string{"chmod go-w"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			makeDir(t, dir, c.mode, c.files...)
+			before, err := os.Stat(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = home.Open(dir)
+			if !fault.HasReason(err, fault.DataDirectory) {
+				t.Fatalf("opening gave %v", err)
+			}
+			for _, words := range append(c.words, dir) {
+				if !strings.Contains(fault.From(err).Message, words) {
+					t.Errorf("%q is not in: %s", words, fault.From(err).Message)
+				}
+			}
+			after, err := os.Stat(dir)
+			if err != nil || after.Mode() != before.Mode() {
+				t.Errorf("the mode was %v and is %v (%v)", before.Mode(), after.Mode(), err)
+			}
+			if left, _ := os.ReadDir(dir); len(left) != len(c.files) {
+				t.Errorf("there are now %v", left)
+			}
+		})
+	}
+}
+
+// A new file system, and what a first start that failed left, are nobody's.
+func TestADirectoryWithNothingOfAnybodyElse(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	makeDir(t, dir, 0o755, "lock", ".identity-123")
+	makeDir(t, filepath.Join(dir, "lost+found"), 0o700)
+	open(t, dir)
 }
 
 func TestOneProcess(t *testing.T) {
