@@ -10,19 +10,21 @@ import (
 
 	"github.com/musterhq/muster/internal/app"
 	"github.com/musterhq/muster/internal/cli"
+	"github.com/musterhq/muster/internal/limit"
 )
 
 // serve runs the control plane.
 type serve struct {
-	DataDir       string    `required:"" env:"MUSTER_DATA_DIR" placeholder:"DIR" help:"Directory for the database and the secret-key file; made when missing."`
-	Listen        string    `default:"127.0.0.1:7433" env:"MUSTER_LISTEN" placeholder:"ADDRESS" help:"Address to listen at; ${default} by default, :7433 for all interfaces."`
-	PublicURL     string    `name:"public-url" env:"MUSTER_PUBLIC_URL" placeholder:"URL" help:"Where runners and people reach the control plane, when it is not the listen address."`
-	DatabaseURL   string    `name:"database-url" env:"MUSTER_DATABASE_URL" placeholder:"URL" help:"PostgreSQL database to use in place of SQLite in the data directory. Prefer the environment variable when it holds a password."`
-	SecretKeyFile string    `env:"MUSTER_SECRET_KEY_FILE" placeholder:"FILE" help:"Key that stored secrets are encrypted under; secret-key in the data directory by default. Back it up with the database."`
-	TLSCert       string    `name:"tls-cert" env:"MUSTER_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate to serve HTTPS with."`
-	TLSKey        string    `name:"tls-key" env:"MUSTER_TLS_KEY" placeholder:"FILE" help:"PEM file with the key of that certificate."`
-	Gateway       []gateway `sep:";" env:"MUSTER_GATEWAY" placeholder:"NAME=URL[,REGION]" help:"A gateway that runners measure their distance to. May be repeated; in the environment, separate with semicolons."`
-	Logs          logFlags  `embed:"" prefix:"log-" set:"level=info"`
+	DataDir       string     `required:"" env:"MUSTER_DATA_DIR" placeholder:"DIR" help:"Directory for the database and the secret-key file; made when missing."`
+	Listen        string     `default:"127.0.0.1:7433" env:"MUSTER_LISTEN" placeholder:"ADDRESS" help:"Address to listen at; ${default} by default, :7433 for all interfaces."`
+	PublicURL     string     `name:"public-url" env:"MUSTER_PUBLIC_URL" placeholder:"URL" help:"Where runners and people reach the control plane, when it is not the listen address."`
+	DatabaseURL   string     `name:"database-url" env:"MUSTER_DATABASE_URL" placeholder:"URL" help:"PostgreSQL database to use in place of SQLite in the data directory. Prefer the environment variable when it holds a password."`
+	SecretKeyFile string     `env:"MUSTER_SECRET_KEY_FILE" placeholder:"FILE" help:"Key that stored secrets are encrypted under; secret-key in the data directory by default. Back it up with the database."`
+	TLSCert       string     `name:"tls-cert" env:"MUSTER_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate to serve HTTPS with."`
+	TLSKey        string     `name:"tls-key" env:"MUSTER_TLS_KEY" placeholder:"FILE" help:"PEM file with the key of that certificate."`
+	Gateway       []gateway  `sep:";" env:"MUSTER_GATEWAY" placeholder:"NAME=URL[,REGION]" help:"A gateway that runners measure their distance to. May be repeated; in the environment, separate with semicolons."`
+	Limits        limitFlags `embed:"" prefix:"max-"`
+	Logs          logFlags   `embed:"" prefix:"log-" set:"level=info"`
 }
 
 // Help adds to the help of the command.
@@ -47,6 +49,16 @@ func (g *gateway) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// limitFlags are how many there may be of what people make.
+type limitFlags struct {
+	PersonalTokens       int64 `default:"100" env:"MUSTER_MAX_PERSONAL_TOKENS" placeholder:"N" help:"Personal access tokens of one person; ${default} by default. What has expired does not count, here and below."`
+	ServiceAccountTokens int64 `default:"100" env:"MUSTER_MAX_SERVICE_ACCOUNT_TOKENS" placeholder:"N" help:"Tokens of one service account; ${default} by default."`
+	ExchangeTokens       int64 `default:"100" env:"MUSTER_MAX_EXCHANGE_TOKENS" placeholder:"N" help:"Exchange tokens of one runner that nobody has redeemed; ${default} by default."`
+	Groups               int64 `default:"10000" env:"MUSTER_MAX_GROUPS" placeholder:"N" help:"Groups of one organization; ${default} by default."`
+	ServiceAccounts      int64 `default:"10000" env:"MUSTER_MAX_SERVICE_ACCOUNTS" placeholder:"N" help:"Service accounts of one organization; ${default} by default."`
+	Runners              int64 `default:"100000" env:"MUSTER_MAX_RUNNERS" placeholder:"N" help:"Runners of one organization; ${default} by default."`
+}
+
 // Run runs the command.
 func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 	handler, _, flush := cmd.Logs.lasting(env.Stderr)
@@ -58,7 +70,7 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 	}
 	return explain(log, app.Run(ctx, app.Config{
 		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
-		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways,
+		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways, Limits: limit.Limits(cmd.Limits),
 		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), Version: env.Version, Logger: log,
 		Started: func(s app.Started) {
 			if err := announce(env.Stdout, s); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/musterhq/muster/internal/auditlog"
 	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/confirmed"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
@@ -96,31 +97,32 @@ func reason(err error) string {
 
 // plane is a built control plane.
 type plane struct {
-	confirmed *confirmed.Clock
-	audit     *auditlog.Service
-	keys      *keyring.Service
-	idTokens  *idtoken.Service
-	readers   logReaders
-	identity  *identity.Service
-	accounts  *serviceaccount.Service
-	fleet     *fleet.Service
-	sealed    *sealed.Service
-	classes   *envclass.Service
-	scm       *scm.Service
-	hosts     *hosttoken.Service
-	signIn    *signin.Service
-	pages     *oauth.Handler
-	llm       *llm.Service
-	retention *retention.Service
-	codeHosts *codehost.Service
-	groups    *group.Service
-	hub       *link.Hub
-	keeper    *lease.Keeper
-	handler   *rpc.Handler
-	server    *rpc.Server
-	url       string
-	token     string
-	log       *slog.Logger
+	confirmed  *confirmed.Clock
+	audit      *auditlog.Service
+	keys       *keyring.Service
+	idTokens   *idtoken.Service
+	readers    logReaders
+	identity   *identity.Service
+	accounts   *serviceaccount.Service
+	fleet      *fleet.Service
+	sealed     *sealed.Service
+	classes    *envclass.Service
+	scm        *scm.Service
+	hosts      *hosttoken.Service
+	signIn     *signin.Service
+	pages      *oauth.Handler
+	llm        *llm.Service
+	retention  *retention.Service
+	codeHosts  *codehost.Service
+	groups     *group.Service
+	hub        *link.Hub
+	keeper     *lease.Keeper
+	handler    *rpc.Handler
+	server     *rpc.Server
+	url        string
+	token      string
+	log        *slog.Logger
+	departures *departure.Service
 	// failed gets what must stop the process.
 	failed chan error
 }
@@ -140,11 +142,15 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.identity = identity.New(store.Identity(), p.hub, cfg.Logger)
 	p.accounts = serviceaccount.New(store.ServiceAccounts(), p.hub, p.identity)
 	p.groups = group.New(store.Groups(), p.identity)
+	p.identity.SetLimits(cfg.Limits)
+	p.accounts.SetLimits(cfg.Limits)
+	p.groups.SetLimits(cfg.Limits)
+	p.departures = departure.New(store.Departures(), p.hub, p.reconnect, cfg.Logger)
 	people := people{store.Identity(), store.ServiceAccounts(), p.identity}
 	p.readers = logReaders{store.Fleet(), people}
 	p.fleet = fleet.New(fleet.Config{
 		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.reconnect, Key: key, Log: cfg.Logger, PublicURL: url,
-		Sign: p.signLogsToken,
+		Sign: p.signLogsToken, Limits: cfg.Limits,
 	})
 	host, err := os.Hostname()
 	if err != nil {
@@ -205,7 +211,7 @@ func (p *plane) refuseToShare(other lease.Replica) {
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
 	// The audit log stops last: it chains what the others write while they stop.
 	defer inBackground(ctx, p.audit.Run)()
-	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run)()
+	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run, p.departures.Run)()
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(listener) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)

@@ -14,6 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/identity"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	// TLSCert and TLSKey are PEM files; both or none.
 	TLSCert, TLSKey string
 	Gateways        []Gateway
+	// Limits are the default ones when they are zero.
+	Limits limit.Limits
 	// BootstrapToken is the first admin's token; see MUSTER_BOOTSTRAP_TOKEN.
 	BootstrapToken string
 	Version        string
@@ -75,6 +78,18 @@ func (c *Config) check() error {
 			return invalid("--public-url must be an http or https URL without query, such as https://muster.example.com; it is %q.", c.PublicURL)
 		}
 		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	}
+	if c.Limits == (limit.Limits{}) {
+		c.Limits = limit.Default()
+	}
+	for name, n := range map[string]int64{
+		"--max-personal-tokens": c.Limits.PersonalTokens, "--max-service-account-tokens": c.Limits.ServiceAccountTokens,
+		"--max-exchange-tokens": c.Limits.ExchangeTokens, "--max-groups": c.Limits.Groups,
+		"--max-service-accounts": c.Limits.ServiceAccounts, "--max-runners": c.Limits.Runners,
+	} {
+		if n < 1 {
+			return invalid("%s must be at least 1; it is %d.", name, n)
+		}
 	}
 	if c.SecretKeyFile == "" {
 		c.SecretKeyFile = filepath.Join(c.DataDir, "secret-key")

@@ -2,12 +2,11 @@ package fleet
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
@@ -86,24 +85,8 @@ func remove(ctx context.Context, tx Tx, r *Runner, actor access.Subject) error {
 // The runner is locked; so is it by whoever adds something to it, so that nothing
 // is missed.
 func removeAs(ctx context.Context, tx Tx, r *Runner, actor access.Subject, action string) error {
-	belongings, err := tx.Belongings(ctx, r.ID)
-	if err != nil {
+	if _, err := departure.Runner(ctx, tx, actor, r.Object()); err != nil {
 		return err
-	}
-	for _, b := range belongings {
-		o := r.Object().Of(b.Type, b.ID)
-		o.Owner, o.Group = b.Owner, b.Group
-		deleted := strings.TrimPrefix(b.Type.String(), "runner_") + ".delete"
-		if err := change.Write(ctx, tx, change.Record{Actor: actor, Action: deleted, Object: o, Event: event.Deleted}); err != nil {
-			return err
-		}
-	}
-	ok, err := tx.DeleteRunner(ctx, r.ID)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return fault.Missing("runner", string(r.ID))
 	}
 	return record(ctx, tx, r, actor, action, event.Deleted)
 }

@@ -154,11 +154,9 @@ func boundNewKeys(ctx context.Context, tx Tx, r *Runner, op KeyOperation) error 
 // emitOutdated tells watchers of the LLM integrations of a runner that got
 // another key: those with a secret for the key before are unavailable now.
 func emitOutdated(ctx context.Context, tx Tx, r *Runner) error {
-	belongings, err := tx.Belongings(ctx, r.ID)
-	for _, b := range belongings {
-		if b.Type == resource.RunnerLLMIntegration {
-			tx.Emit(event.Event{Operation: event.Updated, Object: r.Object().Of(b.Type, b.ID)})
-		}
+	integrations, err := tx.LLMIntegrationsOf(ctx, r.ID)
+	for _, i := range integrations {
+		tx.Emit(event.Event{Operation: event.Updated, Object: r.Object().Of(resource.RunnerLLMIntegration, i)})
 	}
 	return err
 }

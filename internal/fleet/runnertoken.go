@@ -142,7 +142,7 @@ func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runn
 			return err
 		}
 		rec.Description, rec.GrantsFor, rec.ExpiresAt = rotation, validFor, rec.CreatedAt.Add(rotationTime)
-		if err := tx.InsertToken(ctx, rec); err != nil {
+		if err := s.insertExchangeToken(ctx, tx, &r, rec); err != nil {
 			return err
 		}
 		return recordCredential(ctx, tx, &r, c.Subject, "runner.token.rotate")
@@ -170,10 +170,40 @@ func (s *Service) dropToken(ctx context.Context, t id.Token) {
 	}
 }
 
-// endRotated deletes the older access tokens of a runner that has connected with
-// one that came of a rotation, and returns them.
+// maxEnded is how many tokens one transaction ends.
+const maxEnded = 300
+
+// endMoreRotated ends those that endRotated left, when there were very many.
+func (s *Service) endMoreRotated(ctx context.Context, c access.Caller) error {
+	for more := true; more; {
+		var ended []token.Record
+		err := s.store.Write(ctx, func(tx Tx) error {
+			r, found, err := tx.Runner(ctx, id.Runner(c.ID))
+			if err != nil || !found {
+				return err
+			}
+			ended, err = endRotated(ctx, tx, &r, c)
+			return err
+		})
+		if err != nil {
+			return fault.Wrap(err, "ending the older tokens of the runner")
+		}
+		s.revokeAll(ended)
+		more = len(ended) == maxEnded
+	}
+	return nil
+}
+
+func (s *Service) revokeAll(tokens []token.Record) {
+	for _, t := range tokens {
+		s.revoker.Revoked(t.ID, access.Subject{})
+	}
+}
+
+// endRotated deletes older access tokens, up to maxEnded, of a runner that has
+// connected with one that came of a rotation, and returns them.
 func endRotated(ctx context.Context, tx Tx, r *Runner, c access.Caller) ([]token.Record, error) {
-	ended, err := tx.DeleteRotated(ctx, r.ID, c.Token, rotation)
+	ended, err := tx.DeleteRotated(ctx, r.ID, c.Token, rotation, maxEnded)
 	if err != nil || len(ended) == 0 {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/seal"
 )
@@ -56,6 +57,8 @@ type Service struct {
 	publicURL string
 	sign      func(r id.Runner, person string) (string, error)
 	deletions deletions
+	limits    limit.Limits
+	room      *room
 }
 
 // Config has what a Service needs.
@@ -74,13 +77,18 @@ type Config struct {
 	PublicURL string
 	// Sign makes a logs token; see package logtoken.
 	Sign func(r id.Runner, person string) (string, error)
+	// Limits are the default ones when they are zero.
+	Limits limit.Limits
 }
 
 // New makes the service. Run must run for deletions to come to an end.
 func New(c Config) *Service {
+	if c.Limits == (limit.Limits{}) {
+		c.Limits = limit.Default()
+	}
 	return &Service{
 		store: c.Store, links: c.Links, asker: c.Asker, revoker: c.Revoker, reconnect: c.Reconnect, key: c.Key, log: c.Log, publicURL: c.PublicURL,
-		sign: c.Sign, deletions: newDeletions(),
+		sign: c.Sign, deletions: newDeletions(), limits: c.Limits, room: newRoom(c.Limits.Runners),
 	}
 }
 
@@ -117,6 +125,9 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewRunner) (Run
 	}
 	secret, rec := exchangeToken(&r, c)
 	err = s.store.Write(ctx, func(tx Tx) error {
+		if err := s.room.take(ctx, tx, c.Organization); err != nil {
+			return err
+		}
 		if err := tx.InsertRunner(ctx, r); err != nil {
 			return err
 		}

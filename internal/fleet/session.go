@@ -103,8 +103,11 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 	if err != nil {
 		return 0, fault.Wrap(err, "opening the session")
 	}
-	for _, t := range ended {
-		s.revoker.Revoked(t.ID, access.Subject{})
+	s.revokeAll(ended)
+	if len(ended) == maxEnded {
+		if err := s.endMoreRotated(ctx, c); err != nil {
+			return 0, err
+		}
 	}
 	return epoch, nil
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/token"
@@ -53,8 +53,13 @@ type Store interface {
 
 // Tx is what this package needs of a transaction.
 type Tx interface {
-	change.Tx
+	departure.Tx
 	Runner(ctx context.Context, r id.Runner) (Runner, bool, error)
+	// LockOrganization is that of identity.Tx.
+	LockOrganization(ctx context.Context, o id.Organization) error
+	CountRunners(ctx context.Context, o id.Organization) (int64, error)
+	// CountLiveTokens counts the exchange tokens of a runner that work.
+	CountLiveTokens(ctx context.Context, s access.Subject, now time.Time) (int64, error)
 	InsertRunner(ctx context.Context, r Runner) error
 	// LockRunner makes the rest of the transaction wait for, and be waited for by,
 	// every other transaction that locks the same runner. What is read before it
@@ -65,12 +70,8 @@ type Tx interface {
 	// revision is still r.Revision, and stores r.Revision+1; false means that
 	// somebody else was faster.
 	UpdateRunner(ctx context.Context, r Runner) (bool, error)
-	// Belongings returns what belongs to a runner and is deleted with it: classes,
-	// integrations, host tokens and role assignments. Type, ID and Owner are set.
-	Belongings(ctx context.Context, r id.Runner) ([]access.Object, error)
-	// DeleteRunner removes the runner and all that belongs to it, its session and
-	// its tokens included; false means that it was gone.
-	DeleteRunner(ctx context.Context, r id.Runner) (bool, error)
+	// LLMIntegrationsOf returns the ids of the LLM integrations of a runner.
+	LLMIntegrationsOf(ctx context.Context, r id.Runner) ([]string, error)
 	InsertToken(ctx context.Context, t token.Record) error
 	// UseExchangeToken marks a token as redeemed, if it is an exchange token that
 	// was not and that has not expired at now.
@@ -82,9 +83,9 @@ type Tx interface {
 	// ExpireToken makes a token end at a time; false means that it ends before
 	// that already, or is gone.
 	ExpireToken(ctx context.Context, t id.Token, at time.Time) (bool, error)
-	// DeleteRotated deletes the access tokens of a runner that are older than t,
-	// if t has that description, and returns them.
-	DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string) ([]token.Record, error)
+	// DeleteRotated deletes access tokens of a runner that are older than t, up to
+	// limit, if t has that description, and returns them.
+	DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string, limit int) ([]token.Record, error)
 
 	// LoggedKey returns the signing key that was last logged with a public key of
 	// a runner, empty when none was; false means that the public key was never

@@ -7,6 +7,7 @@ import (
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/token"
 )
 
@@ -30,7 +31,7 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 		}
 		var rec token.Record
 		secret, rec = exchangeToken(&r, c)
-		if err := tx.InsertToken(ctx, rec); err != nil {
+		if err := s.insertExchangeToken(ctx, tx, &r, rec); err != nil {
 			return err
 		}
 		return recordCredential(ctx, tx, &r, c.Subject, "runner.token.create")
@@ -72,6 +73,19 @@ func exchangeToken(r *Runner, c access.Caller) (string, token.Record) {
 		Subject: access.Subject{Principal: access.PrincipalRunner, ID: string(r.ID)}, Creator: c.Subject,
 		CreatedAt: now, ExpiresAt: now.Add(token.ExchangeLifetime),
 	}
+}
+
+// insertExchangeToken stores an exchange token of a runner, which is locked, unless
+// it has too many.
+func (s *Service) insertExchangeToken(ctx context.Context, tx Tx, r *Runner, rec token.Record) error {
+	n, err := tx.CountLiveTokens(ctx, r.subject(), rec.CreatedAt)
+	if err != nil {
+		return err
+	}
+	if n >= s.limits.ExchangeTokens {
+		return limit.Reached("The runner %q has %d exchange tokens that nobody has redeemed, and may have %d. Use one of them, or end them: \"muster runner tokens list\" shows them.", r.Name, n, s.limits.ExchangeTokens)
+	}
+	return tx.InsertToken(ctx, rec)
 }
 
 // Redeem exchanges an exchange token for a runner access token, once.

@@ -157,28 +157,14 @@ func with(on access.Object, a Assignment) access.Object {
 	return on
 }
 
-// record writes down what was done to an assignment, once more for the group and
-// for the resource, so that the audit log tells both, and lets those who see the
+// record writes down what was done to an assignment, and lets those who see the
 // resource know.
 func record(ctx context.Context, tx Tx, c access.Caller, a Assignment, on access.Object, action string, op event.Operation) error {
-	records := []change.Record{
-		{Object: a.Object(on), Event: op},
-		{Object: access.Object{Type: resource.Group, ID: string(a.Group), Organization: a.Organization}},
-		{Object: on},
-	}
+	r := change.Record{Actor: c.Subject, Action: action, Object: a.Object(on), Event: op}
 	if op == event.Created {
-		records[0].Creator = c.Subject
+		r.Creator = c.Subject
 	}
-	for _, r := range records {
-		r.Actor, r.Action = c.Subject, action
-		if err := change.Write(ctx, tx, r); err != nil {
-			return err
-		}
-	}
-	changed := on
-	changed.Type, changed.On = resource.RoleAssignmentChanged, on.Type
-	tx.Emit(event.Event{Operation: event.Updated, Object: changed})
-	return nil
+	return change.WriteRole(ctx, tx, r, on)
 }
 
 // announce makes a role on the organization take effect at once. Other roles are
@@ -249,11 +235,12 @@ func take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignm
 	if !g.isDirect() {
 		return nil, nil
 	}
-	left, err := tx.AssignmentsOf(ctx, g.ID)
-	if err != nil || len(left) > 0 {
+	left, err := tx.RolesLeft(ctx, g.ID)
+	if err != nil || left > 0 {
 		return nil, err
 	}
-	return &g, remove(ctx, tx, c, &g)
+	_, err = remove(ctx, tx, c, &g)
+	return &g, err
 }
 
 // revoke deletes one assignment and tells of it; on is its resource as it was

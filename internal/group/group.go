@@ -18,6 +18,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
 )
@@ -68,12 +69,16 @@ type Identities interface {
 type Service struct {
 	store      Store
 	identities Identities
+	limits     limit.Limits
 }
 
 // New makes the service.
 func New(store Store, identities Identities) *Service {
-	return &Service{store: store, identities: identities}
+	return &Service{store: store, identities: identities, limits: limit.Default()}
 }
+
+// SetLimits replaces the default limits. It is called before anything else.
+func (s *Service) SetLimits(l limit.Limits) { s.limits = l }
 
 // Create makes an empty group.
 func (s *Service) Create(ctx context.Context, c access.Caller, o id.Organization, name, description string) (Group, error) {
@@ -89,6 +94,16 @@ func (s *Service) Create(ctx context.Context, c access.Caller, o id.Organization
 	now := time.Now().Truncate(time.Microsecond) // as it is stored and read back
 	g := Group{ID: id.Group(id.New()), Organization: o, Name: name, Description: description, CreatedAt: now, UpdatedAt: now, Revision: 1}
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockOrganization(ctx, o); err != nil {
+			return err
+		}
+		n, err := tx.CountGroups(ctx, o)
+		if err != nil {
+			return err
+		}
+		if n >= s.limits.Groups {
+			return limit.Reached("The organization has %d groups, and may have %d. Delete those that are not needed first; an operator can raise the limit with --max-groups.", n, s.limits.Groups)
+		}
 		if err := nameIsFree(ctx, tx, g); err != nil {
 			return err
 		}

@@ -75,6 +75,10 @@ func lockedDirect(ctx context.Context, tx Tx, c access.Caller, subject access.Su
 	if on, err = shareable(ctx, tx, c, t, resourceID, direct...); err != nil || !found {
 		return on, g, found, err
 	}
-	g, err = lockedAgain(ctx, tx, c, g.ID)
-	return on, g, found, err
+	// Not by its id: what it shares may all be on its way out, and then nobody sees it.
+	again, found, err := tx.DirectGroup(ctx, c.Organization, subject)
+	if err == nil && (!found || again.ID != g.ID) {
+		err = fault.ErrLost
+	}
+	return on, again, found, err
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
@@ -88,14 +88,16 @@ type Store interface {
 // Tx is what this package needs of a transaction. Updates and deletions return
 // false when there was no such row any more.
 type Tx interface {
-	change.Tx
+	departure.Tx
 	Reads
+	// LockOrganization is that of identity.Tx.
+	LockOrganization(ctx context.Context, o id.Organization) error
+	// CountGroups counts the groups that people made.
+	CountGroups(ctx context.Context, o id.Organization) (int64, error)
 	InsertGroup(ctx context.Context, g Group) error
 	// UpdateGroup stores name, description and the time of the update when the
 	// revision is still g.Revision, and stores g.Revision+1.
 	UpdateGroup(ctx context.Context, g Group) (bool, error)
-	// DeleteGroup takes the memberships and the roles of the group along.
-	DeleteGroup(ctx context.Context, g id.Group) (bool, error)
 	// LockGroup makes the rest of the transaction wait for, and be waited for by,
 	// every other transaction that locks the same group. Whoever adds something to
 	// a group or takes something from it locks it first. False means that there is
@@ -110,8 +112,6 @@ type Tx interface {
 	InsertMembership(ctx context.Context, m Membership) error
 	Membership(ctx context.Context, o id.Organization, membership string) (Membership, bool, error)
 	DeleteMembership(ctx context.Context, membership string) (bool, error)
-	// MembersOf returns all memberships of a group, without names.
-	MembersOf(ctx context.Context, g id.Group) ([]Membership, error)
 
 	InsertAssignment(ctx context.Context, a Assignment) error
 	Assignment(ctx context.Context, o id.Organization, assignment string) (Assignment, bool, error)
@@ -124,8 +124,8 @@ type Tx interface {
 	DeleteAssignment(ctx context.Context, a Assignment) (bool, error)
 	// AssignmentsOf returns all roles that a group has.
 	AssignmentsOf(ctx context.Context, g id.Group) ([]Assignment, error)
-	// AssignmentsOn returns all roles that groups have on a resource.
-	AssignmentsOn(ctx context.Context, t resource.Type, resourceID string) ([]Assignment, error)
+	// RolesLeft is 0 when a group has no role, not even on what is being removed.
+	RolesLeft(ctx context.Context, g id.Group) (int64, error)
 	// AssignmentBeyond returns the oldest assignment of a group with one of the
 	// roles on a resource on which none of the others has one of them.
 	AssignmentBeyond(ctx context.Context, g id.Group, roles []resource.Role, others []id.Group) (Assignment, bool, error)

@@ -192,7 +192,7 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 			return fault.Lost(ok, err)
 		}
 		if to == StatusLeft {
-			if gone, err = departure.Write(ctx, tx, c.Subject, c.Organization, user.Subject()); err != nil {
+			if gone, err = departure.Subject(ctx, tx, c.Subject, c.Organization, user.Subject()); err != nil {
 				return err
 			}
 		}

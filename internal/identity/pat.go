@@ -12,6 +12,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -39,11 +40,33 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 		return "", fault.Invalid("valid_for", "must be between 0 and %d days; 0 means %[1]d days", int(token.MaxPersonal.Hours()/24))
 	}
 	secret, rec := s.personalToken(c.Organization, c.Subject, c.Subject, n)
-	err = s.store.Write(ctx, func(tx Tx) error { return insertPersonalToken(ctx, tx, rec, c.Subject) })
+	err = s.store.Write(ctx, func(tx Tx) error {
+		if err := s.boundTokens(ctx, tx, c.Organization, c.Subject, rec.CreatedAt); err != nil {
+			return err
+		}
+		return insertPersonalToken(ctx, tx, rec, c.Subject)
+	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the token")
 	}
 	return secret, nil
+}
+
+// boundTokens locks a person who is to get one more token, and refuses it when they
+// have as many as they may.
+func (s *Service) boundTokens(ctx context.Context, tx Tx, o id.Organization, owner access.Subject, now time.Time) error {
+	here, err := tx.LockPrincipal(ctx, o, owner)
+	if err != nil {
+		return err
+	}
+	if !here {
+		return refusal(StatusLeft)
+	}
+	n, err := tx.CountLiveTokens(ctx, owner, now)
+	if err == nil && n >= s.limits.PersonalTokens {
+		err = limit.Reached("There are %d personal access tokens of this person that work, and there may be %d. Delete those that nobody needs first: \"muster pat list\" shows them to their owner, and an admin may delete each by its id.", n, s.limits.PersonalTokens)
+	}
+	return err
 }
 
 func insertPersonalToken(ctx context.Context, tx Tx, rec token.Record, actor access.Subject) error {

@@ -12,31 +12,37 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/token"
 )
 
 // Service is the domain of organizations, people and personal access tokens.
 type Service struct {
-	store Store
-	links departure.Links
-	log   *slog.Logger
-	cache *cache
-	holds *holds
-	uses  chan use
+	store  Store
+	links  departure.Links
+	limits limit.Limits
+	log    *slog.Logger
+	cache  *cache
+	holds  *holds
+	uses   chan use
 }
 
 // New makes the service. Run must run for the last use of tokens to be stored.
 func New(store Store, links departure.Links, log *slog.Logger) *Service {
 	return &Service{
-		store: store,
-		links: links,
-		log:   log,
-		cache: newCache(),
-		holds: newHolds(),
-		uses:  make(chan use, 256),
+		store:  store,
+		links:  links,
+		limits: limit.Default(),
+		log:    log,
+		cache:  newCache(),
+		holds:  newHolds(),
+		uses:   make(chan use, 256),
 	}
 }
+
+// SetLimits replaces the default limits. It is called before anything else.
+func (s *Service) SetLimits(l limit.Limits) { s.limits = l }
 
 // patObject is a personal access token as permissions see it.
 func patObject(r token.Record) access.Object {

@@ -171,6 +171,11 @@ type Tx interface {
 	// UpdateUser replaces the row of u when its revision is still u.Revision, and
 	// stores u.Revision+1; false means that somebody else was faster.
 	UpdateUser(ctx context.Context, u User) (bool, error)
+	// LockPrincipal keeps a user from leaving until the transaction ends, and makes
+	// it wait for all others that lock the same; false means that it has left.
+	LockPrincipal(ctx context.Context, o id.Organization, s access.Subject) (bool, error)
+	// CountLiveTokens counts the personal access tokens of a user that work.
+	CountLiveTokens(ctx context.Context, s access.Subject, now time.Time) (int64, error)
 	InsertToken(ctx context.Context, t token.Record) error
 	PersonalToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
 	// DeleteToken returns false when there was no such token any more.

@@ -16,8 +16,9 @@ const (
 	shortGrace = day
 	// longGrace is the same for all other tokens.
 	longGrace = 30 * day
-	// tokenBatch is how many tokens one transaction removes.
-	tokenBatch = 500
+	// tokenBatch is how many tokens one transaction removes, with an audit entry
+	// each.
+	tokenBatch = 200
 )
 
 // removeTokens removes the tokens that nobody can use any more, and writes down

@@ -8,6 +8,7 @@ import (
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
@@ -96,7 +97,7 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewIntegration)
 		return Integration{}, fault.Wrap(err, "making the SCM integration")
 	}
 	if made.OAuth() {
-		s.tell(n.Runner, []string{secretName(made.ID)})
+		s.links.SecretsChanged(n.Runner, secretName(made.ID))
 	}
 	return made, nil
 }
@@ -141,32 +142,23 @@ func (s *Service) List(ctx context.Context, c access.Caller, q Query, p page.Req
 // Delete removes an integration, and the credentials that are stored for its
 // host on its runner.
 func (s *Service) Delete(ctx context.Context, c access.Caller, integration string) error {
-	var secrets []string
+	var gone departure.Gone
 	r, err := s.edit(ctx, c, integration, func(tx Tx, i *Integration, r *fleet.Runner) error {
 		ok, err := tx.DeleteSCMIntegration(ctx, i.ID)
 		if err != nil || !ok {
 			return fault.Lost(ok, err)
 		}
-		gone, err := deleteHostTokens(ctx, tx, c, i, r, true, true)
-		if err != nil {
+		if gone, err = departure.Host(ctx, tx, c.Subject, r.Object(), i.Host, departure.OAuth|departure.Others); err != nil {
 			return err
 		}
-		secrets = append(gone, secretName(i.ID))
 		return record(ctx, tx, c, i, r, "scm_integration.delete", event.Deleted)
 	})
 	if err != nil {
 		return fault.Wrap(err, "deleting the SCM integration")
 	}
-	s.tell(r, secrets)
+	s.links.SecretsChanged(r, secretName(integration))
+	gone.Tell(s.links)
 	return nil
-}
-
-// tell tells the runner of secrets that changed, in parts that fit on the link: a
-// host may have had the credentials of a whole company.
-func (s *Service) tell(r id.Runner, secrets []string) {
-	for part := range slices.Chunk(secrets, 500) {
-		s.links.SecretsChanged(r, part...)
-	}
 }
 
 // edit runs fn in a transaction, on an integration that the caller may change,
@@ -209,28 +201,6 @@ func find(ctx context.Context, from reader, c access.Caller, p access.Permission
 		return Integration{}, fleet.Runner{}, err
 	}
 	return i, r, nil
-}
-
-// deleteHostTokens deletes credentials for the host of an integration, tells of
-// each, and returns the names of their secrets.
-func deleteHostTokens(ctx context.Context, tx Tx, c access.Caller, i *Integration, r *fleet.Runner, oauth, others bool) ([]string, error) {
-	tokens, err := tx.DeleteHostTokens(ctx, r.ID, i.Host, oauth, others)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, t := range tokens {
-		o := r.Object().Of(resource.HostAuthenticationToken, t.ID)
-		o.Owner = t.Owner
-		err := change.Write(ctx, tx, change.Record{
-			Actor: c.Subject, Action: "host_authentication_token.delete", Object: o, Creator: t.Owner, Event: event.Deleted,
-		})
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, t.secretNames()...)
-	}
-	return names, nil
 }
 
 // record writes down what was done to an integration.

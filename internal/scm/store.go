@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/musterhq/muster/internal/access"
-	"github.com/musterhq/muster/internal/change"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/page"
@@ -40,7 +40,7 @@ type Store interface {
 
 // Tx is what this package needs of a transaction.
 type Tx interface {
-	change.Tx
+	departure.Tx
 	reader
 	// LockRunner makes the rest of the transaction wait for, and be waited for by,
 	// every other transaction that locks the same runner.
@@ -57,8 +57,4 @@ type Tx interface {
 	UpdateSCMIntegration(ctx context.Context, i Integration) (bool, error)
 	// DeleteSCMIntegration removes it; false means that it was gone.
 	DeleteSCMIntegration(ctx context.Context, integration string) (bool, error)
-	// DeleteHostTokens removes the credentials for a host on a runner, without
-	// regard to the case of the host, and returns them, sorted by id: those that
-	// were obtained with OAuth, all others, or both.
-	DeleteHostTokens(ctx context.Context, r id.Runner, host string, oauth, others bool) ([]HostToken, error)
 }

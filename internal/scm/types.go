@@ -57,19 +57,6 @@ func secretName(integration string) string {
 	return seal.Name("scm_integration", integration, "client_secret")
 }
 
-// HostToken is a credential for a host that went with its integration.
-type HostToken struct {
-	ID string
-	// Owner is whose credential it was.
-	Owner access.Subject
-}
-
-// secretNames is what the secrets of a credential are called; see seal.Name.
-func (t HostToken) secretNames() []string {
-	const kind = "host_authentication_token"
-	return []string{seal.Name(kind, t.ID, "token"), seal.Name(kind, t.ID, "refresh_token")}
-}
-
 // object is the integration as permissions see it.
 func (i *Integration) object(r *fleet.Runner) access.Object {
 	o := r.Object().Of(resource.RunnerSCMIntegration, i.ID)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
@@ -31,9 +32,10 @@ type Change struct {
 // Update changes how people sign in to a host. A secret needs a runner with a
 // public key; nothing else does.
 func (s *Service) Update(ctx context.Context, c access.Caller, integration string, ch Change) error {
-	var secrets []string
+	var secret bool
+	var gone departure.Gone
 	r, err := s.edit(ctx, c, integration, func(tx Tx, i *Integration, r *fleet.Runner) error {
-		secrets = nil
+		gone = departure.Gone{}
 		before := *i
 		if err := s.apply(i, r, ch); err != nil {
 			return err
@@ -42,23 +44,29 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 		if ok, err := tx.UpdateSCMIntegration(ctx, *i); err != nil || !ok {
 			return fault.Lost(ok, err)
 		}
-		if string(i.OAuthClientSecret) != string(before.OAuthClientSecret) {
-			secrets = append(secrets, secretName(i.ID))
+		secret = string(i.OAuthClientSecret) != string(before.OAuthClientSecret)
+		var ended departure.Sources
+		if before.OAuth() && !i.OAuth() {
+			ended |= departure.OAuth
 		}
-		noOAuth, noPAT := before.OAuth() && !i.OAuth(), ch.PAT != nil && !*ch.PAT
-		if noOAuth || noPAT {
-			gone, err := deleteHostTokens(ctx, tx, c, i, r, noOAuth, noPAT)
-			if err != nil {
+		if ch.PAT != nil && !*ch.PAT {
+			ended |= departure.Others
+		}
+		if ended != 0 {
+			var err error
+			if gone, err = departure.Host(ctx, tx, c.Subject, r.Object(), i.Host, ended); err != nil {
 				return err
 			}
-			secrets = append(secrets, gone...)
 		}
 		return record(ctx, tx, c, i, r, "scm_integration.update", event.Updated)
 	})
 	if err != nil {
 		return fault.Wrap(err, "changing the SCM integration")
 	}
-	s.tell(r, secrets)
+	if secret {
+		s.links.SecretsChanged(r, secretName(integration))
+	}
+	gone.Tell(s.links)
 	return nil
 }
 

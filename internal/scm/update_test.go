@@ -115,7 +115,7 @@ func (f *fixture) wantNews(t *testing.T, changed bool, before, after scm.Integra
 	for range credentials {
 		wantEvents = append(wantEvents, "host_authentication_token deleted")
 	}
-	wantTold := 2 * credentials
+	wantTold := credentials // of all the secrets of one at once
 	if changed {
 		wantEvents = append(wantEvents, "runner_scm_integration updated")
 	}

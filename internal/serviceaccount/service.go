@@ -12,6 +12,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 )
 
@@ -25,12 +26,16 @@ type Service struct {
 	store   Store
 	links   departure.Links
 	revoker Revoker
+	limits  limit.Limits
 }
 
 // New makes the service.
 func New(store Store, links departure.Links, revoker Revoker) *Service {
-	return &Service{store: store, links: links, revoker: revoker}
+	return &Service{store: store, links: links, revoker: revoker, limits: limit.Default()}
 }
+
+// SetLimits replaces the default limits. It is called before anything else.
+func (s *Service) SetLimits(l limit.Limits) { s.limits = l }
 
 // NewAccount is what a caller asks of Create.
 type NewAccount struct {
@@ -55,6 +60,16 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewAccount) (Ac
 		ValidUntil: until, CreatedAt: now, UpdatedAt: now, Revision: 1,
 	}
 	err := s.store.Write(ctx, func(tx Tx) error {
+		if err := tx.LockOrganization(ctx, c.Organization); err != nil {
+			return err
+		}
+		n, err := tx.CountServiceAccounts(ctx, c.Organization, now)
+		if err != nil {
+			return err
+		}
+		if n >= s.limits.ServiceAccounts {
+			return limit.Reached("The organization has %d service accounts that work, and may have %d. Delete those that are not needed first; an operator can raise the limit with --max-service-accounts.", n, s.limits.ServiceAccounts)
+		}
 		if err := tx.InsertServiceAccount(ctx, a); err != nil {
 			return err
 		}
@@ -171,7 +186,7 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.ServiceAc
 		if ok, err := tx.UpdateServiceAccount(ctx, a); err != nil || !ok {
 			return fault.Lost(ok, err)
 		}
-		if gone, err = departure.Write(ctx, tx, c.Subject, a.Organization, a.Subject()); err != nil {
+		if gone, err = departure.Subject(ctx, tx, c.Subject, a.Organization, a.Subject()); err != nil {
 			return err
 		}
 		return record(ctx, tx, &a, c, "service_account.delete", event.Deleted)

@@ -10,6 +10,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/token"
 )
@@ -95,6 +96,15 @@ func (s *Service) insert(
 		case !rec.CreatedAt.Before(a.ValidUntil):
 			return fault.New(fault.FailedPrecondition, fault.ExpiredToken,
 				"The service account %q was valid until %s, which cannot be changed. Make another one with \"muster service-account create\".", a.Name, a.ValidUntil.UTC().Format(time.RFC3339))
+		}
+		if rec.Kind == token.ServiceAccount {
+			n, err := tx.CountLiveTokens(ctx, rec.Subject, rec.CreatedAt)
+			if err != nil {
+				return err
+			}
+			if n >= s.limits.ServiceAccountTokens {
+				return limit.Reached("The service account %q has %d tokens that work, and may have %d. Delete those that are not needed first: \"muster service-account token list\" shows them.", a.Name, n, s.limits.ServiceAccountTokens)
+			}
 		}
 		rec.ExpiresAt = a.ValidUntil
 		if end := rec.CreatedAt.Add(validFor); end.Before(a.ValidUntil) {

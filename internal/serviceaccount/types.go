@@ -102,12 +102,18 @@ type Tx interface {
 	// locks before it, as everybody locks groups before accounts, the group that
 	// exists to share something with it.
 	LockLeaving(ctx context.Context, o id.Organization, s access.Subject) error
+	// LockOrganization is that of identity.Tx.
+	LockOrganization(ctx context.Context, o id.Organization) error
+	// CountServiceAccounts counts the accounts that work.
+	CountServiceAccounts(ctx context.Context, o id.Organization, now time.Time) (int64, error)
 	InsertServiceAccount(ctx context.Context, a Account) error
 	// UpdateServiceAccount stores name, description and suspension when the
 	// revision is still a.Revision, and stores a.Revision+1; false means that
 	// somebody else was faster.
 	UpdateServiceAccount(ctx context.Context, a Account) (bool, error)
 	ServiceAccountToken(ctx context.Context, o id.Organization, t id.Token) (token.Record, bool, error)
+	// CountLiveTokens counts the long-lived tokens of an account that work.
+	CountLiveTokens(ctx context.Context, s access.Subject, now time.Time) (int64, error)
 	InsertToken(ctx context.Context, t token.Record) error
 	// DeleteToken returns false when there was no such token any more.
 	DeleteToken(ctx context.Context, t id.Token) (bool, error)

@@ -31,6 +31,7 @@ var rooms = map[string]room{
 	"internal/id":    {},
 	"internal/page":  {own: []string{"internal/fault"}},
 
+	"internal/limit":    {own: []string{"internal/fault"}},
 	"internal/pace":     {},
 	"internal/resource": {},
 
@@ -45,23 +46,27 @@ var rooms = map[string]room{
 	"internal/logtoken":    {own: []string{"internal/id"}, foreign: []string{jose}},
 	"internal/seal":        {foreign: []string{"golang.org/x/crypto"}},
 
-	// What goes with a subject; it knows no noun.
+	// What goes with something that is removed; it knows no noun.
 	"internal/departure": {own: []string{
-		"internal/access", "internal/change", "internal/event", "internal/id", "internal/resource", "internal/seal", "internal/token",
+		"internal/access", "internal/audit", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/resource", "internal/seal",
+		"internal/token",
 	}},
 
 	// The domain: no wire, no SQL, and no noun imports another.
 	"internal/fleet": {own: []string{
+		"internal/departure", "internal/limit",
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/resource", "internal/seal",
 		"internal/token",
 	}},
 	"internal/identity": {own: []string{
+		"internal/limit",
 		"internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/token",
 		"internal/change",
 		"internal/departure",
 		"internal/resource",
 	}},
 	"internal/group": {own: []string{
+		"internal/departure", "internal/limit",
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/resource",
 	}},
 	// What belongs to runners may know them, and nothing of each other.
@@ -94,6 +99,7 @@ var rooms = map[string]room{
 		"internal/access", "internal/fault", "internal/fleet", "internal/id", "internal/page", "internal/resource", "internal/scmurl", "internal/seal",
 	}},
 	"internal/scm": {own: []string{
+		"internal/departure",
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/page",
 		"internal/resource", "internal/runnerschema", "internal/scmurl", "internal/seal",
 	}},
@@ -110,6 +116,7 @@ var rooms = map[string]room{
 		"internal/runnerschema",
 	}},
 	"internal/serviceaccount": {own: []string{
+		"internal/limit",
 		"internal/access", "internal/change", "internal/departure", "internal/event", "internal/fault", "internal/id", "internal/page",
 		"internal/resource", "internal/token",
 	}},
@@ -137,6 +144,7 @@ var rooms = map[string]room{
 	"internal/store/pgtest": {foreign: []string{"github.com/jackc/pgx/v5"}},
 	"internal/store/storetest": {
 		own: []string{
+			"internal/departure",
 			"internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
 			"internal/lease", "internal/page", "internal/seal", "internal/sealed", "internal/store/sqlstore", "internal/token",
 			"internal/keyring", "internal/confirmed",
@@ -199,6 +207,7 @@ var rooms = map[string]room{
 	},
 	"internal/app": {
 		own: []string{
+			"internal/departure", "internal/limit",
 			"gen", "internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
 			"internal/lease", "internal/link", "internal/logtoken", "internal/rpc", "internal/seal", "internal/store/sqlstore", "internal/token",
 			"internal/sealed",
@@ -238,7 +247,7 @@ var rooms = map[string]room{
 	"internal/cli/out":      {foreign: []string{protobuf, "go.yaml.in/yaml/v3"}},
 
 	"cmd/muster": {
-		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/confirmed", "internal/fault"},
+		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/confirmed", "internal/fault", "internal/limit"},
 		foreign: []string{"github.com/alecthomas/kong", "github.com/lmittmann/tint"},
 	},
 

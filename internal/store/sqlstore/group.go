@@ -136,12 +136,12 @@ func (tx *Tx) LockLeaving(ctx context.Context, o id.Organization, s access.Subje
 
 // DeleteGroup removes a group, its memberships and its roles.
 func (tx *Tx) DeleteGroup(ctx context.Context, g id.Group) (bool, error) {
-	rows, err := tx.q.ListAllRoleAssignmentsOfGroup(ctx, string(g))
+	rows, err := tx.q.ListRunnersOfRoles(ctx, string(g))
 	if err != nil {
 		return false, tx.explained(err, "deleting a group")
 	}
 	for _, row := range rows {
-		tx.changedOn(row.RunnerID)
+		tx.changedOn(row)
 	}
 	n, err := tx.q.DeleteGroup(ctx, string(g))
 	return n > 0, tx.explained(err, "deleting a group")

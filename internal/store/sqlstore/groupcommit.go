@@ -124,6 +124,7 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 	failures := make([]error, len(batch))
 	var events []event.Event
 	var changed []id.Runner
+	changedAny := false
 	err := g.exec("BEGIN IMMEDIATE")
 	for i, c := range batch {
 		if err != nil {
@@ -134,6 +135,7 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 		if err == nil && failures[i] == nil {
 			events = append(events, tx.events...)
 			changed = append(changed, tx.changed...)
+			changedAny = changedAny || tx.changedAny
 		}
 	}
 	if err == nil {
@@ -142,6 +144,9 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 	if err != nil {
 		_ = g.exec("ROLLBACK") // there may be nothing left to roll back
 		err = explained(g.dialect, err, "committing")
+	}
+	if changedAny {
+		g.cache.forgetAll()
 	}
 	g.cache.forget(changed) // also when it is not known what became of them
 	if err == nil && len(events) > 0 {

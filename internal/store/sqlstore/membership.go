@@ -74,17 +74,6 @@ func (r reads) Memberships(ctx context.Context, q group.MemberQuery) ([]group.Me
 	return all(r, rows, err, "listing the members of a group", membershipOf)
 }
 
-// MembersOf returns all memberships of a group, without names.
-func (r reads) MembersOf(ctx context.Context, g id.Group) ([]group.Membership, error) {
-	rows, err := r.q.ListAllMemberships(ctx, string(g))
-	return all(r, rows, err, "listing the members of a group", func(row query.Membership) (group.Membership, error) {
-		return membershipOf(query.MembershipRow{
-			ID: row.ID, OrganizationID: row.OrganizationID, GroupID: row.GroupID, SubjectPrincipal: row.SubjectPrincipal, SubjectID: row.SubjectID,
-			CreatedAt: row.CreatedAt,
-		})
-	})
-}
-
 // InsertMembership adds a member; the name is not stored.
 func (tx *Tx) InsertMembership(ctx context.Context, m group.Membership) error {
 	return tx.explained(tx.q.InsertMembership(ctx, query.InsertMembershipParams{

@@ -67,7 +67,10 @@ func (w filled) groupQueries(where string, p page.Query) []plannedQuery {
 			_, _, err := r.AssignmentBeyond(ctx, w.sharer, access.RolesAllowing(resource.Runner, access.RunnerShare), []id.Group{w.group})
 			return err
 		}},
-		{fewSeen + "the shares of a runner " + where, "role_assignments_of_runner", func(r reads) error { _, err := r.q.ListSharesOfRunner(ctx, present(string(w.runner))); return err }},
+		{fewSeen + "the roles that go with a runner " + where, "role_assignments_of_resource", func(r reads) error {
+			_, err := r.q.ListRolesOnToDelete(ctx, query.ListRolesOnToDeleteParams{ResourceID: string(w.runner), ResourceType: int32(resource.Runner), MaxRows: 10})
+			return err
+		}},
 		{"runners of a group " + where, "role_assignments_runners", runners(access.Reach{Groups: []id.Group{w.group}})},
 		{"runners of a small group " + where, "role_assignments_runners", runners(access.Reach{Groups: []id.Group{w.sharer}})},
 	}

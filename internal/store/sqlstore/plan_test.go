@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/group"
@@ -299,6 +300,9 @@ func fillRows(t *testing.T, s *Store, w *filled, start time.Time, from, until in
 			errs = append(errs, tx.AppendKey(t.Context(), fleet.KeyEvent{Runner: r.ID, Operation: fleet.KeyFirst, CreatedAt: at}))
 			errs = append(errs, w.fillAudit(t.Context(), tx, i, at))
 			errs = append(errs, fillSCM(t.Context(), tx, *w, r, at)...)
+			errs = append(errs, tx.InsertRemoval(t.Context(), departure.Removal{
+				Kind: departure.OfHost, ID: id.New(), Object: access.Object{ID: string(r.ID), Organization: w.org}, Host: "example.com", At: at,
+			}))
 			errs = append(errs, tx.InsertLLMIntegration(t.Context(), llm.Integration{ID: id.New(), Organization: w.org, Runner: r.ID, CreatedAt: at}))
 		}
 		return errors.Join(errs...)

@@ -163,12 +163,6 @@ func (r reads) AssignmentsOf(ctx context.Context, g id.Group) ([]group.Assignmen
 	return all(r, rows, err, "listing the roles of a group", assignmentOf)
 }
 
-// AssignmentsOn returns all roles that groups have on a resource.
-func (r reads) AssignmentsOn(ctx context.Context, t resource.Type, resourceID string) ([]group.Assignment, error) {
-	rows, err := r.q.ListAllRoleAssignmentsOnResource(ctx, resourceID, int32(t))
-	return all(r, rows, err, "listing the roles on a resource", assignmentOf)
-}
-
 // AssignmentBeyond returns the oldest assignment of a group with one of the roles
 // on a resource on which none of the others has one of them.
 func (r reads) AssignmentBeyond(ctx context.Context, g id.Group, roles []resource.Role, others []id.Group) (group.Assignment, bool, error) {

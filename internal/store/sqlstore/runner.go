@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/id"
-	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
@@ -86,31 +84,15 @@ func (tx *Tx) UpdateRunner(ctx context.Context, r fleet.Runner) (bool, error) {
 	return n > 0, tx.explained(err, "changing a runner")
 }
 
-// Belongings returns what belongs to a runner and is deleted with it.
-func (tx *Tx) Belongings(ctx context.Context, r id.Runner) ([]access.Object, error) {
-	rows, err := tx.q.ListBelongings(ctx, string(r))
-	belongings, err := all(tx.reads, rows, err, "listing what belongs to a runner", func(row query.ListBelongingsRow) (access.Object, error) {
-		o := access.Object{Type: resource.Type(row.ResourceType), ID: row.ID}
-		if o.Type == resource.RoleAssignment {
-			o.Group = id.Group(row.OwnerID) // whose members may see it
-		} else {
-			o.Owner = subject(row.OwnerPrincipal, row.OwnerID)
-		}
-		return o, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	shares, err := tx.lockShares(ctx, r)
-	return append(belongings, shares...), err
+// LLMIntegrationsOf returns the LLM integrations of a runner.
+func (tx *Tx) LLMIntegrationsOf(ctx context.Context, r id.Runner) ([]string, error) {
+	rows, err := tx.q.ListLLMIntegrationIDs(ctx, string(r))
+	return rows, tx.explained(err, "listing the LLM integrations of a runner")
 }
 
-// DeleteRunner removes the runner and all that belongs to it.
+// DeleteRunner removes the runner with its session.
 func (tx *Tx) DeleteRunner(ctx context.Context, r id.Runner) (bool, error) {
 	tx.changed = append(tx.changed, r)
-	if err := tx.deleteShares(ctx, r); err != nil {
-		return false, err
-	}
 	n, err := tx.q.DeleteRunner(ctx, string(r))
 	return n > 0, tx.explained(err, "deleting a runner")
 }

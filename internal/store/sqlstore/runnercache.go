@@ -85,6 +85,17 @@ func (c *runnerCache) forget(runners []id.Runner) {
 	}
 }
 
+// forgetAll takes out all runners.
+func (c *runnerCache) forgetAll() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.gen++
+		clear(s.runners)
+		s.mu.Unlock()
+	}
+}
+
 // copyOf keeps a reader from changing the session of another.
 func copyOf(r fleet.Runner) fleet.Runner {
 	if r.Session != nil {

@@ -29,11 +29,11 @@ func (tx *Tx) ExpireToken(ctx context.Context, t id.Token, at time.Time) (bool, 
 	return n > 0, tx.explained(err, "ending a token")
 }
 
-// DeleteRotated deletes the access tokens of a runner that are older than t, if
-// t has that description.
-func (tx *Tx) DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string) ([]token.Record, error) {
+// DeleteRotated deletes access tokens of a runner that are older than t, if t has
+// that description.
+func (tx *Tx) DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string, limit int) ([]token.Record, error) {
 	rows, err := tx.q.DeleteRotatedTokens(ctx, query.DeleteRotatedTokensParams{
-		RunnerID: present(string(r)), ID: string(t), Rotation: description,
+		RunnerID: present(string(r)), ID: string(t), Rotation: description, MaxRows: atMost(limit),
 	})
 	return all(tx.reads, rows, err, "deleting the older tokens of a runner", recordOf)
 }

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/musterhq/muster/internal/id"
@@ -108,18 +107,6 @@ func (tx *Tx) UpdateSCMIntegration(ctx context.Context, i scm.Integration) (bool
 func (tx *Tx) DeleteSCMIntegration(ctx context.Context, integration string) (bool, error) {
 	n, err := tx.q.DeleteSCMIntegration(ctx, integration)
 	return n > 0, tx.explained(err, "deleting an SCM integration")
-}
-
-// DeleteHostTokens removes the credentials for a host on a runner that were
-// obtained with OAuth, all others, or both, and returns them, sorted by id.
-func (tx *Tx) DeleteHostTokens(ctx context.Context, r id.Runner, host string, oauth, others bool) ([]scm.HostToken, error) {
-	rows, err := tx.q.DeleteHostTokensOfHost(ctx, query.DeleteHostTokensOfHostParams{
-		RunnerID: string(r), HostLower: strings.ToLower(host), Oauth: oauth, Others: others,
-	})
-	slices.SortFunc(rows, func(a, b query.DeleteHostTokensOfHostRow) int { return cmp.Compare(a.ID, b.ID) })
-	return all(tx.reads, rows, err, "deleting credentials for a host", func(row query.DeleteHostTokensOfHostRow) (scm.HostToken, error) {
-		return scm.HostToken{ID: row.ID, Owner: subject(row.SubjectPrincipal, row.SubjectID)}, nil
-	})
 }
 
 func scmIntegrationOf(row query.ScmIntegration) (scm.Integration, error) {

@@ -91,6 +91,57 @@ func (d database) Exec(t *testing.T, statement string, args ...any) {
 	}
 }
 
+// Count implements storetest.Database.
+func (d database) Count(t *testing.T, query string) int64 {
+	t.Helper()
+	return count(t, d.raw(t), query)
+}
+
+func count(t *testing.T, db *sql.DB, query string) int64 {
+	t.Helper()
+	var n int64
+	if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Touched implements storetest.Database, with triggers that count.
+func (d database) Touched(t *testing.T) func() int64 {
+	t.Helper()
+	db := d.raw(t)
+	exec := func(statement string) {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE TABLE touched (n BIGINT NOT NULL)")
+	exec("INSERT INTO touched (n) VALUES (0)")
+	if d.driver == "pgx" {
+		exec("CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE touched SET n = n + 1; RETURN NULL; END'")
+	}
+	for _, table := range []string{
+		"users", "service_accounts", "tokens", "groups", "memberships", "role_assignments", "runners", "sessions", "runner_keys",
+		"environment_classes", "scm_integrations", "llm_integrations", "host_tokens", "organizations", "audit_entries", "removals",
+	} {
+		for _, operation := range []string{"INSERT", "UPDATE", "DELETE"} {
+			trigger := "CREATE TRIGGER touch_" + table + "_" + operation + " AFTER " + operation + " ON " + table + " FOR EACH ROW "
+			if d.driver == "pgx" {
+				exec(trigger + "EXECUTE FUNCTION touch()")
+			} else {
+				exec(trigger + "BEGIN UPDATE touched SET n = n + 1; END")
+			}
+		}
+	}
+	var last int64
+	return func() int64 {
+		n := count(t, db, "SELECT n FROM touched")
+		since := n - last
+		last = n
+		return since
+	}
+}
+
 // raw connects to the database without the store.
 func (d database) raw(t *testing.T) *sql.DB {
 	t.Helper()

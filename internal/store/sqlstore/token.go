@@ -113,18 +113,18 @@ func (tx *Tx) DeleteToken(ctx context.Context, t id.Token) (bool, error) {
 	return n > 0, tx.explained(err, "deleting a token")
 }
 
-// DeleteTokensOf deletes every token that authenticates or admits s, and returns
-// them.
-func (tx *Tx) DeleteTokensOf(ctx context.Context, s access.Subject) ([]token.Record, error) {
+// DeleteTokensOf deletes up to limit tokens that authenticate or admit s, and
+// returns them.
+func (tx *Tx) DeleteTokensOf(ctx context.Context, s access.Subject, limit int) ([]token.Record, error) {
 	var rows []query.Token
 	var err error
 	switch s.Principal {
 	case access.PrincipalUser:
-		rows, err = tx.q.DeleteTokensOfUser(ctx, present(s.ID))
+		rows, err = tx.q.DeleteTokensOfUser(ctx, present(s.ID), atMost(limit))
 	case access.PrincipalRunner:
-		rows, err = tx.q.DeleteTokensOfRunner(ctx, present(s.ID))
+		rows, err = tx.q.DeleteTokensOfRunner(ctx, present(s.ID), atMost(limit))
 	case access.PrincipalServiceAccount:
-		rows, err = tx.q.DeleteTokensOfServiceAccount(ctx, present(s.ID))
+		rows, err = tx.q.DeleteTokensOfServiceAccount(ctx, present(s.ID), atMost(limit))
 	default: // has none; see InsertToken
 	}
 	return all(tx.reads, rows, err, "deleting tokens", recordOf)

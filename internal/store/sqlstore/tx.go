@@ -21,7 +21,9 @@ type Tx struct {
 	reads
 	events  []event.Event
 	changed []id.Runner // with their sessions
-	failure error
+	// changedAny says that any number of runners changed.
+	changedAny bool
+	failure    error
 }
 
 var (

@@ -183,7 +183,7 @@ func groupTests() map[string]func(*testing.T, *world) {
 							left.Status = identity.StatusLeft
 							_, err := tx.UpdateUser(t.Context(), left)
 							if err == nil {
-								_, err = tx.DeleteMembershipsOf(t.Context(), w.org, userSubject(u))
+								_, err = tx.DeleteMembershipsOf(t.Context(), w.org, userSubject(u), 10)
 							}
 							return err
 						})

@@ -127,11 +127,11 @@ func runnerKeyTests() map[string]func(*testing.T, *world) {
 					runner fleet.Runner
 					token  id.Token
 				}{"not of a rotation": {r, newer.ID}, "of another runner": {other, rotated.ID}, "unknown": {r, ""}} {
-					if ended, err := tx.DeleteRotated(t.Context(), with.runner.ID, with.token, "Rotation"); err != nil || len(ended) != 0 {
+					if ended, err := tx.DeleteRotated(t.Context(), with.runner.ID, with.token, "Rotation", 10); err != nil || len(ended) != 0 {
 						t.Errorf("%s: %v, %v", name, ended, err)
 					}
 				}
-				ended, err := tx.DeleteRotated(t.Context(), r.ID, rotated.ID, "Rotation")
+				ended, err := tx.DeleteRotated(t.Context(), r.ID, rotated.ID, "Rotation", 10)
 				must(t, err)
 				if diff := cmp.Diff([]token.Record{older}, ended); diff != "" {
 					t.Error(diff)

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/group"
@@ -114,9 +115,9 @@ func scmTests() map[string]func(*testing.T, *world) {
 		},
 		"Credentials for a host go by their source": func(t *testing.T, w *world) {
 			for _, c := range []struct {
-				oauth, others bool
-				want          []int // of the credentials below
-			}{{true, false, []int{1}}, {false, true, []int{0, 2}}, {true, true, []int{0, 1, 2}}, {false, false, nil}} {
+				sources departure.Sources
+				want    []int // of the credentials below
+			}{{departure.OAuth, []int{1}}, {departure.Others, []int{0, 2}}, {departure.OAuth | departure.Others, []int{0, 1, 2}}, {0, nil}} {
 				r, other := w.runner(1), w.runner(2)
 				w.addRunners(t, r, other)
 				tokens := []hosttoken.Token{
@@ -125,21 +126,13 @@ func scmTests() map[string]func(*testing.T, *world) {
 				}
 				w.addHostTokens(t, tokens...)
 				w.writeSCM(t, func(tx scm.Tx) error {
-					gone, err := tx.DeleteHostTokens(t.Context(), r.ID, "gitHub.com", c.oauth, c.others)
-					var want []scm.HostToken
-					for _, n := range c.want {
-						want = append(want, scm.HostToken{ID: tokens[n].ID, Owner: tokens[n].Subject})
-					}
-					slices.SortFunc(want, func(a, b scm.HostToken) int { return compareCursors(cursor{ID: a.ID}, cursor{ID: b.ID}) })
-					if diff := cmp.Diff(want, slices.Clip(append([]scm.HostToken(nil), gone...))); diff != "" {
-						t.Errorf("oauth %v, others %v: %s", c.oauth, c.others, diff)
-					}
+					_, err := departure.Host(t.Context(), tx, access.System, r.Object(), "gitHub.com", c.sources)
 					return err
 				})
 				for n, token := range tokens {
 					_, ok, err := w.store.HostTokens().HostToken(t.Context(), token.ID)
 					if must(t, err); ok == slices.Contains(c.want, n) {
-						t.Errorf("oauth %v, others %v: credential %d is there: %v", c.oauth, c.others, n, ok)
+						t.Errorf("sources %v: credential %d is there: %v", c.sources, n, ok)
 					}
 				}
 			}

@@ -229,12 +229,12 @@ func serviceAccountTests() map[string]func(*testing.T, *world) {
 				tokens int
 			}{{[]id.Group{mine}, 1}, {[]id.Group{}, 0}} {
 				w.writeAccounts(t, func(tx serviceaccount.Tx) error {
-					groups, err := tx.DeleteMembershipsOf(t.Context(), w.org, a.Subject())
+					groups, err := tx.DeleteMembershipsOf(t.Context(), w.org, a.Subject(), 10)
 					must(t, err)
 					if diff := cmp.Diff(want.groups, groups); diff != "" {
 						t.Errorf("time %d: %s", i, diff)
 					}
-					tokens, err := tx.DeleteHostTokensOf(t.Context(), w.org, a.Subject())
+					tokens, err := tx.DeleteHostTokensOf(t.Context(), w.org, a.Subject(), 10)
 					must(t, err)
 					if len(tokens) != want.tokens {
 						t.Fatalf("time %d: %d credentials for hosts", i, len(tokens))

@@ -14,6 +14,7 @@ import (
 	"github.com/musterhq/muster/internal/auditlog"
 	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/confirmed"
+	"github.com/musterhq/muster/internal/departure"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fleet"
@@ -51,6 +52,7 @@ type Store interface {
 	ServiceAccounts() serviceaccount.Store
 	Keyring() keyring.Store
 	Confirmed() confirmed.Store
+	Departures() departure.Store
 	Close() error
 }
 
@@ -61,6 +63,11 @@ type Database interface {
 	// AuditEntries reads the audit log of an organization, oldest first, past the
 	// store.
 	AuditEntries(t *testing.T, o id.Organization) []audit.Entry
+	// Touched returns a function that counts the rows that were inserted, changed
+	// and deleted since it was called last.
+	Touched(t *testing.T) func() int64
+	// Count answers a query for one number past the store.
+	Count(t *testing.T, query string) int64
 	// Exec runs a statement past the store.
 	Exec(t *testing.T, statement string, args ...any)
 }
@@ -99,6 +106,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"Transactions", transactionTests()},
 		{"Concurrency", concurrencyTests()},
 		{"Races", raceTests()},
+		{"Removals", removalTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

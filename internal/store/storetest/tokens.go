@@ -199,7 +199,7 @@ func (w *world) wantTokens(t *testing.T, want map[*token.Record]bool) {
 func (w *world) deleteTokensOf(t *testing.T, s access.Subject, want int) {
 	t.Helper()
 	w.writeIdentity(t, func(tx identity.Tx) error {
-		gone, err := tx.DeleteTokensOf(t.Context(), s)
+		gone, err := tx.DeleteTokensOf(t.Context(), s, 10)
 		if len(gone) != want {
 			t.Errorf("%d tokens were deleted, want %d", len(gone), want)
 		}

@@ -10,7 +10,10 @@ import (
 )
 
 const listGroupsOfSubject = `-- name: ListGroupsOfSubject :many
-SELECT group_id FROM memberships WHERE subject_id = $1 ORDER BY group_id
+SELECT m.group_id FROM memberships m WHERE m.subject_id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.subject_id) <> 1
+ORDER BY m.group_id
 `
 
 // ListGroupsOfSubject is asked for when a token is checked.
@@ -42,6 +45,8 @@ SELECT a.group_id, a.resource_role
 FROM memberships m
 JOIN role_assignments a ON a.group_id = m.group_id
 WHERE m.subject_id = $1 AND a.resource_type = 7 AND a.resource_id = $2
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.subject_id) <> 1
 ORDER BY a.group_id, a.resource_role
 `
 

@@ -7,6 +7,7 @@
 SELECT * FROM scm_integrations i
 WHERE i.organization_id = @organization_id AND i.host_lower = @host_lower
   AND CASE WHEN CAST(@live AS BIGINT) = 0 OR (SELECT COUNT(*) FROM sessions s WHERE s.runner_id = i.runner_id AND s.ended_at = 0) > 0 THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 ORDER BY i.created_at, i.id
 LIMIT @max_rows;
 
@@ -20,6 +21,7 @@ JOIN scm_integrations i ON i.runner_id = r.id
 WHERE r.organization_id = @organization_id AND r.creator_id = @creator_id
   AND CASE WHEN CAST(@names AS TEXT) LIKE '%,' || i.host_lower || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST(@live AS BIGINT) = 0 OR (SELECT COUNT(*) FROM sessions s WHERE s.runner_id = i.runner_id AND s.ended_at = 0) > 0 THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 ORDER BY i.created_at, i.id
 LIMIT @max_rows;
 
@@ -30,10 +32,12 @@ SELECT i.* FROM (
     SELECT DISTINCT a.runner_id FROM role_assignments a
     WHERE a.group_id = @group_id AND a.organization_id = @organization_id AND a.runner_id IS NOT NULL AND a.resource_role < 63
       AND ((CAST(@roles AS BIGINT) >> a.resource_role) & 1) <> 0
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
 ) v
 JOIN scm_integrations i ON i.runner_id = v.runner_id
 WHERE CASE WHEN CAST(@names AS TEXT) LIKE '%,' || i.host_lower || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST(@live AS BIGINT) = 0 OR (SELECT COUNT(*) FROM sessions s WHERE s.runner_id = i.runner_id AND s.ended_at = 0) > 0 THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 ORDER BY i.created_at, i.id
 LIMIT @max_rows;
 
@@ -47,4 +51,5 @@ WITH RECURSIVE cells(name, rest) AS (
     SELECT rtrim(substr(c.rest, 1, CAST(@width AS INTEGER))), substr(c.rest, CAST(@width AS INTEGER) + 1) FROM cells c WHERE c.rest <> ''
 )
 SELECT c.name FROM cells c
-WHERE (SELECT i.host_lower FROM scm_integrations i WHERE i.organization_id = @organization_id AND i.host_lower = c.name LIMIT 1) IS NOT NULL;
+WHERE (SELECT i.host_lower FROM scm_integrations i WHERE i.organization_id = @organization_id AND i.host_lower = c.name
+    AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1 LIMIT 1) IS NOT NULL;

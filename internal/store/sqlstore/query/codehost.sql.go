@@ -16,7 +16,8 @@ WITH RECURSIVE cells(name, rest) AS (
     SELECT rtrim(substr(c.rest, 1, CAST($3 AS INTEGER))), substr(c.rest, CAST($3 AS INTEGER) + 1) FROM cells c WHERE c.rest <> ''
 )
 SELECT c.name FROM cells c
-WHERE (SELECT i.host_lower FROM scm_integrations i WHERE i.organization_id = $1 AND i.host_lower = c.name LIMIT 1) IS NOT NULL
+WHERE (SELECT i.host_lower FROM scm_integrations i WHERE i.organization_id = $1 AND i.host_lower = c.name
+    AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1 LIMIT 1) IS NOT NULL
 `
 
 type ListHostsInUseParams struct {
@@ -56,6 +57,7 @@ const listPlaces = `-- name: ListPlaces :many
 SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations i
 WHERE i.organization_id = $1 AND i.host_lower = $2
   AND CASE WHEN CAST($3 AS BIGINT) = 0 OR (SELECT COUNT(*) FROM sessions s WHERE s.runner_id = i.runner_id AND s.ended_at = 0) > 0 THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 ORDER BY i.created_at, i.id
 LIMIT $4
 `
@@ -121,6 +123,7 @@ JOIN scm_integrations i ON i.runner_id = r.id
 WHERE r.organization_id = $1 AND r.creator_id = $2
   AND CASE WHEN CAST($3 AS TEXT) LIKE '%,' || i.host_lower || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST($4 AS BIGINT) = 0 OR (SELECT COUNT(*) FROM sessions s WHERE s.runner_id = i.runner_id AND s.ended_at = 0) > 0 THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 ORDER BY i.created_at, i.id
 LIMIT $5
 `
@@ -185,10 +188,12 @@ SELECT i.id, i.organization_id, i.runner_id, i.scm_id, i.host, i.pat, i.oauth_cl
     SELECT DISTINCT a.runner_id FROM role_assignments a
     WHERE a.group_id = $1 AND a.organization_id = $2 AND a.runner_id IS NOT NULL AND a.resource_role < 63
       AND ((CAST($3 AS BIGINT) >> a.resource_role) & 1) <> 0
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
 ) v
 JOIN scm_integrations i ON i.runner_id = v.runner_id
 WHERE CASE WHEN CAST($4 AS TEXT) LIKE '%,' || i.host_lower || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST($5 AS BIGINT) = 0 OR (SELECT COUNT(*) FROM sessions s WHERE s.runner_id = i.runner_id AND s.ended_at = 0) > 0 THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 ORDER BY i.created_at, i.id
 LIMIT $6
 `

@@ -7,20 +7,162 @@ package query
 
 import (
 	"context"
+	"database/sql"
 )
 
-const deleteHostTokensOfSubject = `-- name: DeleteHostTokensOfSubject :many
-DELETE FROM host_tokens WHERE organization_id = $1 AND subject_id = $2
-RETURNING id, runner_id
+const countRolesOfGroup = `-- name: CountRolesOfGroup :one
+SELECT COUNT(*) FROM (SELECT a.id FROM role_assignments a WHERE a.group_id = $1 LIMIT 1) one
 `
+
+// CountRolesOfGroup counts hidden ones, too.
+func (q *Queries) CountRolesOfGroup(ctx context.Context, groupID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countRolesOfGroup, groupID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deleteEnvironmentClassesOfRunner = `-- name: DeleteEnvironmentClassesOfRunner :many
+DELETE FROM environment_classes WHERE id IN (
+    SELECT c.id FROM environment_classes c WHERE c.runner_id = $1 ORDER BY c.created_at, c.id LIMIT $2
+) RETURNING id
+`
+
+func (q *Queries) DeleteEnvironmentClassesOfRunner(ctx context.Context, runnerID string, maxRows int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, deleteEnvironmentClassesOfRunner, runnerID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteHostTokensOfHost = `-- name: DeleteHostTokensOfHost :many
+DELETE FROM host_tokens WHERE id IN (
+    SELECT h.id FROM host_tokens h
+    WHERE h.runner_id = $1 AND h.host_lower = $2 AND h.generation < $3
+      AND (CAST($4 AS INTEGER) & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+    LIMIT $5
+) RETURNING id, subject_principal, subject_id
+`
+
+type DeleteHostTokensOfHostParams struct {
+	RunnerID   string
+	HostLower  string
+	Generation int64
+	Sources    int32
+	MaxRows    int32
+}
+
+type DeleteHostTokensOfHostRow struct {
+	ID               string
+	SubjectPrincipal int32
+	SubjectID        string
+}
+
+// DeleteHostTokensOfHost deletes those of an earlier generation: with bit 0 of the
+// sources those that were obtained with OAuth (1), with bit 1 the others.
+func (q *Queries) DeleteHostTokensOfHost(ctx context.Context, arg DeleteHostTokensOfHostParams) ([]DeleteHostTokensOfHostRow, error) {
+	rows, err := q.db.QueryContext(ctx, deleteHostTokensOfHost,
+		arg.RunnerID,
+		arg.HostLower,
+		arg.Generation,
+		arg.Sources,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DeleteHostTokensOfHostRow
+	for rows.Next() {
+		var i DeleteHostTokensOfHostRow
+		if err := rows.Scan(&i.ID, &i.SubjectPrincipal, &i.SubjectID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteHostTokensOfRunner = `-- name: DeleteHostTokensOfRunner :many
+DELETE FROM host_tokens WHERE id IN (
+    SELECT h.id FROM host_tokens h WHERE h.runner_id = $1 ORDER BY h.created_at, h.id LIMIT $2
+) RETURNING id, subject_principal, subject_id
+`
+
+type DeleteHostTokensOfRunnerRow struct {
+	ID               string
+	SubjectPrincipal int32
+	SubjectID        string
+}
+
+func (q *Queries) DeleteHostTokensOfRunner(ctx context.Context, runnerID string, maxRows int32) ([]DeleteHostTokensOfRunnerRow, error) {
+	rows, err := q.db.QueryContext(ctx, deleteHostTokensOfRunner, runnerID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DeleteHostTokensOfRunnerRow
+	for rows.Next() {
+		var i DeleteHostTokensOfRunnerRow
+		if err := rows.Scan(&i.ID, &i.SubjectPrincipal, &i.SubjectID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteHostTokensOfSubject = `-- name: DeleteHostTokensOfSubject :many
+DELETE FROM host_tokens WHERE id IN (
+    SELECT h.id FROM host_tokens h
+    WHERE h.subject_id = $1 AND h.organization_id = $2
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+    ORDER BY h.created_at, h.id LIMIT $3
+) RETURNING id, runner_id
+`
+
+type DeleteHostTokensOfSubjectParams struct {
+	SubjectID      string
+	OrganizationID string
+	MaxRows        int32
+}
 
 type DeleteHostTokensOfSubjectRow struct {
 	ID       string
 	RunnerID string
 }
 
-func (q *Queries) DeleteHostTokensOfSubject(ctx context.Context, organizationID string, subjectID string) ([]DeleteHostTokensOfSubjectRow, error) {
-	rows, err := q.db.QueryContext(ctx, deleteHostTokensOfSubject, organizationID, subjectID)
+// DeleteHostTokensOfSubject leaves what goes with its runner.
+func (q *Queries) DeleteHostTokensOfSubject(ctx context.Context, arg DeleteHostTokensOfSubjectParams) ([]DeleteHostTokensOfSubjectRow, error) {
+	rows, err := q.db.QueryContext(ctx, deleteHostTokensOfSubject, arg.SubjectID, arg.OrganizationID, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +184,103 @@ func (q *Queries) DeleteHostTokensOfSubject(ctx context.Context, organizationID 
 	return items, nil
 }
 
-const deleteMembershipsOfSubject = `-- name: DeleteMembershipsOfSubject :many
-DELETE FROM memberships WHERE organization_id = $1 AND subject_id = $2
-RETURNING group_id
+const deleteKeysOfRunner = `-- name: DeleteKeysOfRunner :execrows
+DELETE FROM runner_keys AS r WHERE r.runner_id = $1 AND r.sequence <= (
+    SELECT CAST(COALESCE(MIN(k.sequence), 0) AS BIGINT) FROM runner_keys k WHERE k.runner_id = $1
+) + CAST($2 AS BIGINT) - 1
 `
 
-func (q *Queries) DeleteMembershipsOfSubject(ctx context.Context, organizationID string, subjectID string) ([]string, error) {
-	rows, err := q.db.QueryContext(ctx, deleteMembershipsOfSubject, organizationID, subjectID)
+func (q *Queries) DeleteKeysOfRunner(ctx context.Context, runnerID string, maxRows int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteKeysOfRunner, runnerID, maxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteLLMIntegrationsOfRunner = `-- name: DeleteLLMIntegrationsOfRunner :many
+DELETE FROM llm_integrations WHERE id IN (
+    SELECT l.id FROM llm_integrations l WHERE l.runner_id = $1 ORDER BY l.created_at, l.id LIMIT $2
+) RETURNING id
+`
+
+func (q *Queries) DeleteLLMIntegrationsOfRunner(ctx context.Context, runnerID string, maxRows int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, deleteLLMIntegrationsOfRunner, runnerID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteMembershipsOfGroup = `-- name: DeleteMembershipsOfGroup :many
+DELETE FROM memberships WHERE id IN (
+    SELECT m.id FROM memberships m WHERE m.group_id = $1 ORDER BY m.created_at, m.id LIMIT $2
+) RETURNING id, organization_id, group_id, subject_principal, subject_id, created_at
+`
+
+func (q *Queries) DeleteMembershipsOfGroup(ctx context.Context, groupID string, maxRows int32) ([]Membership, error) {
+	rows, err := q.db.QueryContext(ctx, deleteMembershipsOfGroup, groupID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Membership
+	for rows.Next() {
+		var i Membership
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.GroupID,
+			&i.SubjectPrincipal,
+			&i.SubjectID,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteMembershipsOfSubject = `-- name: DeleteMembershipsOfSubject :many
+DELETE FROM memberships WHERE id IN (
+    SELECT m.id FROM memberships m
+    WHERE m.subject_id = $1 AND m.organization_id = $2
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
+    ORDER BY m.group_id LIMIT $3
+) RETURNING group_id
+`
+
+type DeleteMembershipsOfSubjectParams struct {
+	SubjectID      string
+	OrganizationID string
+	MaxRows        int32
+}
+
+// DeleteMembershipsOfSubject leaves what goes with its group.
+func (q *Queries) DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMembershipsOfSubjectParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, deleteMembershipsOfSubject, arg.SubjectID, arg.OrganizationID, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -68,4 +300,457 @@ func (q *Queries) DeleteMembershipsOfSubject(ctx context.Context, organizationID
 		return nil, err
 	}
 	return items, nil
+}
+
+const deleteRemoval = `-- name: DeleteRemoval :exec
+DELETE FROM removals WHERE id = $1
+`
+
+func (q *Queries) DeleteRemoval(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, deleteRemoval, id)
+	return err
+}
+
+const deleteSCMIntegrationsOfRunner = `-- name: DeleteSCMIntegrationsOfRunner :many
+DELETE FROM scm_integrations WHERE id IN (
+    SELECT i.id FROM scm_integrations i WHERE i.runner_id = $1 ORDER BY i.created_at, i.id LIMIT $2
+) RETURNING id
+`
+
+func (q *Queries) DeleteSCMIntegrationsOfRunner(ctx context.Context, runnerID string, maxRows int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, deleteSCMIntegrationsOfRunner, runnerID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteTokensOfRunner = `-- name: DeleteTokensOfRunner :many
+DELETE FROM tokens WHERE id IN (SELECT t.id FROM tokens t WHERE t.runner_id = $1 LIMIT $2)
+RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
+`
+
+func (q *Queries) DeleteTokensOfRunner(ctx context.Context, runnerID sql.NullString, maxRows int32) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteTokensOfRunner, runnerID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteTokensOfServiceAccount = `-- name: DeleteTokensOfServiceAccount :many
+DELETE FROM tokens WHERE id IN (
+    SELECT t.id FROM tokens t WHERE t.service_account_id = $1 ORDER BY t.kind, t.created_at, t.id LIMIT $2
+) RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
+`
+
+func (q *Queries) DeleteTokensOfServiceAccount(ctx context.Context, serviceAccountID sql.NullString, maxRows int32) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteTokensOfServiceAccount, serviceAccountID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteTokensOfUser = `-- name: DeleteTokensOfUser :many
+DELETE FROM tokens WHERE id IN (
+    SELECT t.id FROM tokens t WHERE t.user_id = $1 ORDER BY t.organization_id, t.created_at, t.id LIMIT $2
+) RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
+`
+
+func (q *Queries) DeleteTokensOfUser(ctx context.Context, userID sql.NullString, maxRows int32) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deleteTokensOfUser, userID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const freeGroupName = `-- name: FreeGroupName :exec
+UPDATE groups SET name = $1, direct_id = '' WHERE id = $2
+`
+
+// FreeGroupName lets another group have the name of one that is being removed.
+func (q *Queries) FreeGroupName(ctx context.Context, free string, iD string) error {
+	_, err := q.db.ExecContext(ctx, freeGroupName, free, iD)
+	return err
+}
+
+const insertRemoval = `-- name: InsertRemoval :exec
+
+INSERT INTO removals (
+    id, organization_id, kind, object, actor_principal, actor_id, request_id, removed_at, step, host_runner, host_lower, sources, generation
+) VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+)
+`
+
+type InsertRemovalParams struct {
+	ID             string
+	OrganizationID string
+	Kind           int32
+	Object         string
+	ActorPrincipal int32
+	ActorID        string
+	RequestID      string
+	RemovedAt      int64
+	Step           int64
+	HostRunner     string
+	HostLower      string
+	Sources        int32
+	Generation     int64
+}
+
+// What is removed in steps; see the schema. Each deletion takes up to @max_rows.
+func (q *Queries) InsertRemoval(ctx context.Context, arg InsertRemovalParams) error {
+	_, err := q.db.ExecContext(ctx, insertRemoval,
+		arg.ID,
+		arg.OrganizationID,
+		arg.Kind,
+		arg.Object,
+		arg.ActorPrincipal,
+		arg.ActorID,
+		arg.RequestID,
+		arg.RemovedAt,
+		arg.Step,
+		arg.HostRunner,
+		arg.HostLower,
+		arg.Sources,
+		arg.Generation,
+	)
+	return err
+}
+
+const listRemovals = `-- name: ListRemovals :many
+SELECT id, organization_id, kind, object, actor_principal, actor_id, request_id, removed_at, step, host_runner, host_lower, sources, generation FROM removals ORDER BY removed_at, id LIMIT $1
+`
+
+func (q *Queries) ListRemovals(ctx context.Context, maxRows int32) ([]Removal, error) {
+	rows, err := q.db.QueryContext(ctx, listRemovals, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Removal
+	for rows.Next() {
+		var i Removal
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Object,
+			&i.ActorPrincipal,
+			&i.ActorID,
+			&i.RequestID,
+			&i.RemovedAt,
+			&i.Step,
+			&i.HostRunner,
+			&i.HostLower,
+			&i.Sources,
+			&i.Generation,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRolesOnToDelete = `-- name: ListRolesOnToDelete :many
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at, CAST(CASE WHEN g.direct_id = '' THEN 0 ELSE 1 END AS INTEGER) AS direct FROM role_assignments a
+JOIN groups g ON g.id = a.group_id
+WHERE a.resource_id = $1 AND a.resource_type = $2
+ORDER BY a.created_at, a.id LIMIT $3
+`
+
+type ListRolesOnToDeleteParams struct {
+	ResourceID   string
+	ResourceType int32
+	MaxRows      int32
+}
+
+type ListRolesOnToDeleteRow struct {
+	ID              string
+	OrganizationID  string
+	GroupID         string
+	ResourceType    int32
+	ResourceID      string
+	ResourceRole    int32
+	Slot            int32
+	CreatedAt       int64
+	Revision        int64
+	RunnerID        sql.NullString
+	RunnerCreatedAt int64
+	Direct          int32
+}
+
+func (q *Queries) ListRolesOnToDelete(ctx context.Context, arg ListRolesOnToDeleteParams) ([]ListRolesOnToDeleteRow, error) {
+	rows, err := q.db.QueryContext(ctx, listRolesOnToDelete, arg.ResourceID, arg.ResourceType, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRolesOnToDeleteRow
+	for rows.Next() {
+		var i ListRolesOnToDeleteRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.GroupID,
+			&i.ResourceType,
+			&i.ResourceID,
+			&i.ResourceRole,
+			&i.Slot,
+			&i.CreatedAt,
+			&i.Revision,
+			&i.RunnerID,
+			&i.RunnerCreatedAt,
+			&i.Direct,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRolesToDelete = `-- name: ListRolesToDelete :many
+
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at, CAST(CASE WHEN g.direct_id = '' THEN 0 ELSE 1 END AS INTEGER) AS direct FROM role_assignments a
+JOIN groups g ON g.id = a.group_id
+WHERE a.group_id = $1
+ORDER BY a.created_at, a.id LIMIT $2
+`
+
+type ListRolesToDeleteRow struct {
+	ID              string
+	OrganizationID  string
+	GroupID         string
+	ResourceType    int32
+	ResourceID      string
+	ResourceRole    int32
+	Slot            int32
+	CreatedAt       int64
+	Revision        int64
+	RunnerID        sql.NullString
+	RunnerCreatedAt int64
+	Direct          int32
+}
+
+// The roles that a group has and those on a resource, also when they are hidden.
+func (q *Queries) ListRolesToDelete(ctx context.Context, groupID string, maxRows int32) ([]ListRolesToDeleteRow, error) {
+	rows, err := q.db.QueryContext(ctx, listRolesToDelete, groupID, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRolesToDeleteRow
+	for rows.Next() {
+		var i ListRolesToDeleteRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.GroupID,
+			&i.ResourceType,
+			&i.ResourceID,
+			&i.ResourceRole,
+			&i.Slot,
+			&i.CreatedAt,
+			&i.Revision,
+			&i.RunnerID,
+			&i.RunnerCreatedAt,
+			&i.Direct,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRunnersOfRoles = `-- name: ListRunnersOfRoles :many
+SELECT runner_id FROM role_assignments WHERE group_id = $1 AND runner_id IS NOT NULL
+`
+
+func (q *Queries) ListRunnersOfRoles(ctx context.Context, groupID string) ([]sql.NullString, error) {
+	rows, err := q.db.QueryContext(ctx, listRunnersOfRoles, groupID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []sql.NullString
+	for rows.Next() {
+		var runner_id sql.NullString
+		if err := rows.Scan(&runner_id); err != nil {
+			return nil, err
+		}
+		items = append(items, runner_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const nextHostGeneration = `-- name: NextHostGeneration :one
+SELECT CAST(1 + COALESCE(MAX(g.generation), 0) AS BIGINT) AS generation FROM (
+    SELECT h.generation FROM host_tokens h WHERE h.runner_id = $1 AND h.host_lower = $2
+    UNION ALL
+    SELECT d.generation FROM removals d WHERE d.host_runner = $1 AND d.host_lower = $2
+) g
+`
+
+// NextHostGeneration is later than every credential for a host on a runner, and
+// than every removal of them that is not done.
+func (q *Queries) NextHostGeneration(ctx context.Context, runnerID string, hostLower string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, nextHostGeneration, runnerID, hostLower)
+	var generation int64
+	err := row.Scan(&generation)
+	return generation, err
+}
+
+const takeRemoval = `-- name: TakeRemoval :execrows
+UPDATE removals SET step = step + 1 WHERE id = $1 AND step = $2
+`
+
+// TakeRemoval takes the next step of a removal, which stays locked until the
+// transaction ends.
+func (q *Queries) TakeRemoval(ctx context.Context, iD string, step int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeRemoval, iD, step)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

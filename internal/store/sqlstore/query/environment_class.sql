@@ -6,7 +6,8 @@ INSERT INTO environment_classes (
 );
 
 -- name: GetEnvironmentClass :one
-SELECT * FROM environment_classes WHERE id = @id;
+SELECT c.* FROM environment_classes c WHERE c.id = @id
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1;
 
 -- name: UpdateEnvironmentClass :execrows
 UPDATE environment_classes SET
@@ -39,12 +40,14 @@ WHERE c.organization_id = @organization_id
             SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
             WHERE m.subject_id = CAST(@user_id AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
               AND a.resource_role < 63 AND ((CAST(@use_roles AS BIGINT) >> a.resource_role) & 1) <> 0
+              AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )
     THEN 1 ELSE 0 END
     FROM runners r WHERE r.id = c.runner_id
   ) <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1
 ORDER BY c.created_at, c.id
 LIMIT @max_rows;
 
@@ -62,12 +65,14 @@ WHERE c.organization_id = @organization_id AND c.runner_id = @runner_id
             SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
             WHERE m.subject_id = CAST(@user_id AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
               AND a.resource_role < 63 AND ((CAST(@use_roles AS BIGINT) >> a.resource_role) & 1) <> 0
+              AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )
     THEN 1 ELSE 0 END
     FROM runners r WHERE r.id = c.runner_id
   ) <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1
 ORDER BY c.created_at, c.id
 LIMIT @max_rows;
 
@@ -86,6 +91,7 @@ WHERE v.organization_id = @organization_id AND v.viewer_id = @viewer_id
             SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
             WHERE m.subject_id = CAST(@user_id AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
               AND a.resource_role < 63 AND ((CAST(@use_roles AS BIGINT) >> a.resource_role) & 1) <> 0
+              AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )

@@ -10,7 +10,8 @@ import (
 )
 
 const getEnvironmentClass = `-- name: GetEnvironmentClass :one
-SELECT id, organization_id, runner_id, display_name, description, configuration, enabled, created_at, updated_at, revision FROM environment_classes WHERE id = $1
+SELECT c.id, c.organization_id, c.runner_id, c.display_name, c.description, c.configuration, c.enabled, c.created_at, c.updated_at, c.revision FROM environment_classes c WHERE c.id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1
 `
 
 func (q *Queries) GetEnvironmentClass(ctx context.Context, id string) (EnvironmentClass, error) {
@@ -83,12 +84,14 @@ WHERE c.organization_id = $1
             SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
             WHERE m.subject_id = CAST($9 AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
               AND a.resource_role < 63 AND ((CAST($10 AS BIGINT) >> a.resource_role) & 1) <> 0
+              AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )
     THEN 1 ELSE 0 END
     FROM runners r WHERE r.id = c.runner_id
   ) <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1
 ORDER BY c.created_at, c.id
 LIMIT $11
 `
@@ -177,12 +180,14 @@ WHERE c.organization_id = $1 AND c.runner_id = $2
             SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
             WHERE m.subject_id = CAST($10 AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
               AND a.resource_role < 63 AND ((CAST($11 AS BIGINT) >> a.resource_role) & 1) <> 0
+              AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )
     THEN 1 ELSE 0 END
     FROM runners r WHERE r.id = c.runner_id
   ) <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1
 ORDER BY c.created_at, c.id
 LIMIT $12
 `
@@ -264,6 +269,7 @@ WHERE v.organization_id = $1 AND v.viewer_id = $2
             SELECT COUNT(*) FROM memberships m JOIN role_assignments a ON a.group_id = m.group_id
             WHERE m.subject_id = CAST($10 AS TEXT) AND a.resource_type = 2 AND a.resource_id = r.id
               AND a.resource_role < 63 AND ((CAST($11 AS BIGINT) >> a.resource_role) & 1) <> 0
+              AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
           ) > 0
         ) THEN 2 ELSE 1 END) <> 0
       )

@@ -20,11 +20,20 @@ UPDATE groups SET description = description WHERE id = @id AND organization_id =
 -- name: DeleteGroup :execrows
 DELETE FROM groups WHERE id = @id;
 
+-- A group for sharing goes with the last thing that it shares, so it is hidden
+-- when all that it shares is.
+
 -- name: GetGroup :one
-SELECT * FROM group_rows WHERE organization_id = @organization_id AND id = @id;
+SELECT g.* FROM group_rows g WHERE g.organization_id = @organization_id AND g.id = @id
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1;
 
 -- name: GetGroupByName :one
-SELECT * FROM group_rows WHERE organization_id = @organization_id AND name = @name;
+SELECT g.* FROM group_rows g WHERE g.organization_id = @organization_id AND g.name = @name
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1;
 
 -- GetDirectGroup finds the group for sharing with one subject.
 -- name: GetDirectGroup :one
@@ -42,7 +51,11 @@ WHERE g.organization_id = @organization_id
   AND CASE WHEN CAST(@without_id AS TEXT) = '' OR (
         SELECT COUNT(*) FROM role_assignments a
         WHERE a.group_id = g.id AND a.resource_type = CAST(@without_type AS INTEGER) AND a.resource_id = CAST(@without_id AS TEXT)
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
       ) = 0 THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1
 ORDER BY g.created_at, g.id
 LIMIT @max_rows;
 
@@ -56,16 +69,17 @@ WHERE g.organization_id = @organization_id AND g.id = @id
   AND CASE WHEN CAST(@without_id AS TEXT) = '' OR (
         SELECT COUNT(*) FROM role_assignments a
         WHERE a.group_id = g.id AND a.resource_type = CAST(@without_type AS INTEGER) AND a.resource_id = CAST(@without_id AS TEXT)
-      ) = 0 THEN 1 ELSE 0 END <> 0;
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+      ) = 0 THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1;
 
--- ListSharesOfRunner finds the groups that exist to share something with one
--- subject and have roles on this runner alone.
--- name: ListSharesOfRunner :many
-SELECT g.id, g.organization_id FROM groups g
-WHERE g.direct_id <> ''
-  AND g.id IN (SELECT a.group_id FROM role_assignments a WHERE a.runner_id = @runner_id)
-  AND NOT EXISTS (SELECT 1 FROM role_assignments b WHERE b.group_id = g.id AND (b.runner_id IS NULL OR b.runner_id <> @runner_id))
-ORDER BY g.id;
+-- CountGroups counts those that people made. (One that is being removed has no
+-- direct_id any more.)
+-- name: CountGroups :one
+SELECT CAST((SELECT COUNT(*) FROM groups g WHERE g.organization_id = @organization_id AND g.direct_id = '')
+    - (SELECT COUNT(*) FROM removals d WHERE d.organization_id = @organization_id AND d.kind IN (2, 3)) AS BIGINT) AS n;
 
 -- LockUserAsMember and LockServiceAccountAsMember change nothing; they find only
 -- who can be in a group, and keep it so until the transaction ends. Status 3 is
@@ -98,6 +112,3 @@ WHERE group_id = @group_id
   AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at, id
 LIMIT @max_rows;
-
--- name: ListAllMemberships :many
-SELECT * FROM memberships WHERE group_id = @group_id ORDER BY created_at, id;

@@ -7,8 +7,21 @@ package query
 
 import (
 	"context"
-	"database/sql"
 )
+
+const countGroups = `-- name: CountGroups :one
+SELECT CAST((SELECT COUNT(*) FROM groups g WHERE g.organization_id = $1 AND g.direct_id = '')
+    - (SELECT COUNT(*) FROM removals d WHERE d.organization_id = $1 AND d.kind IN (2, 3)) AS BIGINT) AS n
+`
+
+// CountGroups counts those that people made. (One that is being removed has no
+// direct_id any more.)
+func (q *Queries) CountGroups(ctx context.Context, organizationID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countGroups, organizationID)
+	var n int64
+	err := row.Scan(&n)
+	return n, err
+}
 
 const deleteGroup = `-- name: DeleteGroup :execrows
 DELETE FROM groups WHERE id = $1
@@ -45,7 +58,11 @@ WHERE g.organization_id = $1 AND g.id = $2
   AND CASE WHEN CAST($7 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM role_assignments a
         WHERE a.group_id = g.id AND a.resource_type = CAST($8 AS INTEGER) AND a.resource_id = CAST($7 AS TEXT)
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
       ) = 0 THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1
 `
 
 type FindGroupParams struct {
@@ -158,9 +175,15 @@ func (q *Queries) GetDirectGroup(ctx context.Context, organizationID string, dir
 }
 
 const getGroup = `-- name: GetGroup :one
-SELECT id, organization_id, name, description, direct_principal, direct_id, created_at, updated_at, revision, name_lower, member_count, grants FROM group_rows WHERE organization_id = $1 AND id = $2
+
+SELECT g.id, g.organization_id, g.name, g.description, g.direct_principal, g.direct_id, g.created_at, g.updated_at, g.revision, g.name_lower, g.member_count, g.grants FROM group_rows g WHERE g.organization_id = $1 AND g.id = $2
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1
 `
 
+// A group for sharing goes with the last thing that it shares, so it is hidden
+// when all that it shares is.
 func (q *Queries) GetGroup(ctx context.Context, organizationID string, iD string) (GroupRow, error) {
 	row := q.db.QueryRowContext(ctx, getGroup, organizationID, iD)
 	var i GroupRow
@@ -182,7 +205,10 @@ func (q *Queries) GetGroup(ctx context.Context, organizationID string, iD string
 }
 
 const getGroupByName = `-- name: GetGroupByName :one
-SELECT id, organization_id, name, description, direct_principal, direct_id, created_at, updated_at, revision, name_lower, member_count, grants FROM group_rows WHERE organization_id = $1 AND name = $2
+SELECT g.id, g.organization_id, g.name, g.description, g.direct_principal, g.direct_id, g.created_at, g.updated_at, g.revision, g.name_lower, g.member_count, g.grants FROM group_rows g WHERE g.organization_id = $1 AND g.name = $2
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1
 `
 
 func (q *Queries) GetGroupByName(ctx context.Context, organizationID string, name string) (GroupRow, error) {
@@ -288,40 +314,6 @@ func (q *Queries) InsertMembership(ctx context.Context, arg InsertMembershipPara
 	return err
 }
 
-const listAllMemberships = `-- name: ListAllMemberships :many
-SELECT id, organization_id, group_id, subject_principal, subject_id, created_at FROM memberships WHERE group_id = $1 ORDER BY created_at, id
-`
-
-func (q *Queries) ListAllMemberships(ctx context.Context, groupID string) ([]Membership, error) {
-	rows, err := q.db.QueryContext(ctx, listAllMemberships, groupID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Membership
-	for rows.Next() {
-		var i Membership
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.GroupID,
-			&i.SubjectPrincipal,
-			&i.SubjectID,
-			&i.CreatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listGroups = `-- name: ListGroups :many
 SELECT g.id, g.organization_id, g.name, g.description, g.direct_principal, g.direct_id, g.created_at, g.updated_at, g.revision, g.name_lower, g.member_count, g.grants FROM group_rows g
 WHERE g.organization_id = $1
@@ -331,7 +323,11 @@ WHERE g.organization_id = $1
   AND CASE WHEN CAST($6 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM role_assignments a
         WHERE a.group_id = g.id AND a.resource_type = CAST($7 AS INTEGER) AND a.resource_id = CAST($6 AS TEXT)
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
       ) = 0 THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN g.direct_id = '' THEN 0 ELSE (
+        SELECT COALESCE(MIN((SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id)), 0) FROM role_assignments a WHERE a.group_id = g.id
+      ) END <> 1
 ORDER BY g.created_at, g.id
 LIMIT $8
 `
@@ -437,44 +433,6 @@ func (q *Queries) ListMemberships(ctx context.Context, arg ListMembershipsParams
 			&i.Name,
 			&i.NameLower,
 		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listSharesOfRunner = `-- name: ListSharesOfRunner :many
-SELECT g.id, g.organization_id FROM groups g
-WHERE g.direct_id <> ''
-  AND g.id IN (SELECT a.group_id FROM role_assignments a WHERE a.runner_id = $1)
-  AND NOT EXISTS (SELECT 1 FROM role_assignments b WHERE b.group_id = g.id AND (b.runner_id IS NULL OR b.runner_id <> $1))
-ORDER BY g.id
-`
-
-type ListSharesOfRunnerRow struct {
-	ID             string
-	OrganizationID string
-}
-
-// ListSharesOfRunner finds the groups that exist to share something with one
-// subject and have roles on this runner alone.
-func (q *Queries) ListSharesOfRunner(ctx context.Context, runnerID sql.NullString) ([]ListSharesOfRunnerRow, error) {
-	rows, err := q.db.QueryContext(ctx, listSharesOfRunner, runnerID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListSharesOfRunnerRow
-	for rows.Next() {
-		var i ListSharesOfRunnerRow
-		if err := rows.Scan(&i.ID, &i.OrganizationID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

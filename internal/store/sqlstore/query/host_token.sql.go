@@ -10,7 +10,13 @@ import (
 )
 
 const countHostTokens = `-- name: CountHostTokens :one
-SELECT COUNT(*) FROM host_tokens WHERE runner_id = $1 AND subject_id = $2
+SELECT COUNT(*) FROM host_tokens h WHERE h.runner_id = $1 AND h.subject_id = $2
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 `
 
 func (q *Queries) CountHostTokens(ctx context.Context, runnerID string, subjectID string) (int64, error) {
@@ -32,58 +38,14 @@ func (q *Queries) DeleteHostToken(ctx context.Context, id string) (int64, error)
 	return result.RowsAffected()
 }
 
-const deleteHostTokensOfHost = `-- name: DeleteHostTokensOfHost :many
-DELETE FROM host_tokens
-WHERE runner_id = $1 AND host_lower = $2
-  AND (source = 1 AND CAST($3 AS BOOLEAN) OR source <> 1 AND CAST($4 AS BOOLEAN))
-RETURNING id, subject_principal, subject_id
-`
-
-type DeleteHostTokensOfHostParams struct {
-	RunnerID  string
-	HostLower string
-	Oauth     bool
-	Others    bool
-}
-
-type DeleteHostTokensOfHostRow struct {
-	ID               string
-	SubjectPrincipal int32
-	SubjectID        string
-}
-
-// DeleteHostTokensOfHost deletes those that were obtained with OAuth (1), the
-// others, or both.
-func (q *Queries) DeleteHostTokensOfHost(ctx context.Context, arg DeleteHostTokensOfHostParams) ([]DeleteHostTokensOfHostRow, error) {
-	rows, err := q.db.QueryContext(ctx, deleteHostTokensOfHost,
-		arg.RunnerID,
-		arg.HostLower,
-		arg.Oauth,
-		arg.Others,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []DeleteHostTokensOfHostRow
-	for rows.Next() {
-		var i DeleteHostTokensOfHostRow
-		if err := rows.Scan(&i.ID, &i.SubjectPrincipal, &i.SubjectID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const getHostToken = `-- name: GetHostToken :one
-SELECT id, organization_id, runner_id, host, subject_principal, subject_id, source, token, refresh_token, integration_id, scopes, expires_at, created_at, updated_at, revision, host_lower FROM host_tokens WHERE id = $1
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower, h.generation FROM host_tokens h WHERE h.id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 `
 
 func (q *Queries) GetHostToken(ctx context.Context, id string) (HostToken, error) {
@@ -106,12 +68,19 @@ func (q *Queries) GetHostToken(ctx context.Context, id string) (HostToken, error
 		&i.UpdatedAt,
 		&i.Revision,
 		&i.HostLower,
+		&i.Generation,
 	)
 	return i, err
 }
 
 const getHostTokenOfSubject = `-- name: GetHostTokenOfSubject :one
-SELECT id, organization_id, runner_id, host, subject_principal, subject_id, source, token, refresh_token, integration_id, scopes, expires_at, created_at, updated_at, revision, host_lower FROM host_tokens WHERE runner_id = $1 AND host_lower = $2 AND subject_id = $3
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower, h.generation FROM host_tokens h WHERE h.runner_id = $1 AND h.host_lower = $2 AND h.subject_id = $3
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 `
 
 type GetHostTokenOfSubjectParams struct {
@@ -140,6 +109,7 @@ func (q *Queries) GetHostTokenOfSubject(ctx context.Context, arg GetHostTokenOfS
 		&i.UpdatedAt,
 		&i.Revision,
 		&i.HostLower,
+		&i.Generation,
 	)
 	return i, err
 }
@@ -147,10 +117,11 @@ func (q *Queries) GetHostTokenOfSubject(ctx context.Context, arg GetHostTokenOfS
 const insertHostToken = `-- name: InsertHostToken :exec
 INSERT INTO host_tokens (
     id, organization_id, runner_id, host, subject_principal, subject_id, source, token, refresh_token, integration_id, scopes,
-    expires_at, created_at, updated_at, revision, host_lower
+    expires_at, created_at, updated_at, revision, host_lower, generation
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-    $12, $13, $14, $15, $16
+    $12, $13, $14, $15, $16,
+    COALESCE((SELECT MAX(d.generation) FROM removals d WHERE d.host_runner = $3 AND d.host_lower = $16), 0)
 )
 `
 
@@ -196,10 +167,16 @@ func (q *Queries) InsertHostToken(ctx context.Context, arg InsertHostTokenParams
 }
 
 const listHostTokens = `-- name: ListHostTokens :many
-SELECT id, organization_id, runner_id, host, subject_principal, subject_id, source, token, refresh_token, integration_id, scopes, expires_at, created_at, updated_at, revision, host_lower FROM host_tokens
-WHERE organization_id = $1
-  AND (created_at, id) > ($2, CAST($3 AS TEXT))
-ORDER BY created_at, id
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower, h.generation FROM host_tokens h
+WHERE h.organization_id = $1
+  AND (h.created_at, h.id) > ($2, CAST($3 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
+ORDER BY h.created_at, h.id
 LIMIT $4
 `
 
@@ -241,6 +218,7 @@ func (q *Queries) ListHostTokens(ctx context.Context, arg ListHostTokensParams) 
 			&i.UpdatedAt,
 			&i.Revision,
 			&i.HostLower,
+			&i.Generation,
 		); err != nil {
 			return nil, err
 		}
@@ -256,11 +234,17 @@ func (q *Queries) ListHostTokens(ctx context.Context, arg ListHostTokensParams) 
 }
 
 const listHostTokensOfRunner = `-- name: ListHostTokensOfRunner :many
-SELECT id, organization_id, runner_id, host, subject_principal, subject_id, source, token, refresh_token, integration_id, scopes, expires_at, created_at, updated_at, revision, host_lower FROM host_tokens
-WHERE runner_id = $1 AND organization_id = $2
-  AND (CAST($3 AS TEXT) = '' OR subject_id = CAST($3 AS TEXT))
-  AND (created_at, id) > ($4, CAST($5 AS TEXT))
-ORDER BY created_at, id
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower, h.generation FROM host_tokens h
+WHERE h.runner_id = $1 AND h.organization_id = $2
+  AND (CAST($3 AS TEXT) = '' OR h.subject_id = CAST($3 AS TEXT))
+  AND (h.created_at, h.id) > ($4, CAST($5 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
+ORDER BY h.created_at, h.id
 LIMIT $6
 `
 
@@ -308,6 +292,7 @@ func (q *Queries) ListHostTokensOfRunner(ctx context.Context, arg ListHostTokens
 			&i.UpdatedAt,
 			&i.Revision,
 			&i.HostLower,
+			&i.Generation,
 		); err != nil {
 			return nil, err
 		}
@@ -323,11 +308,17 @@ func (q *Queries) ListHostTokensOfRunner(ctx context.Context, arg ListHostTokens
 }
 
 const listHostTokensOfSubject = `-- name: ListHostTokensOfSubject :many
-SELECT id, organization_id, runner_id, host, subject_principal, subject_id, source, token, refresh_token, integration_id, scopes, expires_at, created_at, updated_at, revision, host_lower FROM host_tokens
-WHERE subject_id = $1 AND organization_id = $2
-  AND (CAST($3 AS TEXT) = '' OR runner_id = CAST($3 AS TEXT))
-  AND (created_at, id) > ($4, CAST($5 AS TEXT))
-ORDER BY created_at, id
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower, h.generation FROM host_tokens h
+WHERE h.subject_id = $1 AND h.organization_id = $2
+  AND (CAST($3 AS TEXT) = '' OR h.runner_id = CAST($3 AS TEXT))
+  AND (h.created_at, h.id) > ($4, CAST($5 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
+ORDER BY h.created_at, h.id
 LIMIT $6
 `
 
@@ -375,6 +366,7 @@ func (q *Queries) ListHostTokensOfSubject(ctx context.Context, arg ListHostToken
 			&i.UpdatedAt,
 			&i.Revision,
 			&i.HostLower,
+			&i.Generation,
 		); err != nil {
 			return nil, err
 		}
@@ -390,15 +382,22 @@ func (q *Queries) ListHostTokensOfSubject(ctx context.Context, arg ListHostToken
 }
 
 const listHostTokensReadBy = `-- name: ListHostTokensReadBy :many
-SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower FROM (
+SELECT h.id, h.organization_id, h.runner_id, h.host, h.subject_principal, h.subject_id, h.source, h.token, h.refresh_token, h.integration_id, h.scopes, h.expires_at, h.created_at, h.updated_at, h.revision, h.host_lower, h.generation FROM (
     SELECT DISTINCT a.runner_id FROM role_assignments a
     WHERE a.group_id = $1 AND a.runner_id IS NOT NULL AND a.resource_role < 63
       AND ((CAST($2 AS BIGINT) >> a.resource_role) & 1) <> 0
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
       AND (CAST($3 AS TEXT) = '' OR a.runner_id = CAST($3 AS TEXT))
 ) v
 JOIN host_tokens h ON h.runner_id = v.runner_id
 WHERE (CAST($4 AS TEXT) = '' OR h.subject_id = CAST($4 AS TEXT))
   AND (h.created_at, h.id) > ($5, CAST($6 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 ORDER BY h.created_at, h.id
 LIMIT $7
 `
@@ -450,6 +449,7 @@ func (q *Queries) ListHostTokensReadBy(ctx context.Context, arg ListHostTokensRe
 			&i.UpdatedAt,
 			&i.Revision,
 			&i.HostLower,
+			&i.Generation,
 		); err != nil {
 			return nil, err
 		}

@@ -96,6 +96,7 @@ type HostToken struct {
 	UpdatedAt        int64
 	Revision         int64
 	HostLower        string
+	Generation       int64
 }
 
 type LlmIntegrationRow struct {
@@ -143,6 +144,22 @@ type Organization struct {
 	OfflineDays        int32
 	AuditDays          int32
 	Operates           bool
+}
+
+type Removal struct {
+	ID             string
+	OrganizationID string
+	Kind           int32
+	Object         string
+	ActorPrincipal int32
+	ActorID        string
+	RequestID      string
+	RemovedAt      int64
+	Step           int64
+	HostRunner     string
+	HostLower      string
+	Sources        int32
+	Generation     int64
 }
 
 type Replica struct {

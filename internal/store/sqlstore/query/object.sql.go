@@ -12,13 +12,17 @@ import (
 
 const getBelonging = `-- name: GetBelonging :one
 SELECT CAST(9 AS INTEGER) AS resource_type, c.runner_id, CAST(0 AS INTEGER) AS owner_principal, CAST('' AS TEXT) AS owner_id
-FROM environment_classes c WHERE c.id = $1
+FROM environment_classes c WHERE c.id = $1 AND (SELECT COUNT(*) FROM removals d WHERE d.id = c.runner_id) <> 1
 UNION ALL
-SELECT 10, i.runner_id, 0, '' FROM scm_integrations i WHERE i.id = $1
+SELECT 10, i.runner_id, 0, '' FROM scm_integrations i WHERE i.id = $1 AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 UNION ALL
-SELECT 20, l.runner_id, 0, '' FROM llm_integrations l WHERE l.id = $1
+SELECT 20, l.runner_id, 0, '' FROM llm_integrations l WHERE l.id = $1 AND (SELECT COUNT(*) FROM removals d WHERE d.id = l.runner_id) <> 1
 UNION ALL
-SELECT 11, h.runner_id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.id = $1
+SELECT 11, h.runner_id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.id = $1 AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1 AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 `
 
 type GetBelongingRow struct {
@@ -79,8 +83,9 @@ func (q *Queries) GetPrincipal(ctx context.Context, organizationID string, iD st
 }
 
 const getTokenObject = `-- name: GetTokenObject :one
-SELECT user_id, service_account_id FROM tokens
-WHERE organization_id = $1 AND id = $2 AND kind = $3
+SELECT t.user_id, t.service_account_id FROM tokens t
+WHERE t.organization_id = $1 AND t.id = $2 AND t.kind = $3
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 type GetTokenObjectParams struct {

@@ -14,4 +14,7 @@ UPDATE replicas SET taken_over_by = @heir, beat = beat + 1 WHERE id = @dead AND 
 -- name: DeleteReplica :exec
 DELETE FROM replicas
 WHERE replicas.id = @id
-  AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.replica_id = @id AND sessions.ended_at = 0);
+  AND NOT EXISTS (
+    SELECT 1 FROM sessions WHERE sessions.replica_id = @id AND sessions.ended_at = 0
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = sessions.runner_id) <> 1
+  );

@@ -24,7 +24,10 @@ func (q *Queries) Beat(ctx context.Context, id string) (int64, error) {
 const deleteReplica = `-- name: DeleteReplica :exec
 DELETE FROM replicas
 WHERE replicas.id = $1
-  AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.replica_id = $1 AND sessions.ended_at = 0)
+  AND NOT EXISTS (
+    SELECT 1 FROM sessions WHERE sessions.replica_id = $1 AND sessions.ended_at = 0
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = sessions.runner_id) <> 1
+  )
 `
 
 func (q *Queries) DeleteReplica(ctx context.Context, id string) error {

@@ -27,6 +27,7 @@ WHERE r.organization_id = @organization_id
       WHEN s.epoch IS NULL THEN r.created_at < CAST(@never_connected_before AS BIGINT)
       ELSE s.ended_at > 0 AND s.ended_at < CAST(@offline_before AS BIGINT)
   END
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = r.id) <> 1
 ORDER BY r.created_at, r.id
 LIMIT @max_rows;
 
@@ -43,6 +44,7 @@ DELETE FROM tokens WHERE id IN (
           WHEN t.kind NOT IN ('exchange', 'saaccess') THEN t.expires_at < CAST(@long_before AS BIGINT)
           ELSE t.expires_at < CAST(@short_before AS BIGINT) OR t.used_at > 0 AND t.used_at < CAST(@short_before AS BIGINT)
       END
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
     ORDER BY t.expires_at, t.id
     LIMIT @max_rows
 )

@@ -28,6 +28,7 @@ DELETE FROM tokens WHERE id IN (
           WHEN t.kind NOT IN ('exchange', 'saaccess') THEN t.expires_at < CAST($2 AS BIGINT)
           ELSE t.expires_at < CAST($3 AS BIGINT) OR t.used_at > 0 AND t.used_at < CAST($3 AS BIGINT)
       END
+      AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
     ORDER BY t.expires_at, t.id
     LIMIT $4
 )
@@ -160,6 +161,7 @@ WHERE r.organization_id = $1
       WHEN s.epoch IS NULL THEN r.created_at < CAST($5 AS BIGINT)
       ELSE s.ended_at > 0 AND s.ended_at < CAST($6 AS BIGINT)
   END
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = r.id) <> 1
 ORDER BY r.created_at, r.id
 LIMIT $7
 `

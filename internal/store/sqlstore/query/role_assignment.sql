@@ -18,24 +18,28 @@ WHERE id = @id AND revision = @revision;
 DELETE FROM role_assignments WHERE id = @id;
 
 -- name: GetRoleAssignment :one
-SELECT * FROM role_assignments WHERE organization_id = @organization_id AND id = @id;
+SELECT a.* FROM role_assignments a WHERE a.organization_id = @organization_id AND a.id = @id
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1;
 
 -- name: GetRoleAssignmentInSlot :one
-SELECT * FROM role_assignments
-WHERE group_id = @group_id AND resource_type = @resource_type AND resource_id = @resource_id AND slot = @slot;
+SELECT a.* FROM role_assignments a
+WHERE a.group_id = @group_id AND a.resource_type = @resource_type AND a.resource_id = @resource_id AND a.slot = @slot
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1;
 
 -- name: ListAllRoleAssignmentsOfGroup :many
-SELECT * FROM role_assignments WHERE group_id = @group_id ORDER BY created_at, id;
-
--- name: ListAllRoleAssignmentsOnResource :many
-SELECT * FROM role_assignments
-WHERE resource_id = @resource_id AND resource_type = @resource_type
-ORDER BY created_at, id;
+SELECT a.* FROM role_assignments a WHERE a.group_id = @group_id
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id;
 
 -- CountOrganizationRolesOfGroup counts the roles that a group has on an
 -- organization as a whole.
 -- name: CountOrganizationRolesOfGroup :one
-SELECT COUNT(*) FROM role_assignments WHERE group_id = @group_id AND resource_type = 7;
+SELECT COUNT(*) FROM role_assignments a WHERE a.group_id = @group_id AND a.resource_type = 7
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1;
 
 -- FindRoleAssignmentBeyond returns the oldest assignment of a group with one of
 -- the sharing roles on a resource on which none of some groups has one of them.
@@ -49,39 +53,49 @@ WHERE a.group_id = @group_id
       AND CASE WHEN CAST(@sharing AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
       AND CASE WHEN CAST(@others AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
   )
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
 ORDER BY a.created_at, a.id
 LIMIT 1;
 
 -- name: ListRoleAssignments :many
-SELECT * FROM role_assignments
-WHERE organization_id = @organization_id
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
+SELECT a.* FROM role_assignments a
+WHERE a.organization_id = @organization_id
+  AND (a.created_at, a.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT @max_rows;
 
 -- name: ListRoleAssignmentsOfRole :many
-SELECT * FROM role_assignments
-WHERE organization_id = @organization_id AND resource_role = @resource_role
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
+SELECT a.* FROM role_assignments a
+WHERE a.organization_id = @organization_id AND a.resource_role = @resource_role
+  AND (a.created_at, a.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT @max_rows;
 
 -- name: ListRoleAssignmentsOfGroup :many
-SELECT * FROM role_assignments
-WHERE organization_id = @organization_id AND group_id = @group_id
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-  AND CASE WHEN CAST(@resources AS TEXT) = '' OR CAST(@resources AS TEXT) LIKE '%,' || resource_id || ',%' THEN 1 ELSE 0 END <> 0
-  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
-ORDER BY created_at, id
+SELECT a.* FROM role_assignments a
+WHERE a.organization_id = @organization_id AND a.group_id = @group_id
+  AND (a.created_at, a.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND CASE WHEN CAST(@resources AS TEXT) = '' OR CAST(@resources AS TEXT) LIKE '%,' || a.resource_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT @max_rows;
 
 -- name: ListRoleAssignmentsOnResource :many
-SELECT * FROM role_assignments
-WHERE organization_id = @organization_id AND resource_id = @resource_id
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
-  AND CASE WHEN CAST(@groups AS TEXT) = '' OR CAST(@groups AS TEXT) LIKE '%,' || group_id || ',%' THEN 1 ELSE 0 END <> 0
-ORDER BY created_at, id
+SELECT a.* FROM role_assignments a
+WHERE a.organization_id = @organization_id AND a.resource_id = @resource_id
+  AND (a.created_at, a.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST(@groups AS TEXT) = '' OR CAST(@groups AS TEXT) LIKE '%,' || a.group_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT @max_rows;
 
 -- ListRoleAssignmentsSharedBy returns the roles on runners that a group has one
@@ -96,5 +110,8 @@ WHERE a.group_id = @group_id AND a.runner_id IS NOT NULL
   AND (b.created_at, b.id) > (@after_at, CAST(@after_id AS TEXT))
   AND CASE WHEN CAST(@roles AS TEXT) = '' OR CAST(@roles AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST(@groups AS TEXT) = '' OR CAST(@groups AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = b.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = b.resource_id) <> 1
 ORDER BY b.created_at, b.id
 LIMIT @max_rows;

@@ -11,7 +11,9 @@ import (
 )
 
 const countOrganizationRolesOfGroup = `-- name: CountOrganizationRolesOfGroup :one
-SELECT COUNT(*) FROM role_assignments WHERE group_id = $1 AND resource_type = 7
+SELECT COUNT(*) FROM role_assignments a WHERE a.group_id = $1 AND a.resource_type = 7
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
 `
 
 // CountOrganizationRolesOfGroup counts the roles that a group has on an
@@ -45,6 +47,8 @@ WHERE a.group_id = $1
       AND CASE WHEN CAST($2 AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
       AND CASE WHEN CAST($3 AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
   )
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
 ORDER BY a.created_at, a.id
 LIMIT 1
 `
@@ -77,7 +81,9 @@ func (q *Queries) FindRoleAssignmentBeyond(ctx context.Context, arg FindRoleAssi
 }
 
 const getRoleAssignment = `-- name: GetRoleAssignment :one
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments WHERE organization_id = $1 AND id = $2
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a WHERE a.organization_id = $1 AND a.id = $2
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
 `
 
 func (q *Queries) GetRoleAssignment(ctx context.Context, organizationID string, iD string) (RoleAssignment, error) {
@@ -100,8 +106,10 @@ func (q *Queries) GetRoleAssignment(ctx context.Context, organizationID string, 
 }
 
 const getRoleAssignmentInSlot = `-- name: GetRoleAssignmentInSlot :one
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
-WHERE group_id = $1 AND resource_type = $2 AND resource_id = $3 AND slot = $4
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a
+WHERE a.group_id = $1 AND a.resource_type = $2 AND a.resource_id = $3 AND a.slot = $4
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
 `
 
 type GetRoleAssignmentInSlotParams struct {
@@ -178,7 +186,10 @@ func (q *Queries) InsertRoleAssignment(ctx context.Context, arg InsertRoleAssign
 }
 
 const listAllRoleAssignmentsOfGroup = `-- name: ListAllRoleAssignmentsOfGroup :many
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments WHERE group_id = $1 ORDER BY created_at, id
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a WHERE a.group_id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 `
 
 func (q *Queries) ListAllRoleAssignmentsOfGroup(ctx context.Context, groupID string) ([]RoleAssignment, error) {
@@ -216,52 +227,13 @@ func (q *Queries) ListAllRoleAssignmentsOfGroup(ctx context.Context, groupID str
 	return items, nil
 }
 
-const listAllRoleAssignmentsOnResource = `-- name: ListAllRoleAssignmentsOnResource :many
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
-WHERE resource_id = $1 AND resource_type = $2
-ORDER BY created_at, id
-`
-
-func (q *Queries) ListAllRoleAssignmentsOnResource(ctx context.Context, resourceID string, resourceType int32) ([]RoleAssignment, error) {
-	rows, err := q.db.QueryContext(ctx, listAllRoleAssignmentsOnResource, resourceID, resourceType)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []RoleAssignment
-	for rows.Next() {
-		var i RoleAssignment
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.GroupID,
-			&i.ResourceType,
-			&i.ResourceID,
-			&i.ResourceRole,
-			&i.Slot,
-			&i.CreatedAt,
-			&i.Revision,
-			&i.RunnerID,
-			&i.RunnerCreatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listRoleAssignments = `-- name: ListRoleAssignments :many
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
-WHERE organization_id = $1
-  AND (created_at, id) > ($2, CAST($3 AS TEXT))
-ORDER BY created_at, id
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a
+WHERE a.organization_id = $1
+  AND (a.created_at, a.id) > ($2, CAST($3 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT $4
 `
 
@@ -313,12 +285,14 @@ func (q *Queries) ListRoleAssignments(ctx context.Context, arg ListRoleAssignmen
 }
 
 const listRoleAssignmentsOfGroup = `-- name: ListRoleAssignmentsOfGroup :many
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
-WHERE organization_id = $1 AND group_id = $2
-  AND (created_at, id) > ($3, CAST($4 AS TEXT))
-  AND CASE WHEN CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || resource_id || ',%' THEN 1 ELSE 0 END <> 0
-  AND CASE WHEN CAST($6 AS TEXT) = '' OR CAST($6 AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
-ORDER BY created_at, id
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a
+WHERE a.organization_id = $1 AND a.group_id = $2
+  AND (a.created_at, a.id) > ($3, CAST($4 AS TEXT))
+  AND CASE WHEN CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || a.resource_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST($6 AS TEXT) = '' OR CAST($6 AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT $7
 `
 
@@ -376,10 +350,12 @@ func (q *Queries) ListRoleAssignmentsOfGroup(ctx context.Context, arg ListRoleAs
 }
 
 const listRoleAssignmentsOfRole = `-- name: ListRoleAssignmentsOfRole :many
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
-WHERE organization_id = $1 AND resource_role = $2
-  AND (created_at, id) > ($3, CAST($4 AS TEXT))
-ORDER BY created_at, id
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a
+WHERE a.organization_id = $1 AND a.resource_role = $2
+  AND (a.created_at, a.id) > ($3, CAST($4 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT $5
 `
 
@@ -433,12 +409,14 @@ func (q *Queries) ListRoleAssignmentsOfRole(ctx context.Context, arg ListRoleAss
 }
 
 const listRoleAssignmentsOnResource = `-- name: ListRoleAssignmentsOnResource :many
-SELECT id, organization_id, group_id, resource_type, resource_id, resource_role, slot, created_at, revision, runner_id, runner_created_at FROM role_assignments
-WHERE organization_id = $1 AND resource_id = $2
-  AND (created_at, id) > ($3, CAST($4 AS TEXT))
-  AND CASE WHEN CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || CAST(resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
-  AND CASE WHEN CAST($6 AS TEXT) = '' OR CAST($6 AS TEXT) LIKE '%,' || group_id || ',%' THEN 1 ELSE 0 END <> 0
-ORDER BY created_at, id
+SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.resource_role, a.slot, a.created_at, a.revision, a.runner_id, a.runner_created_at FROM role_assignments a
+WHERE a.organization_id = $1 AND a.resource_id = $2
+  AND (a.created_at, a.id) > ($3, CAST($4 AS TEXT))
+  AND CASE WHEN CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || CAST(a.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
+  AND CASE WHEN CAST($6 AS TEXT) = '' OR CAST($6 AS TEXT) LIKE '%,' || a.group_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
+ORDER BY a.created_at, a.id
 LIMIT $7
 `
 
@@ -504,6 +482,9 @@ WHERE a.group_id = $1 AND a.runner_id IS NOT NULL
   AND (b.created_at, b.id) > ($4, CAST($5 AS TEXT))
   AND CASE WHEN CAST($6 AS TEXT) = '' OR CAST($6 AS TEXT) LIKE '%,' || CAST(b.resource_role AS TEXT) || ',%' THEN 1 ELSE 0 END <> 0
   AND CASE WHEN CAST($7 AS TEXT) = '' OR CAST($7 AS TEXT) LIKE '%,' || b.group_id || ',%' THEN 1 ELSE 0 END <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = b.group_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = b.resource_id) <> 1
 ORDER BY b.created_at, b.id
 LIMIT $8
 `

@@ -50,6 +50,7 @@ WHERE a.group_id = @group_id AND a.runner_id IS NOT NULL
   AND (a.runner_created_at, a.runner_id) > (@after_at, CAST(@after_id AS TEXT))
   AND ((CAST(@kinds AS BIGINT) >> r.kind) & 1) <> 0
   AND ((CAST(@providers AS BIGINT) >> r.provider) & 1) <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
 ORDER BY a.runner_created_at, a.runner_id
 LIMIT @max_rows;
 
@@ -79,18 +80,12 @@ UPDATE runners SET
     revision = revision + 1
 WHERE id = @id AND revision = @revision;
 
--- ListBelongings has the group of a role assignment as its owner, and the numbers of the wire's resource types.
--- name: ListBelongings :many
-SELECT CAST(9 AS INTEGER) AS resource_type, c.id, CAST(0 AS INTEGER) AS owner_principal, CAST('' AS TEXT) AS owner_id
-FROM environment_classes c WHERE c.runner_id = @runner_id
-UNION ALL
-SELECT 10, i.id, 0, '' FROM scm_integrations i WHERE i.runner_id = @runner_id
-UNION ALL
-SELECT 20, l.id, 0, '' FROM llm_integrations l WHERE l.runner_id = @runner_id
-UNION ALL
-SELECT 11, h.id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.runner_id = @runner_id
-UNION ALL
-SELECT 47, a.id, 0, a.group_id FROM role_assignments a WHERE a.runner_id = CAST(@runner_id AS TEXT);
+-- name: ListLLMIntegrationIDs :many
+SELECT id FROM llm_integrations WHERE runner_id = @runner_id ORDER BY created_at, id;
+
+-- name: CountRunners :one
+SELECT CAST((SELECT COUNT(*) FROM runners r WHERE r.organization_id = @organization_id)
+    - (SELECT COUNT(*) FROM removals d WHERE d.organization_id = @organization_id AND d.kind = 4) AS BIGINT) AS n;
 
 -- DeleteRunner takes the session and the tokens along; see the schema.
 -- name: DeleteRunner :execrows

@@ -9,6 +9,18 @@ import (
 	"context"
 )
 
+const countRunners = `-- name: CountRunners :one
+SELECT CAST((SELECT COUNT(*) FROM runners r WHERE r.organization_id = $1)
+    - (SELECT COUNT(*) FROM removals d WHERE d.organization_id = $1 AND d.kind = 4) AS BIGINT) AS n
+`
+
+func (q *Queries) CountRunners(ctx context.Context, organizationID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countRunners, organizationID)
+	var n int64
+	err := row.Scan(&n)
+	return n, err
+}
+
 const deleteRunner = `-- name: DeleteRunner :execrows
 DELETE FROM runners WHERE id = $1
 `
@@ -216,55 +228,6 @@ func (q *Queries) InsertRunner(ctx context.Context, arg InsertRunnerParams) erro
 	return err
 }
 
-const listBelongings = `-- name: ListBelongings :many
-SELECT CAST(9 AS INTEGER) AS resource_type, c.id, CAST(0 AS INTEGER) AS owner_principal, CAST('' AS TEXT) AS owner_id
-FROM environment_classes c WHERE c.runner_id = $1
-UNION ALL
-SELECT 10, i.id, 0, '' FROM scm_integrations i WHERE i.runner_id = $1
-UNION ALL
-SELECT 20, l.id, 0, '' FROM llm_integrations l WHERE l.runner_id = $1
-UNION ALL
-SELECT 11, h.id, h.subject_principal, h.subject_id FROM host_tokens h WHERE h.runner_id = $1
-UNION ALL
-SELECT 47, a.id, 0, a.group_id FROM role_assignments a WHERE a.runner_id = CAST($1 AS TEXT)
-`
-
-type ListBelongingsRow struct {
-	ResourceType   int32
-	ID             string
-	OwnerPrincipal int32
-	OwnerID        string
-}
-
-// ListBelongings has the group of a role assignment as its owner, and the numbers of the wire's resource types.
-func (q *Queries) ListBelongings(ctx context.Context, runnerID string) ([]ListBelongingsRow, error) {
-	rows, err := q.db.QueryContext(ctx, listBelongings, runnerID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListBelongingsRow
-	for rows.Next() {
-		var i ListBelongingsRow
-		if err := rows.Scan(
-			&i.ResourceType,
-			&i.ID,
-			&i.OwnerPrincipal,
-			&i.OwnerID,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listDeletingRunners = `-- name: ListDeletingRunners :many
 SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id
 `
@@ -317,6 +280,33 @@ func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) 
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLLMIntegrationIDs = `-- name: ListLLMIntegrationIDs :many
+SELECT id FROM llm_integrations WHERE runner_id = $1 ORDER BY created_at, id
+`
+
+func (q *Queries) ListLLMIntegrationIDs(ctx context.Context, runnerID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listLLMIntegrationIDs, runnerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -499,6 +489,7 @@ WHERE a.group_id = $1 AND a.runner_id IS NOT NULL
   AND (a.runner_created_at, a.runner_id) > ($2, CAST($3 AS TEXT))
   AND ((CAST($4 AS BIGINT) >> r.kind) & 1) <> 0
   AND ((CAST($5 AS BIGINT) >> r.provider) & 1) <> 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
 ORDER BY a.runner_created_at, a.runner_id
 LIMIT $6
 `

@@ -11,10 +11,13 @@ import (
 )
 
 const deleteRotatedTokens = `-- name: DeleteRotatedTokens :many
-DELETE FROM tokens AS o
-WHERE o.runner_id = $1 AND o.kind = 'runner' AND o.created_at < (
-    SELECT n.created_at FROM tokens n
-    WHERE n.id = $2 AND n.runner_id = o.runner_id AND n.kind = 'runner' AND n.description = CAST($3 AS TEXT)
+DELETE FROM tokens WHERE id IN (
+    SELECT o.id FROM tokens o
+    WHERE o.runner_id = $1 AND o.kind = 'runner' AND o.created_at < (
+        SELECT n.created_at FROM tokens n
+        WHERE n.id = $2 AND n.runner_id = o.runner_id AND n.kind = 'runner' AND n.description = CAST($3 AS TEXT)
+    )
+    LIMIT $4
 )
 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
 `
@@ -23,12 +26,18 @@ type DeleteRotatedTokensParams struct {
 	RunnerID sql.NullString
 	ID       string
 	Rotation string
+	MaxRows  int32
 }
 
-// DeleteRotatedTokens deletes the access tokens of a runner that are older than
-// one that came of a rotation; none when that one did not.
+// DeleteRotatedTokens deletes access tokens of a runner that are older than one
+// that came of a rotation; none when that one did not.
 func (q *Queries) DeleteRotatedTokens(ctx context.Context, arg DeleteRotatedTokensParams) ([]Token, error) {
-	rows, err := q.db.QueryContext(ctx, deleteRotatedTokens, arg.RunnerID, arg.ID, arg.Rotation)
+	rows, err := q.db.QueryContext(ctx, deleteRotatedTokens,
+		arg.RunnerID,
+		arg.ID,
+		arg.Rotation,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +90,8 @@ func (q *Queries) ExpireToken(ctx context.Context, expiresAt int64, iD string) (
 }
 
 const getTokenOfRunner = `-- name: GetTokenOfRunner :one
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE id = $1 AND runner_id = $2 AND used_at = 0
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t WHERE t.id = $1 AND t.runner_id = $2 AND t.used_at = 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 func (q *Queries) GetTokenOfRunner(ctx context.Context, iD string, runnerID sql.NullString) (Token, error) {
@@ -109,9 +119,10 @@ func (q *Queries) GetTokenOfRunner(ctx context.Context, iD string, runnerID sql.
 }
 
 const listTokensOfRunner = `-- name: ListTokensOfRunner :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
-WHERE runner_id = $1 AND used_at = 0
-ORDER BY created_at DESC, id DESC
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t
+WHERE t.runner_id = $1 AND t.used_at = 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at DESC, t.id DESC
 `
 
 // ListTokensOfRunner returns the access tokens of a runner and its exchange

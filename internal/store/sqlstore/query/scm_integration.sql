@@ -18,23 +18,27 @@ WHERE id = @id AND revision = @revision;
 DELETE FROM scm_integrations WHERE id = @id;
 
 -- name: GetSCMIntegration :one
-SELECT * FROM scm_integrations WHERE id = @id;
+SELECT i.* FROM scm_integrations i WHERE i.id = @id
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1;
 
 -- name: GetSCMIntegrationOfHost :one
-SELECT * FROM scm_integrations WHERE runner_id = @runner_id AND host_lower = @host_lower;
+SELECT i.* FROM scm_integrations i WHERE i.runner_id = @runner_id AND i.host_lower = @host_lower
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1;
 
 -- name: ListSCMIntegrations :many
-SELECT * FROM scm_integrations
-WHERE organization_id = @organization_id
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
+SELECT i.* FROM scm_integrations i
+WHERE i.organization_id = @organization_id
+  AND (i.created_at, i.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
+ORDER BY i.created_at, i.id
 LIMIT @max_rows;
 
 -- name: ListSCMIntegrationsOfRunner :many
-SELECT * FROM scm_integrations
-WHERE runner_id = @runner_id AND organization_id = @organization_id
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
+SELECT i.* FROM scm_integrations i
+WHERE i.runner_id = @runner_id AND i.organization_id = @organization_id
+  AND (i.created_at, i.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
+ORDER BY i.created_at, i.id
 LIMIT @max_rows;
 
 -- name: ListSCMIntegrationsSeenBy :many

@@ -22,7 +22,8 @@ func (q *Queries) DeleteSCMIntegration(ctx context.Context, id string) (int64, e
 }
 
 const getSCMIntegration = `-- name: GetSCMIntegration :one
-SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations WHERE id = $1
+SELECT i.id, i.organization_id, i.runner_id, i.scm_id, i.host, i.pat, i.oauth_client_id, i.oauth_client_secret, i.issuer_url, i.virtual_directory, i.created_at, i.updated_at, i.revision, i.host_lower FROM scm_integrations i WHERE i.id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 `
 
 func (q *Queries) GetSCMIntegration(ctx context.Context, id string) (ScmIntegration, error) {
@@ -48,7 +49,8 @@ func (q *Queries) GetSCMIntegration(ctx context.Context, id string) (ScmIntegrat
 }
 
 const getSCMIntegrationOfHost = `-- name: GetSCMIntegrationOfHost :one
-SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations WHERE runner_id = $1 AND host_lower = $2
+SELECT i.id, i.organization_id, i.runner_id, i.scm_id, i.host, i.pat, i.oauth_client_id, i.oauth_client_secret, i.issuer_url, i.virtual_directory, i.created_at, i.updated_at, i.revision, i.host_lower FROM scm_integrations i WHERE i.runner_id = $1 AND i.host_lower = $2
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
 `
 
 func (q *Queries) GetSCMIntegrationOfHost(ctx context.Context, runnerID string, hostLower string) (ScmIntegration, error) {
@@ -121,10 +123,11 @@ func (q *Queries) InsertSCMIntegration(ctx context.Context, arg InsertSCMIntegra
 }
 
 const listSCMIntegrations = `-- name: ListSCMIntegrations :many
-SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations
-WHERE organization_id = $1
-  AND (created_at, id) > ($2, CAST($3 AS TEXT))
-ORDER BY created_at, id
+SELECT i.id, i.organization_id, i.runner_id, i.scm_id, i.host, i.pat, i.oauth_client_id, i.oauth_client_secret, i.issuer_url, i.virtual_directory, i.created_at, i.updated_at, i.revision, i.host_lower FROM scm_integrations i
+WHERE i.organization_id = $1
+  AND (i.created_at, i.id) > ($2, CAST($3 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
+ORDER BY i.created_at, i.id
 LIMIT $4
 `
 
@@ -179,10 +182,11 @@ func (q *Queries) ListSCMIntegrations(ctx context.Context, arg ListSCMIntegratio
 }
 
 const listSCMIntegrationsOfRunner = `-- name: ListSCMIntegrationsOfRunner :many
-SELECT id, organization_id, runner_id, scm_id, host, pat, oauth_client_id, oauth_client_secret, issuer_url, virtual_directory, created_at, updated_at, revision, host_lower FROM scm_integrations
-WHERE runner_id = $1 AND organization_id = $2
-  AND (created_at, id) > ($3, CAST($4 AS TEXT))
-ORDER BY created_at, id
+SELECT i.id, i.organization_id, i.runner_id, i.scm_id, i.host, i.pat, i.oauth_client_id, i.oauth_client_secret, i.issuer_url, i.virtual_directory, i.created_at, i.updated_at, i.revision, i.host_lower FROM scm_integrations i
+WHERE i.runner_id = $1 AND i.organization_id = $2
+  AND (i.created_at, i.id) > ($3, CAST($4 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = i.runner_id) <> 1
+ORDER BY i.created_at, i.id
 LIMIT $5
 `
 

@@ -17,9 +17,21 @@ FROM scm_integrations i WHERE i.runner_id = $1
 UNION ALL
 SELECT 11, h.id, 'token', h.host, h.subject_principal, h.subject_id, h.token
 FROM host_tokens h WHERE h.runner_id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 UNION ALL
 SELECT 11, h.id, 'refresh_token', h.host, h.subject_principal, h.subject_id, h.refresh_token
 FROM host_tokens h WHERE h.runner_id = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 UNION ALL
 SELECT 20, l.id, 'api_key', l.endpoint, 0, '', l.api_key
 FROM llm_integrations l WHERE l.runner_id = $1
@@ -141,9 +153,21 @@ FROM scm_integrations i WHERE i.id = $1 AND i.runner_id = $2
 UNION ALL
 SELECT 11, h.id, 'token', h.host, h.subject_principal, h.subject_id, h.token
 FROM host_tokens h WHERE h.id = $1 AND h.runner_id = $2
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 UNION ALL
 SELECT 11, h.id, 'refresh_token', h.host, h.subject_principal, h.subject_id, h.refresh_token
 FROM host_tokens h WHERE h.id = $1 AND h.runner_id = $2
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.runner_id) <> 1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = h.subject_id) <> 1
+  AND CASE WHEN (
+    SELECT COUNT(*) FROM removals d WHERE d.host_runner = h.runner_id AND d.host_lower = h.host_lower AND h.generation < d.generation
+      AND (d.sources & CASE WHEN h.source = 1 THEN 1 ELSE 2 END) <> 0
+  ) = 0 THEN 1 ELSE 0 END <> 0
 UNION ALL
 SELECT 20, l.id, 'api_key', l.endpoint, 0, '', l.api_key
 FROM llm_integrations l WHERE l.id = $1 AND l.runner_id = $2

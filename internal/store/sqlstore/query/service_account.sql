@@ -44,3 +44,8 @@ WHERE organization_id = @organization_id AND suspended_at = 0
   AND CASE WHEN name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
 ORDER BY created_at, id
 LIMIT @max_rows;
+
+-- CountServiceAccounts counts those that work.
+-- name: CountServiceAccounts :one
+SELECT COUNT(*) FROM service_accounts s
+WHERE s.organization_id = @organization_id AND s.suspended_at = 0 AND s.valid_until > @now;

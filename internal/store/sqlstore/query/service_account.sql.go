@@ -9,6 +9,19 @@ import (
 	"context"
 )
 
+const countServiceAccounts = `-- name: CountServiceAccounts :one
+SELECT COUNT(*) FROM service_accounts s
+WHERE s.organization_id = $1 AND s.suspended_at = 0 AND s.valid_until > $2
+`
+
+// CountServiceAccounts counts those that work.
+func (q *Queries) CountServiceAccounts(ctx context.Context, organizationID string, now int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countServiceAccounts, organizationID, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const findServiceAccount = `-- name: FindServiceAccount :many
 SELECT id, organization_id, name, description, creator_principal, creator_id, valid_until, suspended_at, created_at, updated_at, revision, name_lower FROM service_accounts
 WHERE organization_id = $1 AND id = $2

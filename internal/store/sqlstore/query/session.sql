@@ -25,4 +25,6 @@ UPDATE sessions SET
 WHERE runner_id = @runner_id AND epoch = @epoch AND ended_at = 0;
 
 -- name: ListLiveSessionsOfReplica :many
-SELECT runner_id FROM sessions WHERE replica_id = @replica_id AND ended_at = 0 ORDER BY runner_id LIMIT @max_rows;
+SELECT s.runner_id FROM sessions s WHERE s.replica_id = @replica_id AND s.ended_at = 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = s.runner_id) <> 1
+ORDER BY s.runner_id LIMIT @max_rows;

@@ -35,7 +35,9 @@ func (q *Queries) EndSession(ctx context.Context, arg EndSessionParams) (int64, 
 }
 
 const listLiveSessionsOfReplica = `-- name: ListLiveSessionsOfReplica :many
-SELECT runner_id FROM sessions WHERE replica_id = $1 AND ended_at = 0 ORDER BY runner_id LIMIT $2
+SELECT s.runner_id FROM sessions s WHERE s.replica_id = $1 AND s.ended_at = 0
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = s.runner_id) <> 1
+ORDER BY s.runner_id LIMIT $2
 `
 
 func (q *Queries) ListLiveSessionsOfReplica(ctx context.Context, replicaID string, maxRows int32) ([]string, error) {

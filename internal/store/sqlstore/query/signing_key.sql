@@ -32,4 +32,5 @@ UNION ALL
 SELECT s.name, '' FROM service_accounts s WHERE s.id = CAST(@id AS TEXT) AND s.organization_id = CAST(@organization_id AS TEXT)
 UNION ALL
 SELECT r.name, '' FROM runners r WHERE r.id = CAST(@id AS TEXT) AND r.organization_id = CAST(@organization_id AS TEXT)
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = r.id) <> 1
 LIMIT 1;

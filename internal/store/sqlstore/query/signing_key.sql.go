@@ -27,6 +27,7 @@ UNION ALL
 SELECT s.name, '' FROM service_accounts s WHERE s.id = CAST($1 AS TEXT) AND s.organization_id = CAST($2 AS TEXT)
 UNION ALL
 SELECT r.name, '' FROM runners r WHERE r.id = CAST($1 AS TEXT) AND r.organization_id = CAST($2 AS TEXT)
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = r.id) <> 1
 LIMIT 1
 `
 

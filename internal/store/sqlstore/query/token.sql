@@ -15,26 +15,31 @@ SELECT
 FROM tokens t
 LEFT JOIN users u ON u.id = t.user_id
 LEFT JOIN service_accounts a ON a.id = t.service_account_id
-WHERE t.hash = @hash;
+WHERE t.hash = @hash
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1;
 
 -- name: GetExchangeToken :one
-SELECT * FROM tokens WHERE hash = @hash AND kind = 'exchange';
+SELECT t.* FROM tokens t WHERE t.hash = @hash AND t.kind = 'exchange'
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1;
 
 -- name: GetPersonalToken :one
-SELECT * FROM tokens WHERE organization_id = @organization_id AND id = @id AND kind = 'pat';
+SELECT t.* FROM tokens t WHERE t.organization_id = @organization_id AND t.id = @id AND t.kind = 'pat'
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1;
 
 -- name: ListPersonalTokens :many
-SELECT * FROM tokens
-WHERE organization_id = @organization_id AND kind = 'pat'
-  AND (created_at, id) < (@before_at, CAST(@before_id AS TEXT))
-ORDER BY created_at DESC, id DESC
+SELECT t.* FROM tokens t
+WHERE t.organization_id = @organization_id AND t.kind = 'pat'
+  AND (t.created_at, t.id) < (@before_at, CAST(@before_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at DESC, t.id DESC
 LIMIT @max_rows;
 
 -- name: ListPersonalTokensOfUser :many
-SELECT * FROM tokens
-WHERE organization_id = @organization_id AND user_id = @user_id AND kind = 'pat'
-  AND (created_at, id) < (@before_at, CAST(@before_id AS TEXT))
-ORDER BY created_at DESC, id DESC
+SELECT t.* FROM tokens t
+WHERE t.organization_id = @organization_id AND t.user_id = @user_id AND t.kind = 'pat'
+  AND (t.created_at, t.id) < (@before_at, CAST(@before_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at DESC, t.id DESC
 LIMIT @max_rows;
 
 -- name: UseExchangeToken :one
@@ -48,28 +53,35 @@ UPDATE tokens SET last_used_at = @at WHERE id = @id AND last_used_at < @at;
 -- name: DeleteToken :execrows
 DELETE FROM tokens WHERE id = @id;
 
--- name: DeleteTokensOfUser :many
-DELETE FROM tokens WHERE user_id = @user_id RETURNING *;
-
--- name: DeleteTokensOfRunner :many
-DELETE FROM tokens WHERE runner_id = @runner_id RETURNING *;
-
--- name: DeleteTokensOfServiceAccount :many
-DELETE FROM tokens WHERE service_account_id = @service_account_id RETURNING *;
-
 -- name: GetServiceAccountToken :one
-SELECT * FROM tokens WHERE organization_id = @organization_id AND id = @id AND kind = 'sa';
+SELECT t.* FROM tokens t WHERE t.organization_id = @organization_id AND t.id = @id AND t.kind = 'sa'
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1;
 
 -- name: ListServiceAccountTokens :many
-SELECT * FROM tokens
-WHERE organization_id = @organization_id AND kind = 'sa'
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
+SELECT t.* FROM tokens t
+WHERE t.organization_id = @organization_id AND t.kind = 'sa'
+  AND (t.created_at, t.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at, t.id
 LIMIT @max_rows;
 
 -- name: ListTokensOfServiceAccount :many
-SELECT * FROM tokens
-WHERE service_account_id = @service_account_id AND kind = 'sa'
-  AND (created_at, id) > (@after_at, CAST(@after_id AS TEXT))
-ORDER BY created_at, id
+SELECT t.* FROM tokens t
+WHERE t.service_account_id = @service_account_id AND t.kind = 'sa'
+  AND (t.created_at, t.id) > (@after_at, CAST(@after_id AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at, t.id
 LIMIT @max_rows;
+
+-- What is counted below are the tokens that work.
+
+-- name: CountLiveTokensOfUser :one
+SELECT COUNT(*) FROM tokens t WHERE t.user_id = @user_id AND t.kind = 'pat' AND (t.expires_at = 0 OR t.expires_at > @now);
+
+-- name: CountLiveTokensOfServiceAccount :one
+SELECT COUNT(*) FROM tokens t
+WHERE t.service_account_id = @service_account_id AND t.kind = 'sa' AND (t.expires_at = 0 OR t.expires_at > @now);
+
+-- name: CountLiveExchangeTokens :one
+SELECT COUNT(*) FROM tokens t
+WHERE t.runner_id = @runner_id AND t.kind = 'exchange' AND t.used_at = 0 AND (t.expires_at = 0 OR t.expires_at > @now);

@@ -10,6 +10,43 @@ import (
 	"database/sql"
 )
 
+const countLiveExchangeTokens = `-- name: CountLiveExchangeTokens :one
+SELECT COUNT(*) FROM tokens t
+WHERE t.runner_id = $1 AND t.kind = 'exchange' AND t.used_at = 0 AND (t.expires_at = 0 OR t.expires_at > $2)
+`
+
+func (q *Queries) CountLiveExchangeTokens(ctx context.Context, runnerID sql.NullString, now int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveExchangeTokens, runnerID, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countLiveTokensOfServiceAccount = `-- name: CountLiveTokensOfServiceAccount :one
+SELECT COUNT(*) FROM tokens t
+WHERE t.service_account_id = $1 AND t.kind = 'sa' AND (t.expires_at = 0 OR t.expires_at > $2)
+`
+
+func (q *Queries) CountLiveTokensOfServiceAccount(ctx context.Context, serviceAccountID sql.NullString, now int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveTokensOfServiceAccount, serviceAccountID, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countLiveTokensOfUser = `-- name: CountLiveTokensOfUser :one
+
+SELECT COUNT(*) FROM tokens t WHERE t.user_id = $1 AND t.kind = 'pat' AND (t.expires_at = 0 OR t.expires_at > $2)
+`
+
+// What is counted below are the tokens that work.
+func (q *Queries) CountLiveTokensOfUser(ctx context.Context, userID sql.NullString, now int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveTokensOfUser, userID, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteToken = `-- name: DeleteToken :execrows
 DELETE FROM tokens WHERE id = $1
 `
@@ -22,138 +59,6 @@ func (q *Queries) DeleteToken(ctx context.Context, id string) (int64, error) {
 	return result.RowsAffected()
 }
 
-const deleteTokensOfRunner = `-- name: DeleteTokensOfRunner :many
-DELETE FROM tokens WHERE runner_id = $1 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
-`
-
-func (q *Queries) DeleteTokensOfRunner(ctx context.Context, runnerID sql.NullString) ([]Token, error) {
-	rows, err := q.db.QueryContext(ctx, deleteTokensOfRunner, runnerID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Token
-	for rows.Next() {
-		var i Token
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.Kind,
-			&i.Hash,
-			&i.UserID,
-			&i.RunnerID,
-			&i.ServiceAccountID,
-			&i.CreatorPrincipal,
-			&i.CreatorID,
-			&i.Description,
-			&i.ReadOnly,
-			&i.CreatedAt,
-			&i.ExpiresAt,
-			&i.LastUsedAt,
-			&i.UsedAt,
-			&i.GrantsFor,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const deleteTokensOfServiceAccount = `-- name: DeleteTokensOfServiceAccount :many
-DELETE FROM tokens WHERE service_account_id = $1 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
-`
-
-func (q *Queries) DeleteTokensOfServiceAccount(ctx context.Context, serviceAccountID sql.NullString) ([]Token, error) {
-	rows, err := q.db.QueryContext(ctx, deleteTokensOfServiceAccount, serviceAccountID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Token
-	for rows.Next() {
-		var i Token
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.Kind,
-			&i.Hash,
-			&i.UserID,
-			&i.RunnerID,
-			&i.ServiceAccountID,
-			&i.CreatorPrincipal,
-			&i.CreatorID,
-			&i.Description,
-			&i.ReadOnly,
-			&i.CreatedAt,
-			&i.ExpiresAt,
-			&i.LastUsedAt,
-			&i.UsedAt,
-			&i.GrantsFor,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const deleteTokensOfUser = `-- name: DeleteTokensOfUser :many
-DELETE FROM tokens WHERE user_id = $1 RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
-`
-
-func (q *Queries) DeleteTokensOfUser(ctx context.Context, userID sql.NullString) ([]Token, error) {
-	rows, err := q.db.QueryContext(ctx, deleteTokensOfUser, userID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Token
-	for rows.Next() {
-		var i Token
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrganizationID,
-			&i.Kind,
-			&i.Hash,
-			&i.UserID,
-			&i.RunnerID,
-			&i.ServiceAccountID,
-			&i.CreatorPrincipal,
-			&i.CreatorID,
-			&i.Description,
-			&i.ReadOnly,
-			&i.CreatedAt,
-			&i.ExpiresAt,
-			&i.LastUsedAt,
-			&i.UsedAt,
-			&i.GrantsFor,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const getCredential = `-- name: GetCredential :one
 SELECT
     t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for, COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status,
@@ -162,6 +67,7 @@ FROM tokens t
 LEFT JOIN users u ON u.id = t.user_id
 LEFT JOIN service_accounts a ON a.id = t.service_account_id
 WHERE t.hash = $1
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 type GetCredentialRow struct {
@@ -202,7 +108,8 @@ func (q *Queries) GetCredential(ctx context.Context, hash []byte) (GetCredential
 }
 
 const getExchangeToken = `-- name: GetExchangeToken :one
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE hash = $1 AND kind = 'exchange'
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t WHERE t.hash = $1 AND t.kind = 'exchange'
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 func (q *Queries) GetExchangeToken(ctx context.Context, hash []byte) (Token, error) {
@@ -230,7 +137,8 @@ func (q *Queries) GetExchangeToken(ctx context.Context, hash []byte) (Token, err
 }
 
 const getPersonalToken = `-- name: GetPersonalToken :one
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE organization_id = $1 AND id = $2 AND kind = 'pat'
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t WHERE t.organization_id = $1 AND t.id = $2 AND t.kind = 'pat'
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 func (q *Queries) GetPersonalToken(ctx context.Context, organizationID string, iD string) (Token, error) {
@@ -258,7 +166,8 @@ func (q *Queries) GetPersonalToken(ctx context.Context, organizationID string, i
 }
 
 const getServiceAccountToken = `-- name: GetServiceAccountToken :one
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens WHERE organization_id = $1 AND id = $2 AND kind = 'sa'
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t WHERE t.organization_id = $1 AND t.id = $2 AND t.kind = 'sa'
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 func (q *Queries) GetServiceAccountToken(ctx context.Context, organizationID string, iD string) (Token, error) {
@@ -337,10 +246,11 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error 
 }
 
 const listPersonalTokens = `-- name: ListPersonalTokens :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
-WHERE organization_id = $1 AND kind = 'pat'
-  AND (created_at, id) < ($2, CAST($3 AS TEXT))
-ORDER BY created_at DESC, id DESC
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t
+WHERE t.organization_id = $1 AND t.kind = 'pat'
+  AND (t.created_at, t.id) < ($2, CAST($3 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at DESC, t.id DESC
 LIMIT $4
 `
 
@@ -397,10 +307,11 @@ func (q *Queries) ListPersonalTokens(ctx context.Context, arg ListPersonalTokens
 }
 
 const listPersonalTokensOfUser = `-- name: ListPersonalTokensOfUser :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
-WHERE organization_id = $1 AND user_id = $2 AND kind = 'pat'
-  AND (created_at, id) < ($3, CAST($4 AS TEXT))
-ORDER BY created_at DESC, id DESC
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t
+WHERE t.organization_id = $1 AND t.user_id = $2 AND t.kind = 'pat'
+  AND (t.created_at, t.id) < ($3, CAST($4 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at DESC, t.id DESC
 LIMIT $5
 `
 
@@ -459,10 +370,11 @@ func (q *Queries) ListPersonalTokensOfUser(ctx context.Context, arg ListPersonal
 }
 
 const listServiceAccountTokens = `-- name: ListServiceAccountTokens :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
-WHERE organization_id = $1 AND kind = 'sa'
-  AND (created_at, id) > ($2, CAST($3 AS TEXT))
-ORDER BY created_at, id
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t
+WHERE t.organization_id = $1 AND t.kind = 'sa'
+  AND (t.created_at, t.id) > ($2, CAST($3 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at, t.id
 LIMIT $4
 `
 
@@ -519,10 +431,11 @@ func (q *Queries) ListServiceAccountTokens(ctx context.Context, arg ListServiceA
 }
 
 const listTokensOfServiceAccount = `-- name: ListTokensOfServiceAccount :many
-SELECT id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for FROM tokens
-WHERE service_account_id = $1 AND kind = 'sa'
-  AND (created_at, id) > ($2, CAST($3 AS TEXT))
-ORDER BY created_at, id
+SELECT t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for FROM tokens t
+WHERE t.service_account_id = $1 AND t.kind = 'sa'
+  AND (t.created_at, t.id) > ($2, CAST($3 AS TEXT))
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
+ORDER BY t.created_at, t.id
 LIMIT $4
 `
 

@@ -33,6 +33,7 @@ WHERE u.organization_id = @organization_id AND u.id = @id
   AND CASE WHEN u.name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST(@excluded AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST(@excluded AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0);
 
 -- name: ListUsersByJoined :many
@@ -44,6 +45,7 @@ WHERE u.organization_id = @organization_id
   AND CASE WHEN u.name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST(@excluded AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST(@excluded AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.created_at, u.id
 LIMIT @max_rows;
@@ -57,6 +59,7 @@ WHERE u.organization_id = @organization_id
   AND CASE WHEN u.name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST(@excluded AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST(@excluded AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.created_at DESC, u.id DESC
 LIMIT @max_rows;
@@ -70,6 +73,7 @@ WHERE u.organization_id = @organization_id
   AND CASE WHEN u.name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST(@excluded AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST(@excluded AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.name_order, u.id
 LIMIT @max_rows;
@@ -83,6 +87,7 @@ WHERE u.organization_id = @organization_id
   AND CASE WHEN u.name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST(@excluded AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST(@excluded AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.name_order DESC, u.id DESC
 LIMIT @max_rows;
@@ -95,4 +100,5 @@ WHERE u.organization_id = @organization_id
   AND CASE WHEN u.name_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST(@pattern AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST(@excluded AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST(@excluded AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0);

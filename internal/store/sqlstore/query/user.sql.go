@@ -17,6 +17,7 @@ WHERE u.organization_id = $1
   AND CASE WHEN u.name_lower LIKE CAST($4 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($4 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST($5 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($5 AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 `
 
@@ -50,6 +51,7 @@ WHERE u.organization_id = $1 AND u.id = $2
   AND CASE WHEN u.name_lower LIKE CAST($5 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($5 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST($6 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($6 AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 `
 
@@ -209,6 +211,7 @@ WHERE u.organization_id = $1
   AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST($7 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.created_at, u.id
 LIMIT $8
@@ -279,6 +282,7 @@ WHERE u.organization_id = $1
   AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST($7 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.created_at DESC, u.id DESC
 LIMIT $8
@@ -349,6 +353,7 @@ WHERE u.organization_id = $1
   AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST($7 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.name_order, u.id
 LIMIT $8
@@ -419,6 +424,7 @@ WHERE u.organization_id = $1
   AND CASE WHEN u.name_lower LIKE CAST($6 AS TEXT) ESCAPE '\' OR u.email_lower LIKE CAST($6 AS TEXT) ESCAPE '\' THEN 1 ELSE 0 END <> 0
   AND (CAST($7 AS TEXT) = '' OR (
         SELECT COUNT(*) FROM memberships m WHERE m.subject_id = u.id AND CAST($7 AS TEXT) LIKE '%' || m.group_id || '%'
+          AND (SELECT COUNT(*) FROM removals d WHERE d.id = m.group_id) <> 1
       ) = 0)
 ORDER BY u.name_order DESC, u.id DESC
 LIMIT $8
