@@ -23,8 +23,36 @@ type serve struct {
 	TLSCert       string     `name:"tls-cert" env:"MUSTER_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate to serve HTTPS with."`
 	TLSKey        string     `name:"tls-key" env:"MUSTER_TLS_KEY" placeholder:"FILE" help:"PEM file with the key of that certificate."`
 	Gateway       []gateway  `sep:";" env:"MUSTER_GATEWAY" placeholder:"NAME=URL[,REGION]" help:"A gateway that runners measure their distance to. May be repeated; in the environment, separate with semicolons."`
-	Limits        limitFlags `embed:"" prefix:"max-"`
+	Maxima        limitFlags `embed:"" prefix:"max-"`
 	Logs          logFlags   `embed:"" prefix:"log-" set:"level=info"`
+	TrustedProxy  []string   `env:"MUSTER_TRUSTED_PROXY" placeholder:"CIDR" help:"Network or address of a reverse proxy in front, such as 10.0.0.0/8: its X-Forwarded-For says who calls. Repeatable, or with commas."`
+	Limits        limits     `embed:"" prefix:"limit-"`
+}
+
+// limits are what one address, one caller or one runner may have at most.
+type limits struct {
+	AddressStreams  int `default:"20" env:"MUSTER_LIMIT_ADDRESS_STREAMS" placeholder:"N" help:"Streams without a token that one address may have open; ${default} by default."`
+	AddressRequests int `default:"50" env:"MUSTER_LIMIT_ADDRESS_REQUESTS" placeholder:"N" help:"Requests a second without a token from one address; ${default} by default."`
+	Streams         int `default:"500" env:"MUSTER_LIMIT_STREAMS" placeholder:"N" help:"Streams without a token in all, and ten times as many requests under way; ${default} by default."`
+	CallerStreams   int `default:"100" env:"MUSTER_LIMIT_CALLER_STREAMS" placeholder:"N" help:"Streams that the owner of a token may have open; ${default} by default."`
+	CallerOpens     int `default:"10" env:"MUSTER_LIMIT_CALLER_OPENS" placeholder:"N" help:"Streams that the owner of a token may open a second; ${default} by default."`
+	Welcomes        int `default:"1" env:"MUSTER_LIMIT_WELCOMES" placeholder:"N" help:"Links that one runner may open a second; ${default} by default."`
+	WelcomeBurst    int `default:"10" env:"MUSTER_LIMIT_WELCOME_BURST" placeholder:"N" help:"Links that one runner may open at once; ${default} by default."`
+	Connections     int `default:"4096" env:"MUSTER_LIMIT_CONNECTIONS" placeholder:"N" help:"Connections on which no token was shown; ${default} by default, and no more than half of the file descriptors."`
+}
+
+// chosen are the limits for the control plane.
+func (l limits) chosen() (app.Limits, error) {
+	for _, n := range []int{l.AddressStreams, l.AddressRequests, l.Streams, l.CallerStreams, l.CallerOpens, l.Welcomes, l.WelcomeBurst, l.Connections} {
+		if n < 1 {
+			return app.Limits{}, cli.Usagef("the --limit flags take numbers from 1 on")
+		}
+	}
+	return app.Limits{
+		AddressStreams: l.AddressStreams, AddressRequests: l.AddressRequests, Streams: l.Streams,
+		CallerStreams: l.CallerStreams, CallerOpens: l.CallerOpens, Welcomes: l.Welcomes, WelcomeBurst: l.WelcomeBurst,
+		Strangers: l.Connections,
+	}, nil
 }
 
 // Help adds to the help of the command.
@@ -68,9 +96,14 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 	for i, g := range cmd.Gateway {
 		gateways[i] = app.Gateway(g)
 	}
+	limits, err := cmd.Limits.chosen()
+	if err != nil {
+		return err
+	}
 	return explain(log, app.Run(ctx, app.Config{
+		TrustedProxies: cmd.TrustedProxy, Limits: limits,
 		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
-		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways, Limits: limit.Limits(cmd.Limits),
+		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways, Maxima: limit.Limits(cmd.Maxima),
 		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), Version: env.Version, Logger: log,
 		Started: func(s app.Started) {
 			if err := announce(env.Stdout, s); err != nil {

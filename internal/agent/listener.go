@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/logtoken"
 )
@@ -25,6 +26,9 @@ const (
 	idleTimeout     = 2 * time.Minute
 	writeTimeout    = 30 * time.Second
 	shutdownTimeout = 2 * time.Second
+	// maxStrangers is how many connections may be open on which nobody has shown a
+	// logs token.
+	maxStrangers = 64
 )
 
 // listen serves the logs and the support bundle to those who reach this host,
@@ -37,8 +41,12 @@ func (r *runner) listen() (closeListener func(), err error) {
 	if err != nil {
 		return nil, fault.Invalid("--log-listen", "The address %s cannot be listened at: %s. Name a free address of this host, such as 0.0.0.0:7080.", r.cfg.LogListen, cause(err)).WithCause(err)
 	}
+	// There is no flag for proxies here, so whoever calls is whoever connects.
+	r.door = door.New(door.Config{Limits: door.Limits{Strangers: maxStrangers}, Log: r.log})
 	server := &http.Server{
 		Handler:           http.HandlerFunc(r.serveHTTP),
+		ConnContext:       r.door.Connected,
+		ConnState:         r.door.State,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
@@ -70,6 +78,16 @@ func cause(err error) string {
 }
 
 func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
+	visit := r.door.Visit(q)
+	token, _ := strings.CutPrefix(q.Header.Get("Authorization"), "Bearer ")
+	reader, err := r.trust.Load().Verify(token)
+	if err == nil {
+		visit.Proved()
+	} else if f := new(fault.Error); errors.As(visit.Turn(), &f) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, f.Message, http.StatusTooManyRequests)
+		return
+	}
 	// A reverse proxy may or may not cut off the path of the advertised URL.
 	path := strings.TrimPrefix(q.URL.Path, r.advertised.Path)
 	if path != logsPath && path != supportBundlePath {
@@ -85,8 +103,6 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "The runner has no confirmed link to its control plane at the moment, and so does not know whom to trust. Try again.", http.StatusServiceUnavailable)
 		return
 	}
-	token, _ := strings.CutPrefix(q.Header.Get("Authorization"), "Bearer ")
-	reader, err := r.trust.Load().Verify(token)
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, err.Error(), http.StatusUnauthorized)

@@ -15,6 +15,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/home"
 	"github.com/musterhq/muster/internal/agent/logbook"
 	"github.com/musterhq/muster/internal/agent/vault"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/logtoken"
 )
 
@@ -41,6 +42,8 @@ type runner struct {
 	trust atomic.Pointer[logtoken.Trust]
 	// readers has a value for everybody who reads; safe for all.
 	readers chan struct{}
+	// door bounds what comes to the listener, if there is one.
+	door *door.Door
 	// closing is closed when the process stops serving its logs.
 	closing chan struct{}
 

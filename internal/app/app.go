@@ -18,6 +18,7 @@ import (
 	"github.com/musterhq/muster/internal/codehost"
 	"github.com/musterhq/muster/internal/confirmed"
 	"github.com/musterhq/muster/internal/departure"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/envclass"
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
@@ -123,13 +124,14 @@ type plane struct {
 	token      string
 	log        *slog.Logger
 	departures *departure.Service
+	door       *door.Door
 	// failed gets what must stop the process.
 	failed chan error
 }
 
 // build makes the parts and writes what the first start needs.
 func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus, url string) (*plane, error) {
-	p := &plane{url: url, log: cfg.Logger, failed: make(chan error, 1)}
+	p := &plane{url: url, log: cfg.Logger, failed: make(chan error, 1), door: cfg.door()}
 	p.confirmed = confirmed.New(confirmed.Config{Store: store.Confirmed(), Log: cfg.Logger})
 	if err := p.confirmed.Load(ctx); err != nil {
 		return nil, err
@@ -138,19 +140,19 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		return nil, err
 	}
 	p.audit = auditlog.New(store.AuditLog(), auditSigner{p.keys.Ring(keyring.Audit)}, p.confirmed.Now, cfg.Logger)
-	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: p.verificationKeys, Log: cfg.Logger})
+	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: p.verificationKeys, Welcome: p.door.Welcome, Log: cfg.Logger})
 	p.identity = identity.New(store.Identity(), p.hub, cfg.Logger)
 	p.accounts = serviceaccount.New(store.ServiceAccounts(), p.hub, p.identity)
 	p.groups = group.New(store.Groups(), p.identity)
-	p.identity.SetLimits(cfg.Limits)
-	p.accounts.SetLimits(cfg.Limits)
-	p.groups.SetLimits(cfg.Limits)
+	p.identity.SetLimits(cfg.Maxima)
+	p.accounts.SetLimits(cfg.Maxima)
+	p.groups.SetLimits(cfg.Maxima)
 	p.departures = departure.New(store.Departures(), p.hub, p.reconnect, cfg.Logger)
 	people := people{store.Identity(), store.ServiceAccounts(), p.identity}
 	p.readers = logReaders{store.Fleet(), people}
 	p.fleet = fleet.New(fleet.Config{
 		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.reconnect, Key: key, Log: cfg.Logger, PublicURL: url,
-		Sign: p.signLogsToken, Limits: cfg.Limits,
+		Sign: p.signLogsToken, Limits: cfg.Maxima,
 	})
 	host, err := os.Hostname()
 	if err != nil {
@@ -176,7 +178,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		return nil, fault.Wrap(err, "registering this control plane")
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub), clockMetrics(p.confirmed))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub), clockMetrics(p.confirmed), doorCollector{p.door})
 	if p.pages, err = oauth.New(p.signIn, url, cfg.Logger); err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/identity"
@@ -35,8 +36,13 @@ type Config struct {
 	// TLSCert and TLSKey are PEM files; both or none.
 	TLSCert, TLSKey string
 	Gateways        []Gateway
-	// Limits are the default ones when they are zero.
-	Limits limit.Limits
+	// Maxima are how much there may be of what callers make; the default ones when
+	// they are zero.
+	Maxima limit.Limits
+	// TrustedProxies are the networks of reverse proxies; see door.ParseProxies.
+	TrustedProxies []string
+	// Limits bound what comes in; what is 0 has its default.
+	Limits Limits
 	// BootstrapToken is the first admin's token; see MUSTER_BOOTSTRAP_TOKEN.
 	BootstrapToken string
 	Version        string
@@ -44,6 +50,9 @@ type Config struct {
 	// Started is called once the server answers requests.
 	Started func(Started)
 }
+
+// Limits bound what comes in.
+type Limits = door.Limits
 
 // Gateway is a configured entry point to the runners' network.
 type Gateway struct{ Name, URL, Region string }
@@ -79,17 +88,23 @@ func (c *Config) check() error {
 		}
 		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	}
-	if c.Limits == (limit.Limits{}) {
-		c.Limits = limit.Default()
+	if c.Maxima == (limit.Limits{}) {
+		c.Maxima = limit.Default()
 	}
 	for name, n := range map[string]int64{
-		"--max-personal-tokens": c.Limits.PersonalTokens, "--max-service-account-tokens": c.Limits.ServiceAccountTokens,
-		"--max-exchange-tokens": c.Limits.ExchangeTokens, "--max-groups": c.Limits.Groups,
-		"--max-service-accounts": c.Limits.ServiceAccounts, "--max-runners": c.Limits.Runners,
+		"--max-personal-tokens": c.Maxima.PersonalTokens, "--max-service-account-tokens": c.Maxima.ServiceAccountTokens,
+		"--max-exchange-tokens": c.Maxima.ExchangeTokens, "--max-groups": c.Maxima.Groups,
+		"--max-service-accounts": c.Maxima.ServiceAccounts, "--max-runners": c.Maxima.Runners,
 	} {
 		if n < 1 {
 			return invalid("%s must be at least 1; it is %d.", name, n)
 		}
+	}
+	if _, err := door.ParseProxies(c.TrustedProxies); err != nil {
+		return invalid("--trusted-proxy must be a network such as 10.0.0.0/8, or an address: %s.", err)
+	}
+	if err := c.Limits.Check(); err != nil {
+		return invalid("%s.", err)
 	}
 	if c.SecretKeyFile == "" {
 		c.SecretKeyFile = filepath.Join(c.DataDir, "secret-key")

@@ -78,11 +78,15 @@ func (p *plane) verificationKeys() []*linkv1.VerificationKey {
 	return out
 }
 
-// extraRoutes are what is served beside the API.
-func (p *plane) extraRoutes() map[string]http.Handler {
+// logsRoutes are where the logs of runners are read, with logs tokens.
+func (p *plane) logsRoutes() map[string]http.Handler {
 	logs := &relay.Handler{Hub: p.hub, Issuer: p.url, Keys: p.keys.Ring(keyring.Logs).PublicKeys, MayRead: p.readers.mayRead}
-	routes := logs.Routes()
-	maps.Copy(routes, (&oidc.Handler{Tokens: p.idTokens}).Routes())
+	return logs.Routes()
+}
+
+// publicRoutes are what is served beside the API to those without a token.
+func (p *plane) publicRoutes() map[string]http.Handler {
+	routes := (&oidc.Handler{Tokens: p.idTokens}).Routes()
 	maps.Copy(routes, p.pages.Routes())
 	return routes
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -75,6 +76,28 @@ func detail(err error) *errdetails.ErrorInfo {
 		}
 	}
 	return nil
+}
+
+// maxRetryAfter bounds what a server may ask to wait.
+const maxRetryAfter = 5 * time.Minute
+
+// retryAfter is how long the server asked to wait before another attempt; 0 when
+// it did not say.
+func retryAfter(err error) time.Duration {
+	var plain *refusal
+	if errors.As(err, &plain) {
+		return plain.after
+	}
+	var wire *connect.Error
+	if errors.As(err, &wire) {
+		return seconds(wire.Meta().Get("Retry-After"))
+	}
+	return 0
+}
+
+func seconds(header string) time.Duration {
+	n, _ := strconv.ParseUint(header, 10, 31)
+	return min(time.Duration(n)*time.Second, maxRetryAfter)
 }
 
 // retrying says that something is tried again, and when.
@@ -154,6 +177,7 @@ func isThere(err error) bool {
 type refusal struct {
 	message string
 	info    *errdetails.ErrorInfo
+	after   time.Duration // when to come back; 0 when the answer did not say
 }
 
 func (e *refusal) Error() string { return e.message }
@@ -172,7 +196,7 @@ func refused(resp *http.Response) error {
 	if json.Unmarshal(body, &said) != nil || said.Message == "" {
 		return fmt.Errorf("%s answered %s", resp.Request.URL.Redacted(), resp.Status)
 	}
-	r := &refusal{message: out.Clean(said.Message)}
+	r := &refusal{message: out.Clean(said.Message), after: seconds(resp.Header.Get("Retry-After"))}
 	for _, d := range said.Details {
 		info := &errdetails.ErrorInfo{}
 		raw, err := base64.RawStdEncoding.DecodeString(d.Value)

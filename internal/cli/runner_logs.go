@@ -73,7 +73,7 @@ func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io
 			}
 			attempt = 0
 		}
-		wait := backoff(attempt)
+		wait := retryAfter(failed) + backoff(attempt)
 		attempt++
 		if failed != nil {
 			retrying(c.env, failed, wait)

@@ -50,7 +50,7 @@ func (c *Client) watchRunners(ctx context.Context, w watch) error {
 		case err == nil:
 			err = errors.New("the control plane closed the stream")
 		}
-		wait := backoff(f.attempt)
+		wait := retryAfter(err) + backoff(f.attempt)
 		f.attempt++
 		retrying(c.env, err, wait)
 		if c.env.Pause(ctx, wait) != nil {

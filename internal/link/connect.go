@@ -108,6 +108,11 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 	late.Stop()
 	opening.Replica = h.cfg.Replica.ID()
 	runner := id.Runner(caller.ID)
+	if h.cfg.Welcome != nil {
+		if err := h.cfg.Welcome(caller.ID); err != nil {
+			return nil, err
+		}
+	}
 	opened := h.opens(runner)
 	defer opened()
 	epoch, err := h.cfg.Fleet.OpenSession(ctx, caller, opening)

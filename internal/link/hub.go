@@ -77,7 +77,9 @@ type Config struct {
 	// means none. See Hub.KeysChanged.
 	Issuer string
 	Keys   func() []*linkv1.VerificationKey
-	Log    *slog.Logger
+	// Welcome, when set, refuses a link of a runner that opens them too often.
+	Welcome func(runner string) error
+	Log     *slog.Logger
 }
 
 // Hub holds the sessions of this replica.

@@ -27,12 +27,10 @@ type body struct {
 
 // newBody starts the clock. Nobody needs to stop it: the deadline is of no
 // account once the body is read.
-func newBody(cfg Config, c *call, r *http.Request) *body {
-	_ = http.NewResponseController(c.ResponseWriter).SetReadDeadline(time.Now().Add(cfg.ReadTimeout))
-	return &body{
-		ReadCloser: r.Body, ctx: r.Context(), call: c,
-		max: int64(cfg.MaxBody), left: int64(cfg.MaxBody), timeout: cfg.ReadTimeout,
-	}
+func newBody(timeout time.Duration, c *call, r *http.Request) *body {
+	_ = http.NewResponseController(c.ResponseWriter).SetReadDeadline(time.Now().Add(timeout))
+	limit := int64(c.procedure.maxBody)
+	return &body{ReadCloser: r.Body, ctx: r.Context(), call: c, max: limit, left: limit, timeout: timeout}
 }
 
 // Read reads a part of the body.

@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/rpc/rpcerr"
@@ -27,6 +28,7 @@ type call struct {
 	procedure *procedure // nil outside of the API
 	pattern   string     // of a request outside of the API
 	caller    access.Caller
+	visit     door.Visit
 	page      pageQuery
 	// writeTimeout bounds the writing of the answer; 0 for streams, which
 	// bound each message.
@@ -139,6 +141,8 @@ func (h *Handler) finish(c *call, r *http.Request) {
 	switch {
 	case code == connect.CodeInternal || code == connect.CodeUnknown:
 		level = slog.LevelError
+	case fault.HasReason(c.err, fault.LimitReached):
+		// Whoever goes beyond a limit does so often.
 	case code != 0:
 		level = slog.LevelInfo
 	}

@@ -20,6 +20,7 @@ import (
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/resource"
 	"github.com/musterhq/muster/internal/rpc"
@@ -198,6 +199,7 @@ func newWorld(tb testing.TB, change ...func(*rpc.Config)) *world {
 		return rpc.Service{Name: name, New: construct}
 	}
 	w.cfg = rpc.Config{
+		Door:         door.New(door.Config{Limits: door.Limits{CallerStreams: 10_000, CallerOpens: 10_000}}),
 		Authenticate: authenticate,
 		Watch: func(ctx context.Context, req *gitpodv1.WatchEventsRequest, send func(*gitpodv1.WatchEventsResponse) error) error {
 			return w.events.watch(ctx, req, send)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 )
 
@@ -23,8 +24,11 @@ type Handler struct {
 	procedures map[string]*procedure // by path: "/gitpod.v1.RunnerService/GetRunner"
 	unbuilt    *procedure            // stands for what the contract has and this binary has not
 	extra      *http.ServeMux
-	errors     *connect.ErrorWriter
-	metrics    *metrics
+	// guarded and probes are the patterns of extra whose requests do not count
+	// like others without a token.
+	guarded, probes map[string]bool
+	errors          *connect.ErrorWriter
+	metrics         *metrics
 
 	draining context.Context //nolint:containedctx // it lives as long as the handler
 	drain    context.CancelCauseFunc
@@ -38,7 +42,7 @@ func (h *Handler) Drain() {
 
 // ServeHTTP answers a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{ResponseWriter: w, requestID: requestID(r.Header), start: time.Now()}
+	c := &call{ResponseWriter: w, requestID: requestID(r.Header), start: time.Now(), visit: h.cfg.Door.Visit(r)}
 	w.Header()["X-Request-Id"] = []string{c.requestID}
 	defer h.finish(c, r)
 
@@ -83,13 +87,41 @@ func (h *Handler) serveExtra(c *call, r *http.Request) {
 		clean += "/"
 	}
 	if r.URL.Path != clean {
+		if err := c.visit.Turn(); err != nil {
+			h.refuse(c, r, err)
+			return
+		}
 		http.NotFound(c, r)
 		return
 	}
-	r = r.WithContext(audit.WithRequestID(r.Context(), c.requestID))
+	r = r.WithContext(door.WithVisit(audit.WithRequestID(r.Context(), c.requestID), &c.visit))
+	_, c.pattern = h.extra.Handler(r)
+	leave, err := h.admitExtra(c)
+	if err != nil {
+		h.refuse(c, r, err)
+		return
+	}
+	defer leave()
 	h.extra.ServeHTTP(c, r)
-	c.pattern = r.Pattern
 }
+
+// admitExtra lets a request in that is no call, which leave ends.
+func (h *Handler) admitExtra(c *call) (leave func(), err error) {
+	switch {
+	case h.guarded[c.pattern]:
+		return func() {}, nil
+	case h.probes[c.pattern]:
+		// It holds nothing, and who asks whether this replica lives must not wait for
+		// others.
+		return func() {}, c.visit.Turn()
+	}
+	return c.visit.Request()
+}
+
+const (
+	healthzPattern = "GET /healthz"
+	readyzPattern  = "GET /readyz"
+)
 
 func (h *Handler) mountExtra() (err error) {
 	h.extra = http.NewServeMux()
@@ -99,8 +131,9 @@ func (h *Handler) mountExtra() (err error) {
 			err = errors.Join(err, fmt.Errorf("rpc: Config.Extra: %v", r))
 		}
 	}()
-	h.extra.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
-	h.extra.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	h.probes = map[string]bool{healthzPattern: true, readyzPattern: true}
+	h.extra.HandleFunc(healthzPattern, func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	h.extra.HandleFunc(readyzPattern, func(w http.ResponseWriter, r *http.Request) {
 		if err := h.ready(r.Context()); err != nil {
 			plain(w, http.StatusServiceUnavailable, h.noted(fault.From(err).Message))
 			return
@@ -112,6 +145,11 @@ func (h *Handler) mountExtra() (err error) {
 	}
 	for pattern, handler := range h.cfg.Extra {
 		h.extra.Handle(pattern, handler)
+	}
+	h.guarded = map[string]bool{}
+	for pattern, handler := range h.cfg.Guarded {
+		h.extra.Handle(pattern, handler)
+		h.guarded[pattern] = true
 	}
 	return nil
 }

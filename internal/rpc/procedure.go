@@ -20,6 +20,7 @@ type procedure struct {
 	ruled   bool // false when the access table has no row
 	kind    connect.StreamType
 	lines   bool // also answers in lines of JSON
+	maxBody int  // how large a message may be
 	paging  *paging
 	// reply is the pagination field of a List reply.
 	reply   protoreflect.FieldDescriptor
@@ -31,21 +32,27 @@ func (p *procedure) oneRequest() bool { return p.kind&connect.StreamTypeClient =
 
 func (p *procedure) stream() bool { return p.kind != connect.StreamTypeUnary }
 
+// public tells whether nobody needs a token for it, or shows one.
+func (p *procedure) public() bool { return p.ruled && p.rule.Permission == access.Public }
+
 // mount registers the procedures of a service. Which those are, connect tells:
 // it asks for the options of each handler that the service makes.
 func (h *Handler) mount(s Service, public bool) error {
 	var found []*procedure
 	_, handler := s.New(
 		connect.WithCodec(codec.JSON{}), connect.WithCodec(codec.JSON{Charset: true}), connect.WithCodec(codec.Binary{}),
-		withGzip(h.cfg.MaxBody), connect.WithCompressMinBytes(compressMin), connect.WithReadMaxBytes(h.cfg.MaxBody),
+		withGzip(h.cfg.MaxBody), connect.WithCompressMinBytes(compressMin),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			rule, ruled := access.RuleOf(spec.Procedure)
 			if public {
 				rule, ruled = access.Rule{Permission: access.Public}, true
 			}
 			p := h.newProcedure(spec, rule, ruled)
+			if public {
+				p.maxBody = min(p.maxBody, nameMaxBody)
+			}
 			found = append(found, p)
-			return []connect.HandlerOption{connect.WithInterceptors(&interceptor{handler: h, procedure: p})}
+			return []connect.HandlerOption{connect.WithInterceptors(&interceptor{handler: h, procedure: p}), connect.WithReadMaxBytes(p.maxBody)}
 		}),
 	)
 	if len(found) == 0 {
@@ -65,7 +72,7 @@ func (h *Handler) mount(s Service, public bool) error {
 }
 
 func (h *Handler) newProcedure(spec connect.Spec, rule access.Rule, ruled bool) *procedure {
-	p := &procedure{name: strings.TrimPrefix(spec.Procedure, "/"), rule: rule, ruled: ruled, kind: spec.StreamType}
+	p := &procedure{name: strings.TrimPrefix(spec.Procedure, "/"), rule: rule, ruled: ruled, kind: spec.StreamType, maxBody: h.cfg.MaxBody}
 	if method, ok := spec.Schema.(protoreflect.MethodDescriptor); ok && !p.stream() {
 		p.paging = pagingOf(method.Input())
 		p.reply = replyPaging(method.Output())

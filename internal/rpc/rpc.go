@@ -24,6 +24,7 @@ import (
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/door"
 )
 
 // Config is what a Handler is made of. Authenticate and Services are required.
@@ -41,8 +42,13 @@ type Config struct {
 	// sends the headers, and then sends events until ctx is done.
 	Watch func(ctx context.Context, req *gitpodv1.WatchEventsRequest, send func(*gitpodv1.WatchEventsResponse) error) error
 	// Extra handlers are mounted at patterns of http.ServeMux, such as
-	// "GET /runners/{id}/logs". They authenticate by themselves.
+	// "GET /.well-known/jwks.json", for callers without a token.
 	Extra map[string]http.Handler
+	// Guarded handlers are mounted like those of Extra. They authenticate by
+	// themselves, and tell the Visit of the request's context what came of it.
+	Guarded map[string]http.Handler
+	// Door bounds what comes in. Nil for one with the usual limits.
+	Door *door.Door
 	// Ready, when set, tells whether calls can be answered.
 	Ready func(ctx context.Context) error
 	// Notes, when set, are lines that follow what /readyz says.
@@ -70,7 +76,9 @@ type Service struct {
 }
 
 const (
-	defaultMaxBody   = 4 << 20
+	defaultMaxBody = 4 << 20
+	// nameMaxBody is how large a message may be that holds but a name.
+	nameMaxBody      = 64 << 10
 	defaultKeepAlive = 25 * time.Second
 	defaultTimeout   = 30 * time.Second
 	// compressMin is the size from which compressing a message pays.
@@ -92,6 +100,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Door == nil {
+		c.Door = door.New(door.Config{Log: c.Logger})
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody

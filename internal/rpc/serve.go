@@ -20,6 +20,10 @@ import (
 func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedurePath string) {
 	c.procedure = p
 	if r.Method != http.MethodPost {
+		if err := c.visit.Turn(); err != nil {
+			h.refuse(c, r, err)
+			return
+		}
 		c.Header().Set("Allow", http.MethodPost)
 		plain(c, http.StatusMethodNotAllowed, "405 method not allowed: procedures are called with POST")
 		return
@@ -29,16 +33,17 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 		c.writeTimeout = h.cfg.WriteTimeout
 	}
 	ctx := audit.WithRequestID(r.Context(), c.requestID)
-	if err := h.admit(ctx, c, r.Header, p, procedurePath); err != nil {
+	leave, err := h.admit(ctx, c, r.Header, procedurePath)
+	if err != nil {
 		h.refuse(c, r, err)
 		return
 	}
+	defer leave()
 	if !isTimeout(r.Header.Get(timeoutHeader)) {
 		h.refuse(c, r, fault.Invalid(timeoutHeader, "must be a whole number of milliseconds of at most 10 digits"))
 		return
 	}
 	if p.paging != nil && r.URL.RawQuery != "" && isJSON(r.Header) {
-		var err error
 		if c.page, err = parsePageQuery(r.URL.RawQuery); err != nil {
 			h.refuse(c, r, err)
 			return
@@ -60,7 +65,7 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 		r.URL = &url.URL{Path: procedurePath, RawQuery: r.URL.RawQuery}
 	}
 	if p.oneRequest() && r.Body != http.NoBody {
-		r.Body = newBody(h.cfg, c, r)
+		r.Body = newBody(h.cfg.ReadTimeout, c, r)
 	}
 	if p.lines && isJSONLines(r.Header) {
 		h.watchLines(c, r)
@@ -69,24 +74,56 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 	p.handler.ServeHTTP(c, r)
 }
 
-// admit settles who calls and whether they may.
-func (h *Handler) admit(ctx context.Context, c *call, header http.Header, p *procedure, procedurePath string) error {
-	if p.rule.Permission == access.Public && p.ruled {
-		return nil
+// admit settles who calls and whether they may, and lets the call in, which
+// leave ends.
+func (h *Handler) admit(ctx context.Context, c *call, header http.Header, procedurePath string) (leave func(), err error) {
+	p := c.procedure
+	switch {
+	case p.public() && p.stream():
+		return c.visit.Stream()
+	case p.public():
+		return c.visit.Request()
 	}
+	switch err := h.authenticate(ctx, c, header); {
+	case fault.Is(err, fault.Unauthenticated):
+		return nil, c.visit.Bad(err)
+	case err != nil:
+		return nil, err
+	}
+	if err := h.authorize(c, procedurePath); err != nil {
+		return nil, err
+	}
+	if p.stream() {
+		return c.visit.Open(c.caller.ID)
+	}
+	return func() {}, nil
+}
+
+// authenticate settles who calls.
+func (h *Handler) authenticate(ctx context.Context, c *call, header http.Header) error {
 	bearer, err := bearerOf(header)
 	if err != nil {
 		return err
 	}
-	if bearer != "" {
-		if c.caller, err = h.cfg.Authenticate(ctx, bearer); err != nil {
-			return err
-		}
+	if bearer == "" {
+		return access.Authorize(c.caller, access.Rule{Permission: access.Authenticated})
 	}
+	done, err := c.visit.Prove()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if c.caller, err = h.cfg.Authenticate(ctx, bearer); err != nil {
+		return err
+	}
+	c.visit.Proved()
+	return nil
+}
+
+// authorize settles whether the caller may.
+func (h *Handler) authorize(c *call, procedurePath string) error {
+	p := c.procedure
 	if !p.ruled {
-		if c.caller.Anonymous() {
-			return access.Authorize(c.caller, access.Rule{Permission: access.Authenticated})
-		}
 		return fault.New(fault.Internal, fault.ReasonInternal,
 			"The control plane does not know who may call %s, so nobody may. This is a defect of the control plane; please report it.", p.name)
 	}

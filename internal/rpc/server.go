@@ -58,6 +58,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{handler: cfg.Handler, http: &http.Server{
 		Handler:           cfg.Handler,
+		ConnContext:       cfg.Handler.cfg.Door.Connected,
+		ConnState:         cfg.Handler.cfg.Door.State,
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

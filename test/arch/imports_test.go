@@ -52,6 +52,9 @@ var rooms = map[string]room{
 		"internal/token",
 	}},
 
+	// What comes in before it is known who comes.
+	"internal/door": {own: []string{"internal/fault", "internal/pace"}},
+
 	// The domain: no wire, no SQL, and no noun imports another.
 	"internal/fleet": {own: []string{
 		"internal/departure", "internal/limit",
@@ -171,7 +174,7 @@ var rooms = map[string]room{
 	"internal/rpc/oauth":  {own: []string{"internal/audit", "internal/fault", "internal/signin"}},
 	"internal/rpc/oidc":   {own: []string{"internal/audit", "internal/idtoken", "internal/rpc/rpcerr"}, foreign: []string{connect}},
 	"internal/rpc/relay": {
-		own:     []string{"internal/audit", "internal/fault", "internal/id", "internal/link", "internal/logtoken", "internal/rpc/rpcerr"},
+		own:     []string{"internal/audit", "internal/door", "internal/fault", "internal/id", "internal/link", "internal/logtoken", "internal/rpc/rpcerr"},
 		foreign: []string{connect},
 	},
 	"internal/rpc/gitpodv1": {
@@ -200,7 +203,7 @@ var rooms = map[string]room{
 	// The transport knows no noun.
 	"internal/rpc": {
 		own: []string{
-			"gen", "internal/access", "internal/audit", "internal/event", "internal/fault", "internal/id", "internal/rpc/codec", "internal/rpc/jsonl",
+			"gen", "internal/access", "internal/audit", "internal/door", "internal/event", "internal/fault", "internal/id", "internal/rpc/codec", "internal/rpc/jsonl",
 			"internal/rpc/rpcerr",
 		},
 		foreign: []string{connect, "connectrpc.com/grpcreflect", "buf.build/go/protovalidate", protobuf, metrics},
@@ -218,13 +221,14 @@ var rooms = map[string]room{
 			"internal/serviceaccount", "internal/llm", "internal/retention",
 			"internal/codehost", "internal/signin",
 			"internal/confirmed",
+			"internal/codehost", "internal/signin", "internal/door",
 		},
 		foreign: []string{connect, protobuf, metrics},
 	},
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/fault", "internal/id", "internal/logtoken", "internal/scmurl", "internal/seal"},
+		own:     []string{"gen", "internal/agent", "internal/door", "internal/fault", "internal/id", "internal/logtoken", "internal/scmurl", "internal/seal"},
 		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
 	},
 	// Vendors' own clients are known here and nowhere else; nothing of the link is.

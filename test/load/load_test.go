@@ -49,7 +49,7 @@ func TestTenThousandRunners(t *testing.T) {
 	idleMemory := memory(t, server.PID())
 
 	begun := time.Now()
-	tokens := makeRunners(t, api)
+	tokens := makeRunners(t, api, runners)
 	t.Logf("%d runners registered and redeemed in %s", runners, time.Since(begun).Round(100*time.Millisecond))
 
 	dir := t.TempDir()
@@ -102,10 +102,10 @@ func TestTenThousandRunners(t *testing.T) {
 }
 
 // makeRunners registers the runners and redeems their exchange tokens.
-func makeRunners(t *testing.T, api *muster.API) []string {
+func makeRunners(t *testing.T, api *muster.API, n int) []string {
 	t.Helper()
-	tokens := make([]string, runners)
-	errs := make(chan error, runners)
+	tokens := make([]string, n)
+	errs := make(chan error, n)
 	slots := make(chan struct{}, callers)
 	var wg sync.WaitGroup
 	for i := range tokens {
@@ -168,10 +168,10 @@ type sim struct {
 }
 
 // startSim starts the runners and waits until all of them are connected.
-func startSim(t *testing.T, path, url string, tokens []string) *sim {
+func startSim(t *testing.T, path, url string, tokens []string, args ...string) *sim {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &sim{cmd: exec.CommandContext(ctx, path, "-server", url)} //nolint:gosec // built a moment ago
+	s := &sim{cmd: exec.CommandContext(ctx, path, append([]string{"-server", url}, args...)...)} //nolint:gosec // built a moment ago
 	s.cmd.Stderr = os.Stderr
 	var err error
 	if s.in, err = s.cmd.StdinPipe(); err != nil {

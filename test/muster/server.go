@@ -26,7 +26,8 @@ type ServerOptions struct {
 	DatabaseURL string
 	// LogLevel is that of the log; empty for the usual one.
 	LogLevel string
-	// Binary is another muster than the usual one, and Env what it is told besides.
+	// Binary is another muster than the usual one, and Env what it is told besides,
+	// as NAME=value.
 	Binary string
 	Env    []string
 }

@@ -44,10 +44,10 @@ func TestOneWrongClockRemovesNothing(t *testing.T) {
 			before := counts(t, s, options)
 
 			s.RestartWith(t, muster.WrongClock(2*365*24*time.Hour))
-			if text := get(t, s.URL+"/readyz"); !strings.Contains(text, "730 days ahead") || !strings.HasPrefix(text, "ok\n") {
+			if text := pageOf(t, s.URL+"/readyz"); !strings.Contains(text, "730 days ahead") || !strings.HasPrefix(text, "ok\n") {
 				t.Errorf("/readyz says %q", text)
 			}
-			if text := get(t, s.URL+"/metrics"); !strings.Contains(text, "\nmuster_removal_paused 1\n") {
+			if text := pageOf(t, s.URL+"/metrics"); !strings.Contains(text, "\nmuster_removal_paused 1\n") {
 				t.Errorf("no metric says that removal is paused")
 			}
 			// The token has expired by the clock of the process, which judges it.
@@ -71,7 +71,7 @@ func TestOneWrongClockRemovesNothing(t *testing.T) {
 			if _, err := admin.Runner(t, runner); err != nil {
 				t.Errorf("the runner is gone: %v", err)
 			}
-			if text := get(t, s.URL+"/readyz"); text != "ok\n" {
+			if text := pageOf(t, s.URL+"/readyz"); text != "ok\n" {
 				t.Errorf("/readyz says %q", text)
 			}
 			s.Await(t, `"msg":"this credential was made[^\n]*"description":"made meanwhile"`)
@@ -106,7 +106,7 @@ func newPersonalToken(t *testing.T, a *muster.API, description string) string {
 	return made.Msg.GetToken()
 }
 
-func get(t *testing.T, url string) string {
+func pageOf(t *testing.T, url string) string {
 	t.Helper()
 	got, err := http.Get(url) //nolint:noctx // a test
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/link"
@@ -56,28 +58,28 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 const maxTail = 1_000_000
 
 func (h *Handler) logs(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
+	h.serve(w, r, logsAsked, "text/plain; charset=utf-8", "")
+}
+
+// logsAsked is which lines a request asks for.
+func logsAsked(q url.Values) (source link.Source, err error) {
 	var tail uint64
 	if t := q.Get("tail"); t != "" {
-		var err error
 		if tail, err = strconv.ParseUint(t, 10, 32); err != nil || tail > maxTail {
-			refuse(w, r, fault.Invalid("tail", "must be a number of lines from 0 to %d; 0 means all that the runner has kept", maxTail))
-			return
+			return source, fault.Invalid("tail", "must be a number of lines from 0 to %d; 0 means all that the runner has kept", maxTail)
 		}
 	}
 	follow := false
 	if f := q.Get("follow"); f != "" {
-		var err error
 		if follow, err = strconv.ParseBool(f); err != nil {
-			refuse(w, r, fault.Invalid("follow", "must be true or false"))
-			return
+			return source, fault.Invalid("follow", "must be true or false")
 		}
 	}
-	h.serve(w, r, link.Logs(uint32(tail), follow), "text/plain; charset=utf-8", "")
+	return link.Logs(uint32(tail), follow), nil
 }
 
 func (h *Handler) bundle(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, link.SupportBundle(), "application/gzip",
+	h.serve(w, r, func(url.Values) (link.Source, error) { return link.SupportBundle(), nil }, "application/gzip",
 		`attachment; filename="muster-runner-`+id.Canonical(safe(r.PathValue("runner")))+`.tar.gz"`)
 }
 
@@ -96,9 +98,15 @@ const firstBytes = 2 * time.Second
 // writeTimeout is how long a reader may make one write wait.
 const writeTimeout = 30 * time.Second
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, source link.Source, contentType, disposition string) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, asked func(url.Values) (link.Source, error), contentType, disposition string) {
 	runner := id.Runner(id.Canonical(r.PathValue("runner")))
-	token, reader, err := h.authorize(r, runner)
+	token, reader, leave, err := h.admit(r, runner)
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	defer leave()
+	source, err := asked(r.URL.Query())
 	if err != nil {
 		refuse(w, r, err)
 		return
@@ -191,6 +199,26 @@ func copyStream(ctx context.Context, w http.ResponseWriter, stream *link.Stream)
 			return err
 		}
 	}
+}
+
+// admit lets a reader in who may read, which leave ends.
+func (h *Handler) admit(r *http.Request, runner id.Runner) (token string, reader logtoken.Reader, leave func(), err error) {
+	visit := door.VisitOf(r)
+	done, err := visit.Prove()
+	if err != nil {
+		return "", reader, nil, err
+	}
+	token, reader, err = h.authorize(r, runner)
+	done()
+	switch {
+	case fault.Is(err, fault.Unauthenticated):
+		return "", reader, nil, visit.Bad(err)
+	case err != nil:
+		return "", reader, nil, err
+	}
+	visit.Proved()
+	leave, err = visit.Open(reader.Person)
+	return token, reader, leave, err
 }
 
 func (h *Handler) authorize(r *http.Request, runner id.Runner) (token string, reader logtoken.Reader, err error) {

@@ -29,8 +29,9 @@ import (
 func main() {
 	server := flag.String("server", "", "URL of the control plane")
 	perConnection := flag.Int("links-per-connection", 100, "how many links share a connection")
+	address := flag.String("address", "", "address that all runners have, as a proxy would say it")
 	flag.Parse()
-	if err := play(*server, *perConnection); err != nil {
+	if err := play(*server, *address, *perConnection); err != nil {
 		fmt.Fprintln(os.Stderr, "simrunners:", err)
 		os.Exit(1)
 	}
@@ -46,7 +47,7 @@ type fleet struct {
 	lost     atomic.Int64
 }
 
-func play(server string, perConnection int) error {
+func play(server, address string, perConnection int) error {
 	in := bufio.NewReader(os.Stdin)
 	f := &fleet{slots: make(chan struct{}, opening)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -63,7 +64,7 @@ func play(server string, perConnection int) error {
 			break
 		}
 		if n%perConnection == 0 {
-			client = newClient(server)
+			client = newClient(server, address)
 		}
 		f.welcomed.Add(1)
 		one := &runner{fleet: f, client: client, token: token, boot: id.New(), number: n}
@@ -79,10 +80,24 @@ func play(server string, perConnection int) error {
 }
 
 // newClient makes a client with one connection of its own.
-func newClient(server string) linkv1connect.LinkServiceClient {
+func newClient(server, address string) linkv1connect.LinkServiceClient {
 	t := &http.Transport{Protocols: new(http.Protocols)}
 	t.Protocols.SetUnencryptedHTTP2(true)
-	return linkv1connect.NewLinkServiceClient(&http.Client{Transport: t}, server)
+	return linkv1connect.NewLinkServiceClient(&http.Client{Transport: from{address, t}}, server)
+}
+
+// from says in whose name requests are made.
+type from struct {
+	address string
+	http.RoundTripper
+}
+
+func (f from) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f.address != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("X-Forwarded-For", f.address)
+	}
+	return f.RoundTripper.RoundTrip(r)
 }
 
 // runner is one simulated runner.
