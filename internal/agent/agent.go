@@ -30,6 +30,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/logbook"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/logtoken"
+	"github.com/musterhq/muster/internal/vitals"
 )
 
 // The newest log lines that are kept in memory.
@@ -82,6 +83,7 @@ func newRunner(cfg Config, a addresses, h *home.Home) (*runner, error) {
 		bootID: id.New(), hostName: printable(hostName, maxHostName), system: host.Details(os.DirFS("/")),
 		prober:  gateway.New(network.Client(), log),
 		hold:    newHold(),
+		vitals:  vitals.New(log, vitals.Descriptors(), vitals.DataDisk(cfg.DataDir), vitals.LogDisk(), vitals.Goroutines()),
 		readers: make(chan struct{}, maxReaders),
 		closing: make(chan struct{}),
 	}
@@ -109,6 +111,7 @@ func (r *runner) run(ctx context.Context) error {
 	probing, stop := context.WithCancel(ctx)
 	defer stop()
 	background.Go(func() { r.prober.Run(probing) })
+	background.Go(func() { r.vitals.Run(probing) })
 
 	if !r.identity.Joined() {
 		if err := r.join(ctx); err != nil {

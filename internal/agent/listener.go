@@ -54,7 +54,7 @@ func (r *runner) listen() (closeListener func(), err error) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(r.vitals.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 			r.log.Error("the logs are not served at this host any more", "error", err)
 		}
 	}()

@@ -17,6 +17,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/vault"
 	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/logtoken"
+	"github.com/musterhq/muster/internal/vitals"
 )
 
 // runner is what outlives the links. Unless said otherwise, its fields are
@@ -42,6 +43,8 @@ type runner struct {
 	trust atomic.Pointer[logtoken.Trust]
 	// readers has a value for everybody who reads; safe for all.
 	readers chan struct{}
+	// vitals watches what this process can run out of; safe for all.
+	vitals *vitals.Watch
 	// door bounds what comes to the listener, if there is one.
 	door *door.Door
 	// closing is closed when the process stops serving its logs.

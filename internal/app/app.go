@@ -42,6 +42,7 @@ import (
 	"github.com/musterhq/muster/internal/signin"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 	"github.com/musterhq/muster/internal/token"
+	"github.com/musterhq/muster/internal/vitals"
 )
 
 // Times of a shutdown.
@@ -125,6 +126,8 @@ type plane struct {
 	log        *slog.Logger
 	departures *departure.Service
 	door       *door.Door
+	health     *health
+	vitals     *vitals.Watch
 	// failed gets what must stop the process.
 	failed chan error
 }
@@ -160,8 +163,10 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	}
 	p.keeper = lease.New(lease.Config{
 		Store: store.Lease(), HostName: host, Grace: link.Lease, EndSessions: p.fleet.EndSessionsOf,
-		Lost: p.hub.Lost, Peer: p.refuseToShare, Log: cfg.Logger,
+		Lost: p.hub.Lost, Peer: p.refuseToShare, Beaten: func(err error) { p.health.beaten(err) }, Log: cfg.Logger,
 	})
+	p.health = newHealth(store.Check, p.keeper.Held, cfg.Logger)
+	p.vitals = vitals.New(cfg.Logger, cfg.resources(store)...)
 	p.sealed = sealed.New(store.Sealed(), p.hub)
 	p.classes = envclass.New(store.EnvClass(), gitpodv1.ParseSchema)
 	p.scm = scm.New(store.SCM(), p.hub, gitpodv1.ParseSchema)
@@ -178,7 +183,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		return nil, fault.Wrap(err, "registering this control plane")
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub), clockMetrics(p.confirmed), doorCollector{p.door})
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub), clockMetrics(p.confirmed), doorCollector{p.door}, vitalsCollector{p.vitals, p.health})
 	if p.pages, err = oauth.New(p.signIn, url, cfg.Logger); err != nil {
 		return nil, err
 	}
@@ -213,9 +218,9 @@ func (p *plane) refuseToShare(other lease.Replica) {
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
 	// The audit log stops last: it chains what the others write while they stop.
 	defer inBackground(ctx, p.audit.Run)()
-	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run, p.departures.Run)()
+	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run, p.departures.Run, p.health.run, p.vitals.Run)()
 	served := make(chan error, 1)
-	go func() { served <- p.server.Serve(listener) }()
+	go func() { served <- p.server.Serve(p.vitals.Listener(listener)) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)
 	if cfg.Started != nil {
 		cfg.Started(Started{URL: p.url, Token: p.token, Listen: listener.Addr().String()})

@@ -1,11 +1,10 @@
 package app
 
 import (
-	"syscall"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/musterhq/muster/internal/door"
+	"github.com/musterhq/muster/internal/vitals"
 )
 
 // door makes the door of a checked configuration.
@@ -16,9 +15,8 @@ func (c *Config) door() *door.Door {
 		limits.Strangers = door.Defaults().Strangers
 	}
 	// Those who have a token, the database and the logs need file descriptors too.
-	var files syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil && files.Cur/2 < uint64(limits.Strangers) {
-		limits.Strangers = max(1, int(files.Cur/2))
+	if files, ok := vitals.DescriptorLimit(); ok {
+		limits.Strangers = max(1, int(min(files/2, uint64(limits.Strangers)))) //nolint:gosec // both are positive, and the smaller one is an int
 	}
 	return door.New(door.Config{Limits: limits, Proxies: proxies, Log: c.Logger})
 }

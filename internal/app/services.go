@@ -11,7 +11,6 @@ import (
 	"github.com/musterhq/muster/gen/muster/admin/v1/adminv1connect"
 	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
 	"github.com/musterhq/muster/internal/event"
-	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/link"
 	"github.com/musterhq/muster/internal/rpc"
 	"github.com/musterhq/muster/internal/rpc/adminv1"
@@ -28,24 +27,16 @@ func (p *plane) rpcConfig(cfg *Config, bus *event.Bus, registry *prometheus.Regi
 		Extra:        p.publicRoutes(),
 		Guarded:      p.logsRoutes(),
 		Door:         p.door,
-		Ready:        p.ready,
-		Notes:        p.notes,
+		Ready:        func(context.Context) error { return p.health.ready() },
+		Degraded:     p.health.degraded,
+		Remarks:      p.remarks,
 		Registry:     registry,
 		Logger:       cfg.Logger,
 	}
 }
 
-// ready tells whether this replica may hold sessions, which it proves against
-// the database every few seconds.
-func (p *plane) ready(context.Context) error {
-	if p.keeper.Held() {
-		return nil
-	}
-	return fault.New(fault.Unavailable, fault.StorageUnavailable, "The database has not answered for a while.")
-}
-
-// notes are what people should know although this replica answers.
-func (p *plane) notes() []string {
+// remarks are what people should know although this replica answers.
+func (p *plane) remarks() []string {
 	if note := p.confirmed.Note(); note != "" {
 		return []string{note}
 	}

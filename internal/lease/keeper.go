@@ -9,6 +9,7 @@ import (
 
 	"github.com/musterhq/muster/internal/clock"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/pace"
 )
 
 // Timing of the replica lease.
@@ -35,12 +36,17 @@ type Config struct {
 	// Peer is called when this replica should give way to another live one on the
 	// same database. Of two replicas only the one that came later is asked to.
 	Peer func(Replica)
-	Log  *slog.Logger
+	// Beaten, when set, is told how each beat of Run went.
+	Beaten func(error)
+	Log    *slog.Logger
 }
 
 // Keeper keeps the lease of this process and takes over from dead ones.
 type Keeper struct {
 	cfg Config
+
+	// complaints are those of a lease that cannot be renewed.
+	complaints *pace.Lines
 
 	// proving is held during a beat and what follows from it.
 	proving sync.Mutex
@@ -74,7 +80,7 @@ var ErrLost = errors.New("lease: this control plane could not renew its lease in
 
 // New makes a keeper; Register must be called before anything else.
 func New(cfg Config) *Keeper {
-	return &Keeper{cfg: cfg, buried: make(chan string, 1), seen: map[string]sighting{}, heirs: map[string]time.Time{}}
+	return &Keeper{cfg: cfg, complaints: pace.NewLines(time.Minute, 1), buried: make(chan string, 1), seen: map[string]sighting{}, heirs: map[string]time.Time{}}
 }
 
 // Register writes the row of this replica, under a fresh id.
@@ -133,6 +139,13 @@ func (k *Keeper) Prove(ctx context.Context) error {
 			return err
 		}
 		return ErrLost
+	case k.cfg.Store.Exclusive():
+		// The database cannot be written, and nobody else can have it. What the
+		// links do goes on, as far as it needs no writing.
+		k.mu.Lock()
+		k.proof = begun
+		k.mu.Unlock()
+		return err
 	default:
 		if !k.Held() {
 			k.lose("the database did not answer: " + err.Error())
@@ -163,8 +176,13 @@ func (k *Keeper) Run(ctx context.Context) {
 		beat, cancel := context.WithTimeout(ctx, BeatEvery)
 		err := k.Prove(beat)
 		cancel()
+		if k.cfg.Beaten != nil && ctx.Err() == nil {
+			k.cfg.Beaten(err)
+		}
 		if err != nil && ctx.Err() == nil {
-			k.cfg.Log.Warn("the lease of this control plane could not be renewed; trying again", "error", err)
+			if may, left := k.complaints.Take(time.Now()); may {
+				k.cfg.Log.Warn("the lease of this control plane could not be renewed; it is tried again every few seconds", "error", err, "failed_before", left)
+			}
 		}
 		if err == nil {
 			look, cancel := context.WithTimeout(ctx, BeatEvery)

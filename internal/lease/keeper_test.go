@@ -352,3 +352,23 @@ func TestGraceBeginsAnewAfterAnOutage(t *testing.T) {
 		r.stop()
 	})
 }
+
+// Nobody else can take over a database that this process alone has: not being
+// able to write to it ends no link.
+func TestNobodyTakesOverWhatOneProcessHas(t *testing.T) {
+	for _, exclusive := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newTable()
+			store.exclusive = exclusive
+			r := start(t, store)
+			time.Sleep(2 * time.Second)
+			store.setDown(true)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if r.Held() != exclusive || (r.lost == 0) != exclusive {
+				t.Errorf("exclusive %v: held %v, lost %d times", exclusive, r.Held(), r.lost)
+			}
+			r.stop()
+		})
+	}
+}

@@ -134,11 +134,8 @@ func (h *Handler) mountExtra() (err error) {
 	h.probes = map[string]bool{healthzPattern: true, readyzPattern: true}
 	h.extra.HandleFunc(healthzPattern, func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	h.extra.HandleFunc(readyzPattern, func(w http.ResponseWriter, r *http.Request) {
-		if err := h.ready(r.Context()); err != nil {
-			plain(w, http.StatusServiceUnavailable, h.noted(fault.From(err).Message))
-			return
-		}
-		plain(w, http.StatusOK, h.noted("ok"))
+		status, lines := h.readiness(r.Context(), r.URL.Query().Has("strict"))
+		plain(w, status, strings.Join(append(lines, h.cfg.Remarks()...), "\n"))
 	})
 	if h.cfg.Registry != nil {
 		h.extra.Handle("GET /metrics", promhttp.HandlerFor(h.cfg.Registry, promhttp.HandlerOpts{}))
@@ -160,12 +157,22 @@ func plain(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text + "\n"))
 }
 
-// noted is a text with the notes below it.
-func (h *Handler) noted(text string) string {
-	if h.cfg.Notes == nil {
-		return text
+// readiness is the answer of /readyz. Who asks strictly wants this replica to
+// take changes, too.
+func (h *Handler) readiness(ctx context.Context, strict bool) (status int, lines []string) {
+	if err := h.ready(ctx); err != nil {
+		return http.StatusServiceUnavailable, []string{fault.From(err).Message}
 	}
-	return strings.Join(append([]string{text}, h.cfg.Notes()...), "\n")
+	why := h.cfg.Degraded()
+	switch {
+	case why == "":
+		return http.StatusOK, []string{"ok"}
+	case strict:
+		status = http.StatusServiceUnavailable
+	default:
+		status = http.StatusOK
+	}
+	return status, []string{"degraded: " + why}
 }
 
 // ready tells whether calls can be answered.

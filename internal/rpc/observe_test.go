@@ -154,3 +154,32 @@ func TestHealthAndReadiness(t *testing.T) {
 		t.Errorf("POST /healthz: %d", a.status)
 	}
 }
+
+// Who cannot take changes can still answer; only who asks strictly hears no.
+func TestReadyzTellsOfHalfAReplica(t *testing.T) {
+	why, ready := "", new(readiness)
+	w := newWorld(t, ready.config, func(c *rpc.Config) {
+		c.Degraded = func() string { return why }
+		c.Remarks = func() []string { return []string{"The clock is odd.", "So is the moon."} }
+	})
+	for _, tt := range []struct {
+		why, path string
+		down      bool
+		status    int
+		text      string
+	}{
+		{"", "/readyz", false, 200, "ok"},
+		{"", "/readyz?strict", false, 200, "ok"},
+		{"The disk is full.", "/readyz", false, 200, "degraded: The disk is full."},
+		{"The disk is full.", "/readyz?strict", false, 503, "degraded: The disk is full."},
+		{"The disk is full.", "/readyz?strict=1", false, 503, "degraded: The disk is full."},
+		{"The disk is full.", "/readyz", true, 503, "Something failed"},
+	} {
+		why = tt.why
+		ready.down.Store(tt.down)
+		a := recorded(w, request{http.MethodGet, tt.path, http.Header{}, nil})
+		if a.status != tt.status || !strings.HasPrefix(string(a.body), tt.text) || !strings.HasSuffix(string(a.body), "\nThe clock is odd.\nSo is the moon.\n") {
+			t.Errorf("%s, %q: %d %s", tt.path, tt.why, a.status, a.body)
+		}
+	}
+}

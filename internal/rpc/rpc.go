@@ -49,10 +49,12 @@ type Config struct {
 	Guarded map[string]http.Handler
 	// Door bounds what comes in. Nil for one with the usual limits.
 	Door *door.Door
-	// Ready, when set, tells whether calls can be answered.
-	Ready func(ctx context.Context) error
-	// Notes, when set, are lines that follow what /readyz says.
-	Notes func() []string
+	// Ready, when set, tells whether calls can be answered, and Degraded why not all
+	// of them can; empty when they can. Both are asked often and must not wait.
+	Ready    func(ctx context.Context) error
+	Degraded func() string
+	// Remarks, when set, are lines to add to the text of /readyz.
+	Remarks func() []string
 	// Registry, when set, gets the metrics and is served as /metrics.
 	Registry *prometheus.Registry
 	// Logger gets one line per call. Nil logs nothing.
@@ -97,6 +99,12 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Degraded == nil {
+		c.Degraded = func() string { return "" }
+	}
+	if c.Remarks == nil {
+		c.Remarks = func() []string { return nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

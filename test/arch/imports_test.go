@@ -55,6 +55,9 @@ var rooms = map[string]room{
 	// What comes in before it is known who comes.
 	"internal/door": {own: []string{"internal/fault", "internal/pace"}},
 
+	// What a process can run out of.
+	"internal/vitals": {own: []string{"internal/pace"}},
+
 	// The domain: no wire, no SQL, and no noun imports another.
 	"internal/fleet": {own: []string{
 		"internal/departure", "internal/limit",
@@ -123,7 +126,7 @@ var rooms = map[string]room{
 		"internal/access", "internal/change", "internal/departure", "internal/event", "internal/fault", "internal/id", "internal/page",
 		"internal/resource", "internal/token",
 	}},
-	"internal/lease": {own: []string{"internal/clock", "internal/fault", "internal/id"}},
+	"internal/lease": {own: []string{"internal/clock", "internal/fault", "internal/id", "internal/pace"}},
 
 	// The database implements what the domain asks for.
 	"internal/store/migrations":     {},
@@ -219,16 +222,15 @@ var rooms = map[string]room{
 			"internal/hosttoken", "internal/scm",
 			"internal/group",
 			"internal/serviceaccount", "internal/llm", "internal/retention",
-			"internal/codehost", "internal/signin",
 			"internal/confirmed",
-			"internal/codehost", "internal/signin", "internal/door",
+			"internal/codehost", "internal/signin", "internal/door", "internal/vitals",
 		},
 		foreign: []string{connect, protobuf, metrics},
 	},
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/door", "internal/fault", "internal/id", "internal/logtoken", "internal/scmurl", "internal/seal"},
+		own:     []string{"gen", "internal/agent", "internal/door", "internal/fault", "internal/id", "internal/logtoken", "internal/scmurl", "internal/seal", "internal/vitals"},
 		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
 	},
 	// Vendors' own clients are known here and nowhere else; nothing of the link is.

@@ -31,6 +31,11 @@ type engine interface {
 	// published after the commit, in the order of the commits, before write
 	// returns.
 	write(ctx context.Context, fn func(*Tx) error) error
+	// check finds what reading does not: that the files of the database are not
+	// what they were.
+	check(ctx context.Context) error
+	// pool is that of the connections that calls read through.
+	pool() *sql.DB
 	// exclusive tells that no other process can have the database open.
 	exclusive() bool
 	close() error

@@ -88,6 +88,11 @@ func (e *postgresEngine) start(ctx context.Context) error { return e.db.PingCont
 
 func (e *postgresEngine) reader() query.DBTX { return e.db }
 
+// check has nothing to do: the server looks after its files.
+func (e *postgresEngine) check(context.Context) error { return nil }
+
+func (e *postgresEngine) pool() *sql.DB { return e.db.DB }
+
 func (e *postgresEngine) exclusive() bool { return false }
 
 func (e *postgresEngine) close() error { return e.db.Close() }

@@ -35,6 +35,7 @@ type sqliteEngine struct {
 	readers *statements
 	commits *groupCommitter // nil until start
 	cache   *runnerCache
+	file    *fileCheck
 }
 
 func openSQLite(dir string, publish func([]event.Event), beside bool) (engine, error) {
@@ -67,6 +68,9 @@ func (e *sqliteEngine) openFiles(path string) error {
 		return e.unwritable(err)
 	}
 	if err := f.Close(); err != nil {
+		return e.unwritable(err)
+	}
+	if e.file, err = newFileCheck(path); err != nil {
 		return e.unwritable(err)
 	}
 	if e.writeDB, err = sql.Open("sqlite", sqliteName(path, url.Values{
@@ -114,6 +118,10 @@ func (e *sqliteEngine) reader() query.DBTX { return e.readers }
 func (e *sqliteEngine) write(ctx context.Context, fn func(*Tx) error) error {
 	return e.commits.write(ctx, fn)
 }
+
+func (e *sqliteEngine) check(context.Context) error { return e.file.look() }
+
+func (e *sqliteEngine) pool() *sql.DB { return e.readDB }
 
 func (e *sqliteEngine) exclusive() bool { return true }
 
