@@ -73,7 +73,9 @@ func (r *runner) rejoin(ctx context.Context, refusal error) error {
 		r.server, r.identity.RunnerID, r.home.Dir(), r.identity.RunnerID, r.home.Dir()).WithCause(refusal)
 }
 
-// redeem calls the control plane until it answers.
+// redeem calls the control plane until it answers. The token works once, so
+// trying it again is also the way to learn whether a try without an answer, or
+// with one that the control plane could not be sure of, has used it.
 func (r *runner) redeem(ctx context.Context) (string, error) {
 	var b backoff
 	for attempt := 1; ; attempt++ {
@@ -132,7 +134,7 @@ func (r *runner) judge(err error, attempt int) error {
 		}
 		before := ""
 		if attempt > 1 {
-			before = " An earlier attempt may have used it although no answer reached this host."
+			before = " An earlier attempt may have used it although what it was used for did not reach this host."
 		}
 		return fault.New(fault.Unauthenticated, fault.UsedExchangeToken,
 			"The control plane did not accept the exchange token: %s. It works once and for 24 hours.%s Make a new one with 'muster runner token RUNNER' and join again.", describe(err), before).WithCause(err)

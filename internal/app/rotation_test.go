@@ -62,6 +62,7 @@ func (quiet) ConfigurationChanged(id.Runner)         {}
 func (quiet) Delete(id.Runner, time.Time)            {}
 func (quiet) Cut(id.Runner, error)                   {}
 func (quiet) Revoked(id.Token, access.Subject)       {}
+func (quiet) Doubted(id.Token, access.Subject)       {}
 func (quiet) sign(id.Runner, string) (string, error) { return "", nil }
 
 func newRotating(t *testing.T, database string) *rotating {

@@ -47,13 +47,13 @@ func (s *Service) placeBatch(ctx context.Context, o id.Organization) (int, error
 		placed = len(entries)
 		return nil
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return 0, err
 	}
 	if placed > 0 {
 		s.setUnsigned(o, true)
 	}
-	return placed, nil
+	return placed, err
 }
 
 // lostUnless is a lost race unless there is another error.

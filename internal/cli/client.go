@@ -6,8 +6,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"os"
+	"path"
 	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 
@@ -102,9 +107,23 @@ type caller struct{ server, token, agent string }
 func (c *caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		c.introduce(req.Header())
+		var sent atomic.Bool
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 		resp, err := next(ctx, req)
-		return resp, unreachable(c.server, err)
+		lost := err != nil && sent.Load() && !answered(err) && !reads(req.Spec().Procedure)
+		if err = unreachable(c.server, err); lost {
+			err = &unanswered{err}
+		}
+		return resp, err
 	}
+}
+
+// reads tells whether a procedure changes nothing.
+func reads(procedure string) bool {
+	name := path.Base(procedure)
+	return slices.ContainsFunc([]string{"Get", "List", "Search", "Parse", "Check", "Validate", "Explain"}, func(verb string) bool {
+		return strings.HasPrefix(name, verb)
+	})
 }
 
 func (c *caller) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {

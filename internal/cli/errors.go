@@ -26,16 +26,25 @@ import (
 // it, and on a second line what to look for in the documentation and in the
 // server's log.
 func report(ctx context.Context, env *Env, err error) {
-	if ctx.Err() != nil && isCanceled(err) {
+	interrupted := ctx.Err() != nil && isCanceled(err)
+	_, lost := errors.AsType[*unanswered](err)
+	switch {
+	case interrupted && lost:
+		fmt.Fprintln(env.Stderr, "muster: interrupted. "+noAnswer)
+	case interrupted:
 		fmt.Fprintln(env.Stderr, "muster: interrupted")
 		return
+	default:
+		fmt.Fprintf(env.Stderr, "muster: %s\n", sentence(err))
 	}
-	fmt.Fprintf(env.Stderr, "muster: %s\n", sentence(err))
 	var more *advised
 	if errors.As(err, &more) {
 		fmt.Fprintln(env.Stderr, more.advice)
 	}
 	info := detail(err)
+	if lost || info.GetReason() == outcomeUnknown {
+		fmt.Fprintln(env.Stderr, howToLook)
+	}
 	if info == nil {
 		return
 	}
@@ -45,6 +54,25 @@ func report(ctx context.Context, env *Env, err error) {
 	}
 	fmt.Fprintf(env.Stderr, "        (%s)\n", out.Clean(note))
 }
+
+// outcomeUnknown is the reason of a change of which the control plane does not
+// know whether it was made.
+const outcomeUnknown = "outcome-unknown"
+
+const (
+	noAnswer  = "It is not known whether the control plane did what it was asked."
+	howToLook = `        Look before you run the command again, or it may be done twice: "list" and "get" show what
+        there is, "muster audit list" what was done.`
+)
+
+// unanswered is the error of a call that was sent and whose answer did not come.
+type unanswered struct{ error }
+
+func (u *unanswered) Error() string {
+	return strings.TrimSuffix(u.error.Error(), ".") + ". " + noAnswer
+}
+
+func (u *unanswered) Unwrap() error { return u.error }
 
 // sentence is an error for people: what the server wrote, without its code.
 func sentence(err error) string {

@@ -129,17 +129,19 @@ func (s *Service) step(ctx context.Context, r Removal, rows int) (took time.Dura
 		}
 		return tx.DeleteRemoval(ctx, r)
 	})
+	took = time.Since(began)
+	if fault.MayHaveHappened(err) {
+		w.gone.Tell(s.links)
+		for _, subject := range w.gone.Shares() {
+			s.changed(subject)
+		}
+	}
 	if err != nil {
-		return 0, false, fault.Wrap(err, "removing what hangs on something that was deleted")
+		return took, false, fault.Wrap(err, "removing what hangs on something that was deleted")
 	}
 	if done {
 		s.log.Info("all that hung on something that was deleted is removed", "type", r.Object.Type.String(), "id", r.Object.ID, "steps", r.Step+1,
 			"since", r.At.UTC().Format(time.RFC3339))
-	}
-	took = time.Since(began)
-	w.gone.Tell(s.links)
-	for _, subject := range w.gone.Shares() {
-		s.changed(subject)
 	}
 	return took, taken && !done, nil
 }

@@ -32,6 +32,8 @@ const (
 	DeadlineExceeded
 	Canceled
 	Unimplemented
+	// Unknown is the code of a change of which it is not known whether it was made.
+	Unknown
 )
 
 // Error is a failure. Make one with New and refine it with the With methods,
@@ -135,6 +137,10 @@ func HasReason(err error, r Reason) bool {
 	var f *Error
 	return errors.As(err, &f) && f.Reason == r
 }
+
+// MayHaveHappened tells whether a change was made, or may have been. What others
+// must do about the change is then done: they look at what there is.
+func MayHaveHappened(err error) bool { return err == nil || HasReason(err, OutcomeUnknown) }
 
 // ErrLost is what the function of a transaction returns when a compare-and-swap
 // inside it was lost: the transaction rolls back and is tried again.

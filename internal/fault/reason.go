@@ -42,6 +42,7 @@ const (
 	ShuttingDown        Reason = "shutting-down"
 	WatcherTooSlow      Reason = "watcher-too-slow"
 	StorageUnavailable  Reason = "storage-unavailable"
+	OutcomeUnknown      Reason = "outcome-unknown"
 	DataDirectory       Reason = "data-directory"
 	SignInRequired      Reason = "sign-in-required"
 	SignInFailed        Reason = "sign-in-failed"
@@ -59,7 +60,7 @@ func Reasons() []Reason {
 		InvalidPageToken, BodyTooLarge, MissingToken, MalformedToken, UnknownToken, ExpiredToken,
 		SuspendedPrincipal, UsedExchangeToken, NotAllowed, ReadOnlyToken, Conflict, AlreadyThere, LimitReached, LastAdmin,
 		ReasonImmutable, RunnerOffline, RunnerGone, RunnerRefused, RunnerIncapable, KeyMismatch, NoPublicKey, AccessChanged, SystemManaged, AuditBroken, IdentityHeld, ProtocolVersion,
-		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, DataDirectory,
+		MalformedFrame, ShuttingDown, WatcherTooSlow, StorageUnavailable, OutcomeUnknown, DataDirectory,
 		SignInRequired, SignInFailed, HostNotConfigured, HostUnavailable, HostRefused, HostLimited, HostNotAllowed,
 	}
 }

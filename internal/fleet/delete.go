@@ -56,20 +56,22 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Runner, f
 		}
 		return record(ctx, tx, &r, c.Subject, "runner.delete", event.StatusUpdated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the runner")
 	}
-	if gone {
-		s.afterRemoval(r.ID)
-		return nil
+	switch {
+	case gone:
+		s.afterRemoval(err, r.ID)
+	case asked:
+		deadline := r.DeletingAt.Add(DrainTimeout)
+		s.deletions.schedule(r.ID, deadline)
+		if err != nil {
+			s.ended(err, "", r.subject()) // it comes back and hears what is so
+		} else {
+			s.links.Delete(r.ID, deadline)
+		}
 	}
-	if !asked {
-		return nil
-	}
-	deadline := r.DeletingAt.Add(DrainTimeout)
-	s.deletions.schedule(r.ID, deadline)
-	s.links.Delete(r.ID, deadline)
-	return nil
+	return err
 }
 
 // remove deletes a runner for which somebody asked.
@@ -91,10 +93,24 @@ func removeAs(ctx context.Context, tx Tx, r *Runner, actor access.Subject, actio
 	return record(ctx, tx, r, actor, action, event.Deleted)
 }
 
-func (s *Service) afterRemoval(r id.Runner) {
-	s.deletions.done(r)
-	s.revoker.Revoked("", access.Subject{Principal: access.PrincipalRunner, ID: string(r)})
-	s.links.Cut(r, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted."))
+// afterRemoval is called after a transaction that removed a runner and ended with
+// err. A runner that may not have been removed is not told that it was.
+func (s *Service) afterRemoval(err error, r id.Runner) {
+	s.ended(err, "", access.Subject{Principal: access.PrincipalRunner, ID: string(r)})
+	if err == nil {
+		s.deletions.done(r)
+		s.links.Cut(r, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted."))
+	}
+}
+
+// ended makes the end of tokens take effect, after a transaction that ended with
+// err.
+func (s *Service) ended(err error, t id.Token, subject access.Subject) {
+	if err != nil {
+		s.revoker.Doubted(t, subject)
+		return
+	}
+	s.revoker.Revoked(t, subject)
 }
 
 // FinishDelete removes a runner whose deletion was asked for. It does nothing
@@ -113,23 +129,19 @@ func (s *Service) FinishDelete(ctx context.Context, want id.Runner) error {
 		removed = true
 		return remove(ctx, tx, &r, access.System)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "removing the runner")
 	}
 	if removed {
-		s.afterRemoval(want)
+		s.afterRemoval(err, want)
 	}
-	return nil
+	return err
 }
 
 // Run brings deletions to an end until ctx does, those that an earlier process
 // began included.
 func (s *Service) Run(ctx context.Context) {
-	pending, err := s.store.DeletingRunners(ctx)
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("the runners that are being deleted could not be read; they stay until they are deleted again", "error", err)
-	}
-	for _, r := range pending {
+	for _, r := range s.pending(ctx) {
 		// The runner gets its time again: it may be connecting anew right now.
 		s.deletions.schedule(r.ID, time.Now().Add(DrainTimeout))
 	}
@@ -141,6 +153,24 @@ func (s *Service) Run(ctx context.Context) {
 		if err := s.FinishDelete(ctx, r); err != nil && ctx.Err() == nil {
 			s.log.Error("a runner could not be removed after its drain; trying again in a minute", "runner_id", r, "error", err)
 			s.deletions.schedule(r, time.Now().Add(time.Minute))
+		}
+	}
+}
+
+// pending returns the runners whose deletion was asked for before this process
+// began.
+func (s *Service) pending(ctx context.Context) []Runner {
+	for {
+		pending, err := s.store.DeletingRunners(ctx)
+		if err == nil || ctx.Err() != nil {
+			return pending
+		}
+		s.log.Error("the runners that are being deleted could not be read; trying again in ten seconds", "error", err)
+		timer := time.NewTimer(10 * time.Second)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+		case <-timer.C:
 		}
 	}
 }

@@ -28,11 +28,11 @@ func (s *Service) Expire(ctx context.Context, want id.Runner, stale func(*Runner
 		removed = true
 		return removeAs(ctx, tx, &r, access.System, "runner.expire")
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return false, fault.Wrap(err, "removing a stale runner")
 	}
 	if removed {
-		s.afterRemoval(want)
+		s.afterRemoval(err, want)
 	}
-	return removed, nil
+	return removed, err
 }

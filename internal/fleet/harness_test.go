@@ -49,6 +49,8 @@ type links struct{ *fixture }
 func (l links) Delete(r id.Runner, _ time.Time) { l.note("delete " + string(r)) }
 func (l links) Cut(r id.Runner, _ error)        { l.note("cut " + string(r)) }
 
+func (f *fixture) Doubted(id.Token, access.Subject) {}
+
 func (f *fixture) Revoked(t id.Token, s access.Subject) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

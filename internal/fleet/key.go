@@ -225,11 +225,11 @@ func (s *Service) ApproveKey(ctx context.Context, c access.Caller, want id.Runne
 		emitStatus(tx, &r)
 		return record(ctx, tx, &r, c.Subject, "runner.key.approve", event.Updated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "approving the key")
 	}
 	s.links.ConfigurationChanged(want)
-	return nil
+	return err
 }
 
 // Keys returns a runner for its keys, and the newest lines of their log, oldest

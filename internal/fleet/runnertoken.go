@@ -90,17 +90,17 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 		}
 		return record(ctx, tx, &r, c.Subject, "runner.token.expire", 0)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "ending the token")
 	}
 	switch {
 	case validFor == 0:
-		s.revoker.Revoked(t, access.Subject{})
+		s.ended(err, t, access.Subject{})
 	case kind == token.Runner:
 		// An open link knows the end that the token had when it was opened.
 		s.reconnect(access.Subject{Principal: access.PrincipalRunner, ID: string(want)})
 	}
-	return nil
+	return err
 }
 
 // RotateToken makes a connected runner take a new access token, which works for
@@ -148,6 +148,9 @@ func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runn
 		return recordCredential(ctx, tx, &r, c.Subject, "runner.token.rotate")
 	})
 	if err != nil {
+		if fault.HasReason(err, fault.OutcomeUnknown) {
+			s.dropToken(ctx, rec.ID) // nobody will redeem it
+		}
 		return fault.Wrap(err, "rotating the token")
 	}
 	if err := s.asker.RotateToken(ctx, want, sealed); err != nil {
@@ -185,18 +188,22 @@ func (s *Service) endMoreRotated(ctx context.Context, c access.Caller) error {
 			ended, err = endRotated(ctx, tx, &r, c)
 			return err
 		})
+		if fault.MayHaveHappened(err) {
+			s.revokeAll(err, ended)
+		}
 		if err != nil {
 			return fault.Wrap(err, "ending the older tokens of the runner")
 		}
-		s.revokeAll(ended)
 		more = len(ended) == maxEnded
 	}
 	return nil
 }
 
-func (s *Service) revokeAll(tokens []token.Record) {
+// revokeAll makes the end of tokens take effect, after a transaction that ended
+// with err.
+func (s *Service) revokeAll(err error, tokens []token.Record) {
 	for _, t := range tokens {
-		s.revoker.Revoked(t.ID, access.Subject{})
+		s.ended(err, t.ID, access.Subject{})
 	}
 }
 

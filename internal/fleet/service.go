@@ -40,6 +40,9 @@ type Asker interface {
 // Revoker forgets tokens that were deleted; see identity.Service.Revoked.
 type Revoker interface {
 	Revoked(t id.Token, subject access.Subject)
+	// Doubted is called in its place when it is not known whether the change was
+	// made.
+	Doubted(t id.Token, subject access.Subject)
 }
 
 // Service is the domain of runners.

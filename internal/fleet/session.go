@@ -45,7 +45,8 @@ type Desired struct {
 
 // OpenSession makes the caller, a runner, ACTIVE, and returns the epoch of the
 // session, which is the next one: the newest connection wins. A standby is
-// refused while another host holds the identity.
+// refused while another host holds the identity. When it is not known whether
+// the session was opened, the epoch comes with the error.
 func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (epoch int64, err error) {
 	if err := checkReport(&o.Report); err != nil {
 		return 0, err
@@ -100,16 +101,16 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		return nil
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return 0, fault.Wrap(err, "opening the session")
 	}
-	s.revokeAll(ended)
-	if len(ended) == maxEnded {
+	s.revokeAll(err, ended)
+	if err == nil && len(ended) == maxEnded {
 		if err := s.endMoreRotated(ctx, c); err != nil {
 			return 0, err
 		}
 	}
-	return epoch, nil
+	return epoch, err
 }
 
 // Desired returns what to deliver to a runner.
@@ -158,13 +159,13 @@ func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, r
 		emitStatus(tx, &r)
 		return nil
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "ending the session")
 	}
 	if deleted {
-		s.afterRemoval(want)
+		s.afterRemoval(err, want)
 	}
-	return nil
+	return err
 }
 
 // SetReport stores what a runner says of itself, if it changed.

@@ -62,11 +62,11 @@ func (s *Service) Update(ctx context.Context, c access.Caller, want id.Runner, c
 		}
 		return record(ctx, tx, &r, c.Subject, "runner.update", event.Updated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "updating the runner")
 	}
 	s.links.ConfigurationChanged(want)
-	return nil
+	return err
 }
 
 func (s *Service) apply(r *Runner, ch Change) error {

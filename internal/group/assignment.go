@@ -71,6 +71,7 @@ func (s *Service) Assign(ctx context.Context, c access.Caller, a Assignment) (As
 	if err := a.check(); err != nil {
 		return Assignment{}, err
 	}
+	var made Assignment
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, err := shareable(ctx, tx, c, a.Type, a.Resource, a.Group)
 		if err != nil {
@@ -85,14 +86,14 @@ func (s *Service) Assign(ctx context.Context, c access.Caller, a Assignment) (As
 		} else if taken {
 			return already(&g, other)
 		}
-		a, err = grant(ctx, tx, c, a, on)
+		made, err = grant(ctx, tx, c, a, on)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return Assignment{}, fault.Wrap(err, "granting the role")
 	}
-	s.announce(a)
-	return a, nil
+	s.announce(made)
+	return made, err
 }
 
 func already(g *Group, other Assignment) error {
@@ -202,12 +203,12 @@ func (s *Service) Unassign(ctx context.Context, c access.Caller, assignment stri
 		gone, err = take(ctx, tx, c, on, a)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "taking the role away")
 	}
 	s.announce(a)
 	s.dissolved(gone)
-	return nil
+	return err
 }
 
 // resourceOf returns the resource of an assignment. One that is gone, or that

@@ -22,14 +22,14 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Group) er
 		gone, err = remove(ctx, tx, c, &g)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the group")
 	}
 	s.identities.Changed(access.Subject{}, want)
 	for _, subject := range gone.Shares() {
 		s.identities.Changed(subject, "")
 	}
-	return nil
+	return err
 }
 
 // remove deletes a group that is locked with all that hangs on it, and tells of

@@ -64,11 +64,11 @@ func (s *Service) AddMember(ctx context.Context, c access.Caller, want id.Group,
 		m, err = join(ctx, tx, c, &g, p)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return Membership{}, fault.Wrap(err, "adding the member to the group")
 	}
 	s.identities.Changed(subject, "")
-	return m, nil
+	return m, err
 }
 
 // checkSubject tells who can be in a group.
@@ -139,11 +139,11 @@ func (s *Service) RemoveMember(ctx context.Context, c access.Caller, membership 
 		}
 		return change.WriteMembership(ctx, tx, c.Subject, "group.member.remove", g.Object(), m.member())
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "removing the member from the group")
 	}
 	s.identities.Changed(m.Subject, "")
-	return nil
+	return err
 }
 
 // Membership returns the membership of a subject in a group; false means that it

@@ -128,9 +128,9 @@ func (s *Service) DeletePolicy(ctx context.Context, c access.Caller, runner id.R
 		gone, err = take(ctx, tx, c, on, a)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the runner policy")
 	}
 	s.dissolved(gone)
-	return nil
+	return err
 }

@@ -50,14 +50,14 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 		}
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "sharing the "+a.Type.Words())
 	}
 	s.announce(a)
 	if made {
 		s.identities.Changed(subject, "")
 	}
-	return nil
+	return err
 }
 
 // directGroup makes the group for sharing with one subject, which is locked.
@@ -107,10 +107,10 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 		gone, err = take(ctx, tx, c, on, shared...)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "taking the share back")
 	}
 	s.announce(shared[0])
 	s.dissolved(gone)
-	return nil
+	return err
 }

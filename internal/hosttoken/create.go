@@ -70,11 +70,11 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewToken) (Toke
 		}
 		return insert(ctx, tx, c, &r, &made)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return Token{}, fault.Wrap(err, "storing the host token")
 	}
 	s.links.SecretsChanged(n.Runner, valueName(made.ID), refreshName(made.ID))
-	return made, nil
+	return made, err
 }
 
 // admit locks a runner, and returns it when the caller may have a credential on

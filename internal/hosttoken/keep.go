@@ -141,11 +141,11 @@ func (s *Service) Keep(ctx context.Context, c access.Caller, in SignIn) error {
 		}
 		return insert(ctx, tx, c, &runner, &kept)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "storing what the sign-in brought")
 	}
 	s.links.SecretsChanged(in.Runner, valueName(in.Token), refreshName(in.Token))
-	return nil
+	return err
 }
 
 // replace puts what a sign-in brought in the place of a credential.

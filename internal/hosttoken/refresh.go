@@ -61,13 +61,13 @@ func (s *Service) Refreshed(ctx context.Context, c access.Caller, token string, 
 		}
 		return record(ctx, tx, c, &t, &r, "host_authentication_token.refresh", event.Updated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return 0, false, fault.Wrap(err, "storing a renewed host token")
 	}
 	if changed {
 		s.links.SecretsChanged(runner, valueName(token), refreshName(token))
 	}
-	return revision, superseded, nil
+	return revision, superseded, err
 }
 
 // refresh takes new values over; nil ends the credential.

@@ -104,13 +104,13 @@ func (s *Service) Update(ctx context.Context, c access.Caller, token string, ch 
 		}
 		return record(ctx, tx, c, t, r, "host_authentication_token.update", event.Updated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "changing the host token")
 	}
 	if len(secrets) > 0 {
 		s.links.SecretsChanged(r, secrets...)
 	}
-	return nil
+	return err
 }
 
 // apply merges a change into the credential, and returns the names of the
@@ -148,11 +148,11 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, token string) err
 		}
 		return record(ctx, tx, c, t, r, "host_authentication_token.delete", event.Deleted)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the host token")
 	}
 	s.links.SecretsChanged(r, valueName(token), refreshName(token))
-	return nil
+	return err
 }
 
 // edit runs fn in a transaction, on a credential to which the caller may do

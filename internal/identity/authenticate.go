@@ -177,14 +177,33 @@ func (s *Service) Changed(subject access.Subject, g id.Group) {
 // forgotten and their streams cut. It is called after the commit. Either a
 // token or a subject is named.
 func (s *Service) Revoked(t id.Token, subject access.Subject) {
-	s.revoke(t, subject, refused(fault.UnknownToken, "The token was revoked."))
+	s.revoke(t, subject, wasRevoked())
 }
+
+func wasRevoked() error { return refused(fault.UnknownToken, "The token was revoked.") }
 
 // revoke is Revoked with the reason that the streams end with.
 func (s *Service) revoke(t id.Token, subject access.Subject, cause error) {
 	match := func(c access.Caller) bool { return matches(c, t, subject) }
 	s.cache.forget(match)
 	s.holds.cut(match, cause)
+}
+
+// Doubted is called in the place of Revoked when it is not known whether the
+// change was made: cached checks are forgotten, and streams begin again with
+// what is so.
+func (s *Service) Doubted(t id.Token, subject access.Subject) {
+	s.revoke(t, subject, fault.New(fault.Unavailable, fault.OutcomeUnknown,
+		"It is not known whether your right to this stream was ended. Open it again to find out.").WithRetryAfter(time.Second))
+}
+
+// ended is Revoked, or Doubted, after a transaction that ended with err.
+func (s *Service) ended(err error, t id.Token, subject access.Subject, cause error) {
+	if err != nil {
+		s.Doubted(t, subject)
+		return
+	}
+	s.revoke(t, subject, cause)
 }
 
 func matches(c access.Caller, t id.Token, subject access.Subject) bool {

@@ -141,13 +141,13 @@ func (s *Service) SetRole(ctx context.Context, c access.Caller, o id.Organizatio
 		}
 		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "member.set_role", Object: user.Object(), Event: event.Updated})
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "changing the role of the member")
 	}
 	if changed {
 		s.Changed(access.Subject{Principal: access.PrincipalUser, ID: string(u)}, "")
 	}
-	return nil
+	return err
 }
 
 // SuspendMember refuses all tokens of a person until ResumeMember.
@@ -198,14 +198,14 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 		}
 		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: action, Object: user.Object(), Event: event.Updated})
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "changing the member")
 	}
 	if to != StatusActive {
-		s.revoke("", access.Subject{Principal: access.PrincipalUser, ID: string(u)}, refusal(to))
+		s.ended(err, "", access.Subject{Principal: access.PrincipalUser, ID: string(u)}, refusal(to))
 	}
 	gone.Tell(s.links)
-	return nil
+	return err
 }
 
 // memberToChange locks the organization of the caller and returns one of its

@@ -152,9 +152,9 @@ func (s *Service) DeletePersonalToken(ctx context.Context, c access.Caller, t id
 			Actor: c.Subject, Action: "personal_access_token.delete", Object: patObject(rec), Creator: rec.Creator, Event: event.Deleted,
 		})
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the token")
 	}
-	s.Revoked(t, access.Subject{})
-	return nil
+	s.ended(err, t, access.Subject{}, wasRevoked())
+	return err
 }

@@ -108,7 +108,16 @@ func (s *Service) Bootstrap(ctx context.Context, chosen string) (fresh string, e
 		}
 		return insertUser(ctx, tx, admin, rec, access.System)
 	})
+	if fault.HasReason(err, fault.OutcomeUnknown) {
+		// What can only be shown now is shown, if it is there.
+		if made, _, lookErr := s.store.OperatingOrganization(ctx); lookErr == nil && made.ID == org.ID {
+			err = nil
+		}
+	}
 	switch {
+	case fault.HasReason(err, fault.OutcomeUnknown):
+		return "", fault.New(fault.Unknown, fault.OutcomeUnknown,
+			"It is not known whether the first organization was made. Start muster again; if it shows no token then, make one with \"muster admin reset\".").WithCause(err)
 	case err != nil:
 		return "", fault.Wrap(err, "making the first organization")
 	case chosen == "" && !exists:

@@ -231,18 +231,19 @@ func (s *Service) Rotate(ctx context.Context, c access.Caller) ([]string, error)
 		}
 		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "signing_key.rotate", Object: operator})
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return nil, fault.Wrap(err, "rotating the signing keys")
 	}
 	ids := make([]string, len(fresh))
 	for i, k := range fresh {
 		ids[i] = k.ID
-		// The rotation is committed; a ring that cannot be read now is read again
-		// within a minute.
+		// A ring that cannot be read now is read again within a minute.
 		if err := s.rings[k.Purpose].refresh(context.WithoutCancel(ctx)); err != nil {
 			s.cfg.Log.Warn("the signing keys could not be read; those that are known stay in use", "purpose", k.Purpose, "error", err)
 		}
 	}
-	s.cfg.Log.Info("the signing keys were rotated", "key_ids", ids)
-	return ids, nil
+	if err == nil {
+		s.cfg.Log.Info("the signing keys were rotated", "key_ids", ids)
+	}
+	return ids, err
 }

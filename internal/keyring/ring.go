@@ -71,7 +71,7 @@ func (r *Ring) make(ctx context.Context) (*known, error) {
 		}
 		return recordSystem(ctx, tx, "signing_key.create")
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return nil, fault.Wrap(err, "making a signing key")
 	}
 	k, err := r.read(ctx)

@@ -116,7 +116,8 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 	opened := h.opens(runner)
 	defer opened()
 	epoch, err := h.cfg.Fleet.OpenSession(ctx, caller, opening)
-	if err != nil {
+	inDoubt := fault.HasReason(err, fault.OutcomeUnknown)
+	if err != nil && !inDoubt {
 		if fault.HasReason(err, fault.IdentityHeld) && hello.GetStandby() {
 			h.knock(ctx, runner, hello)
 		}
@@ -126,12 +127,22 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 		runner: runner, epoch: epoch, replica: opening.Replica, bootID: hello.GetBootId(), hostName: hello.GetHostName(), conn: c,
 	}
 	s.deadline.set(time.Now().Add(Lease))
+	if inDoubt {
+		s.conn = nil
+	}
 	older, ok := h.install(s)
 	if older != nil {
 		h.supersede(older, s, ok)
 	}
 	if !ok {
 		return nil, superseded(older)
+	}
+	if inDoubt {
+		// The runner comes back, or the sweep ends what there is.
+		h.mu.Lock()
+		s.before = older
+		h.mu.Unlock()
+		return nil, err
 	}
 	// What changed since the session was opened was told to nobody; what changes
 	// from here on is queued behind Welcome.

@@ -161,6 +161,9 @@ type session struct {
 	knocked   time.Time
 	noticed   bool
 	ending    bool
+	// before is the session that is still the newest if this one, of which that is
+	// not known, was not opened.
+	before *session
 }
 
 // install makes s the session of its runner, unless a newer one is there, and

@@ -113,8 +113,11 @@ func (h *Hub) end(ctx context.Context, s *session, reason string) {
 		return
 	}
 	h.mu.Lock()
-	c := s.conn
+	c, before := s.conn, s.before
 	h.mu.Unlock()
+	if before != nil {
+		h.end(ctx, before, reason)
+	}
 	h.remove(s)
 	if c != nil {
 		c.cut(errLeaseEnded)

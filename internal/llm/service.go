@@ -189,7 +189,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 		}
 		return record(ctx, tx, r, i, c, "llm_integration.update", event.Updated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "updating the LLM integration")
 	}
 	var changed []string
@@ -202,7 +202,7 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 	if len(changed) > 0 {
 		s.links.SecretsChanged(r, changed...)
 	}
-	return nil
+	return err
 }
 
 // Delete removes an integration.
@@ -213,11 +213,11 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, integration strin
 		}
 		return record(ctx, tx, r, i, c, "llm_integration.delete", event.Deleted)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the LLM integration")
 	}
 	s.links.SecretsChanged(r, seal.Name(secretKind, integration, ""))
-	return nil
+	return err
 }
 
 // edit runs fn in a transaction, on an integration that the caller may change,

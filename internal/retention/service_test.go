@@ -52,6 +52,8 @@ func (f *fixture) Cut(r id.Runner, _ error) {
 	f.cut = append(f.cut, string(r))
 }
 
+func (f *fixture) Doubted(id.Token, access.Subject) {}
+
 func (f *fixture) Revoked(_ id.Token, s access.Subject) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

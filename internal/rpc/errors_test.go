@@ -53,6 +53,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		{fault.New(fault.Unavailable, fault.RunnerOffline, "no").WithRetryAfter(30 * time.Second), 503, "unavailable", "runner-offline", "", "30", 0},
 		{fault.New(fault.DeadlineExceeded, fault.ReasonDeadline, "no"), 504, "deadline_exceeded", "deadline-exceeded", "", "1", 0},
 		{fault.New(fault.Unimplemented, fault.ReasonUnimplemented, "no"), 501, "unimplemented", "unimplemented", "false", "", 0},
+		{fault.New(fault.Unknown, fault.OutcomeUnknown, "no").WithRetryAfter(time.Second), 500, "unknown", "outcome-unknown", "false", "", 0},
 		{fault.Wrap(secret, "reading"), 500, "internal", "internal", "false", "", 0},
 		{secret, 500, "internal", "internal", "false", "", 0},
 		{context.DeadlineExceeded, 504, "deadline_exceeded", "deadline-exceeded", "", "1", 0},

@@ -93,13 +93,13 @@ func (s *Service) Create(ctx context.Context, c access.Caller, n NewIntegration)
 		}
 		return record(ctx, tx, c, &made, &r, "scm_integration.create", event.Created)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return Integration{}, fault.Wrap(err, "making the SCM integration")
 	}
 	if made.OAuth() {
 		s.links.SecretsChanged(n.Runner, secretName(made.ID))
 	}
-	return made, nil
+	return made, err
 }
 
 // check applies the rules to an integration of a runner; secret is the client
@@ -153,12 +153,12 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, integration strin
 		}
 		return record(ctx, tx, c, i, r, "scm_integration.delete", event.Deleted)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the SCM integration")
 	}
 	s.links.SecretsChanged(r, secretName(integration))
 	gone.Tell(s.links)
-	return nil
+	return err
 }
 
 // edit runs fn in a transaction, on an integration that the caller may change,

@@ -60,14 +60,14 @@ func (s *Service) Update(ctx context.Context, c access.Caller, integration strin
 		}
 		return record(ctx, tx, c, i, r, "scm_integration.update", event.Updated)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "changing the SCM integration")
 	}
 	if secret {
 		s.links.SecretsChanged(r, secretName(integration))
 	}
 	gone.Tell(s.links)
-	return nil
+	return err
 }
 
 // apply merges a change into the integration.

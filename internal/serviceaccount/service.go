@@ -19,6 +19,9 @@ import (
 // Revoker forgets tokens that were deleted; see identity.Service.Revoked.
 type Revoker interface {
 	Revoked(t id.Token, subject access.Subject)
+	// Doubted is called in its place when it is not known whether the change was
+	// made.
+	Doubted(t id.Token, subject access.Subject)
 }
 
 // Service is the domain of service accounts.
@@ -191,12 +194,22 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.ServiceAc
 		}
 		return record(ctx, tx, &a, c, "service_account.delete", event.Deleted)
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the service account")
 	}
-	s.revoker.Revoked("", a.Subject())
+	s.ended(err, "", a.Subject())
 	gone.Tell(s.links)
-	return nil
+	return err
+}
+
+// ended makes the end of tokens take effect, after a transaction that ended with
+// err.
+func (s *Service) ended(err error, t id.Token, subject access.Subject) {
+	if err != nil {
+		s.revoker.Doubted(t, subject)
+		return
+	}
+	s.revoker.Revoked(t, subject)
 }
 
 // deleted is the fault of using an account that was deleted.

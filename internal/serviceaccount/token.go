@@ -179,9 +179,9 @@ func (s *Service) DeleteToken(ctx context.Context, c access.Caller, t id.Token) 
 			Actor: c.Subject, Action: "service_account_token.delete", Object: tokenObject(rec), Creator: rec.Creator, Event: event.Deleted,
 		})
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the token")
 	}
-	s.revoker.Revoked(t, access.Subject{})
-	return nil
+	s.ended(err, t, access.Subject{})
+	return err
 }

@@ -65,7 +65,7 @@ var errOtherSite = fault.New(fault.PermissionDenied, fault.SignInFailed, "Anothe
 // refuse shows why it goes no further.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f, request := fault.From(err), audit.RequestID(r.Context())
-	if f.Code == fault.Internal {
+	if f.Code == fault.Internal || f.Code == fault.Unknown {
 		h.log.Error("signing in failed", "request_id", request, "error", f)
 	}
 	if f.RetryAfter > 0 {

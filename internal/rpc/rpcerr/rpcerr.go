@@ -94,8 +94,8 @@ func addDetail(e *connect.Error, m proto.Message) {
 func steer(e *connect.Error, f *fault.Error) {
 	wait := f.RetryAfter
 	switch f.Code {
-	case fault.AlreadyExists, fault.Unimplemented, fault.Internal:
-		// The answer would be the same.
+	case fault.AlreadyExists, fault.Unimplemented, fault.Internal, fault.Unknown:
+		// The answer would be the same; or what was made would be made twice.
 		e.Meta().Set(ShouldRetry, "false")
 		return
 	case fault.Aborted:
@@ -137,4 +137,5 @@ var codes = map[fault.Code]connect.Code{
 	fault.DeadlineExceeded:   connect.CodeDeadlineExceeded,
 	fault.Canceled:           connect.CodeCanceled,
 	fault.Unimplemented:      connect.CodeUnimplemented,
+	fault.Unknown:            connect.CodeUnknown,
 }

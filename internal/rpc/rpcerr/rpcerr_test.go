@@ -21,7 +21,7 @@ func TestCodesHaveTheSameNames(t *testing.T) {
 		fault.Unauthenticated: "unauthenticated", fault.PermissionDenied: "permission_denied", fault.NotFound: "not_found",
 		fault.AlreadyExists: "already_exists", fault.Aborted: "aborted", fault.ResourceExhausted: "resource_exhausted",
 		fault.Unavailable: "unavailable", fault.DeadlineExceeded: "deadline_exceeded", fault.Canceled: "canceled",
-		fault.Unimplemented: "unimplemented",
+		fault.Unimplemented: "unimplemented", fault.Unknown: "unknown",
 	} {
 		if got := rpcerr.New(fault.New(code, fault.Conflict, "x"), "").Code().String(); got != want {
 			t.Errorf("%d: %s, want %s", code, got, want)

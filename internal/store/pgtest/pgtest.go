@@ -54,19 +54,39 @@ func URL(t testing.TB) string {
 	return s.url("postgres", name)
 }
 
+// Own starts another server, for one test, and returns the URL of an empty
+// database on it and what restarts the server without a word to its clients. What
+// it acknowledged survives that.
+func Own(t testing.TB) (database string, restart func()) {
+	t.Helper()
+	s, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.alive.Close() })
+	for _, statement := range []string{"ALTER SYSTEM SET synchronous_commit = on", "SELECT pg_reload_conf()"} {
+		if err := s.admin(t.Context(), statement); err != nil {
+			t.Fatalf("pgtest: setting up a server: %v", err)
+		}
+	}
+	return s.url("postgres", "postgres"), func() {
+		t.Helper()
+		if err := s.restart(); err != nil {
+			t.Fatalf("pgtest: restarting the server: %v", err)
+		}
+	}
+}
+
 // Terminate ends all connections to the database of a URL, as a restart of the
 // server would.
 func Terminate(t testing.TB, database string) {
 	t.Helper()
-	s, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
 	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.admin(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", u.Path[1:]); err != nil {
+	s := &server{dir: u.Query().Get("host")}
+	if err := s.admin(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", u.Path[1:]); err != nil {
 		t.Fatalf("pgtest: ending connections: %v", err)
 	}
 }

@@ -19,6 +19,8 @@ import (
 // server is a running PostgreSQL.
 type server struct {
 	dir string
+	bin string
+	as  *syscall.Credential
 	// alive is the standard input of the server's supervisor. It must not be
 	// collected: that would close it, and stop the server.
 	alive io.Closer
@@ -66,7 +68,7 @@ func start() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir}
+	s := &server{dir: dir, bin: bin, as: as}
 	if err := s.prepare(bin, as); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -177,6 +179,13 @@ func (s *server) run(bin string, as *syscall.Credential) error {
 		return fmt.Errorf("pgtest: PostgreSQL did not start: %w\n%s", errors.Join(err, cmd.Wait()), log)
 	}
 	return nil
+}
+
+// restart restarts the server as after a crash, and returns when it answers again.
+func (s *server) restart() error {
+	cmd := s.command(s.as, filepath.Join(s.bin, "pg_ctl"), "restart", "--wait", "--silent", "--mode=immediate", "--pgdata="+filepath.Join(s.dir, "data"), "--log="+filepath.Join(s.dir, "log"))
+	// No pipe: the server would inherit it and keep it open.
+	return cmd.Run()
 }
 
 // command runs in a process group of its own, so that Ctrl-C does not stop the

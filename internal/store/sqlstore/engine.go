@@ -29,7 +29,7 @@ type engine interface {
 	// write runs fn in a transaction and commits it. A function that loses a
 	// compare-and-swap runs again, up to attempts times. The events of fn are
 	// published after the commit, in the order of the commits, before write
-	// returns.
+	// returns; also when it is not known whether the commit was made.
 	write(ctx context.Context, fn func(*Tx) error) error
 	// check finds what reading does not: that the files of the database are not
 	// what they were.
@@ -68,6 +68,9 @@ func lost(cause error) error {
 	return fmt.Errorf("%w: %w", fault.ErrLost, cause)
 }
 
+// errInDoubt is the error of a commit that may have been made all the same.
+var errInDoubt = errors.New("sqlstore: the outcome of the commit is not known")
+
 // conflict is the fault of a call that lost every attempt.
 func conflict(cause error) error {
 	return fault.New(fault.Aborted, fault.Conflict,
@@ -78,6 +81,12 @@ func conflict(cause error) error {
 // unavailable is the fault of a database that cannot answer.
 func unavailable(cause error, format string, args ...any) error {
 	return fault.New(fault.Unavailable, fault.StorageUnavailable, format, args...).WithCause(cause)
+}
+
+// unknown is the fault of a commit of which nobody knows whether it was made.
+func unknown(cause error, what string) error {
+	return fault.New(fault.Unknown, fault.OutcomeUnknown,
+		"%s So it is not known whether the change was made: look before you make it again.", what).WithCause(cause)
 }
 
 // unusable is the fault of a database that somebody must see to first.

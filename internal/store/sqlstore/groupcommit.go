@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"github.com/musterhq/muster/internal/event"
@@ -139,7 +140,9 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 		}
 	}
 	if err == nil {
-		err = g.exec("COMMIT")
+		if err = g.exec("COMMIT"); inDoubt(err) {
+			err = fmt.Errorf("%w: %w", errInDoubt, err)
+		}
 	}
 	if err != nil {
 		_ = g.exec("ROLLBACK") // there may be nothing left to roll back
@@ -149,7 +152,7 @@ func (g *groupCommitter) commit(batch []*groupCall) {
 		g.cache.forgetAll()
 	}
 	g.cache.forget(changed) // also when it is not known what became of them
-	if err == nil && len(events) > 0 {
+	if fault.MayHaveHappened(err) && len(events) > 0 {
 		g.publish(events)
 	}
 	for i, c := range batch {

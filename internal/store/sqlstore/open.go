@@ -92,8 +92,11 @@ func migrate(ctx context.Context, e engine, log *slog.Logger) error {
 			"Start that muster or a newer one, or restore the backup from before the upgrade.", current, newest)
 	}
 	done, err := provider.Up(ctx)
+	if err = explained(e, err, "changing the schema"); errors.Is(err, errBroken) {
+		return unavailable(err, "The connection to the database broke while its schema was being changed. Start muster again: it goes on from where it was.")
+	}
 	if err != nil {
-		return explained(e, err, "changing the schema")
+		return err
 	}
 	if len(done) > 0 {
 		log.InfoContext(ctx, "changed the database schema", "from", current, "to", newest)

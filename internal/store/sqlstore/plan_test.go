@@ -52,9 +52,12 @@ func TestPlans(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close() //nolint:errcheck // the test is over
-			db, _ := s.engine.migrationDB()
-			if e, ok := s.engine.(*sqliteEngine); ok {
+			var db *sql.DB
+			switch e := s.engine.(type) {
+			case *sqliteEngine:
 				db = e.readDB
+			case *postgresEngine:
+				db = e.db.DB
 			}
 			w := fill(t, s)
 			if c.options.URL != "" {

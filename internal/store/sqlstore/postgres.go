@@ -22,8 +22,6 @@ const (
 	// maxConnections leaves room for several replicas under PostgreSQL's own
 	// default of 100.
 	maxConnections = 20
-	// transactionLimit ends a transaction whose database has fallen silent.
-	transactionLimit = 30 * time.Second
 	// migrationLock is the advisory lock of schema changes: "muster" in ASCII.
 	migrationLock = 0x6d7573746572
 )
@@ -34,6 +32,8 @@ type postgresEngine struct {
 	postgresDialect
 	db     reconnecting
 	events *publisher
+	// schema is for changes of the schema, which may take any time.
+	schema *sql.DB
 }
 
 func openPostgres(url string, publish func([]event.Event)) (engine, error) {
@@ -51,7 +51,7 @@ func openPostgres(url string, publish func([]event.Event)) (engine, error) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = 10 * time.Second
 	}
-	db := stdlib.OpenDB(*c)
+	db := sql.OpenDB(connector{stdlib.GetConnector(*c)})
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -60,17 +60,18 @@ func openPostgres(url string, publish func([]event.Event)) (engine, error) {
 		postgresDialect: postgresDialect{server: fmt.Sprintf("%s:%d", c.Host, c.Port), database: c.Database, user: c.User},
 		db:              reconnecting{db},
 		events:          newPublisher(publish),
+		schema:          stdlib.OpenDB(*c),
 	}, nil
 }
 
 func (e *postgresEngine) migrationDB() (*sql.DB, goose.Dialect) {
-	return e.db.DB, goose.DialectPostgres
+	return e.schema, goose.DialectPostgres
 }
 
 // lockMigrations lets one of several replicas that start at once change the
 // schema.
 func (e *postgresEngine) lockMigrations(ctx context.Context) (func(), error) {
-	conn, err := e.db.Conn(ctx)
+	conn, err := e.schema.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,9 @@ func (e *postgresEngine) lockMigrations(ctx context.Context) (func(), error) {
 	}, nil
 }
 
-func (e *postgresEngine) start(ctx context.Context) error { return e.db.PingContext(ctx) }
+func (e *postgresEngine) start(ctx context.Context) error {
+	return errors.Join(e.schema.Close(), e.db.PingContext(ctx)) // the schema is as it should be
+}
 
 func (e *postgresEngine) reader() query.DBTX { return e.db }
 
@@ -95,64 +98,86 @@ func (e *postgresEngine) pool() *sql.DB { return e.db.DB }
 
 func (e *postgresEngine) exclusive() bool { return false }
 
-func (e *postgresEngine) close() error { return e.db.Close() }
+func (e *postgresEngine) close() error { return errors.Join(e.schema.Close(), e.db.Close()) }
 
+// write repeats a transaction once, too, whose connection broke before it was to
+// be committed. One that broke later is left as it is, whatever that is.
 func (e *postgresEngine) write(ctx context.Context, fn func(*Tx) error) error {
 	var err error
+	repeated := false
 	for range attempts {
-		if err = e.attempt(ctx, fn); !errors.Is(err, fault.ErrLost) {
+		err = e.attempt(ctx, fn)
+		switch {
+		case errors.Is(err, fault.ErrLost):
+		case errors.Is(err, errBroken) && !repeated && ctx.Err() == nil:
+			repeated = true
+			e.db.forget()
+		default:
 			return err
 		}
 	}
-	return conflict(err)
+	if errors.Is(err, fault.ErrLost) {
+		return conflict(err)
+	}
+	return err
 }
 
 func (e *postgresEngine) attempt(ctx context.Context, fn func(*Tx) error) error {
-	// A caller that goes away may stop a statement, but not a commit half-way.
-	txCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionLimit)
-	defer cancel()
-	sqlTx, conn, err := e.db.begin(ctx, txCtx)
+	t, err := e.db.begin(ctx)
 	if err != nil {
 		return explained(e, err, "beginning a transaction")
 	}
-	defer conn.Close()     //nolint:errcheck // it goes back to the pool
-	defer sqlTx.Rollback() //nolint:errcheck // nothing to do after a commit; otherwise fn's error counts
+	defer t.end(ctx)
 
-	tx := newTx(sqlTx, e)
+	tx := newTx(t, e)
 	if err := tx.run(fn); err != nil {
 		return err
 	}
-	if len(tx.events) == 0 {
-		return explained(e, sqlTx.Commit(), "committing")
+	var place place
+	if len(tx.events) > 0 {
+		place = e.events.enter()
 	}
-	place := e.events.enter()
-	if err := sqlTx.Commit(); err != nil {
-		place.leave(nil)
-		return explained(e, err, "committing")
+	// A caller that goes away may stop a statement, but not a commit half-way.
+	err = explained(e, t.commit(context.WithoutCancel(ctx)), "committing")
+	if len(tx.events) > 0 {
+		if !fault.MayHaveHappened(err) {
+			tx.events = nil
+		}
+		place.leave(tx.events)
 	}
-	place.leave(tx.events)
-	return nil
+	return err
 }
 
 // postgresDialect explains PostgreSQL's errors.
 type postgresDialect struct{ server, database, user string }
 
 func (d postgresDialect) explain(err error) error {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if errors.Is(err, errInDoubt) {
+		return unknown(err, "The connection to the database broke while this change was being committed.")
+	}
+	if broken(err) {
+		err = fmt.Errorf("%w: %w", errBroken, err)
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return d.explainServer(e, err)
 	}
-	var c *pgconn.ConnectError
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
-	case errors.As(err, &c):
+	case connecting:
 		return unavailable(err, "The database server %s cannot be reached. An operator has to check that it runs, and the host and port in the database URL.", d.server)
-	case broken(err):
-		return unavailable(err, "The connection to the database server %s broke. A change that was under way may or may not have been made: look before you repeat it.", d.server)
+	case errors.Is(err, errSilent):
+		return unavailable(err, "The database server %s does not answer. Nothing was changed; try again in a moment.", d.server)
+	case errors.Is(err, errBroken):
+		return unavailable(err, "The connection to the database server %s broke. Nothing was changed; try again in a moment.", d.server)
 	}
 	return nil
 }
+
+// errBroken is the cause of what failed with its connection, before there was
+// anything to commit.
+var errBroken = errors.New("sqlstore: the connection broke")
 
 // explainServer explains what the server said by itself; the codes are those of
 // the PostgreSQL manual, appendix A.
@@ -168,6 +193,8 @@ func (d postgresDialect) explainServer(e *pgconn.PgError, err error) error {
 		return unusable(err, "The database %q does not exist on %s. Make it with CREATE DATABASE, or name another in the database URL.", d.database, d.server)
 	case "42501": // privileges
 		return unusable(err, "The database user %q may not do in the database %q what muster needs, such as making tables. Make it the owner of the database.", d.user, d.database)
+	case "25P03", "25P04": // the server's own limits of transactions
+		return unavailable(err, "The database server %s ended a transaction that took too long. Nothing was changed; try again in a moment.", d.server)
 	case "53300": // connections
 		return unavailable(err, "The database server has no free connection. Try again; if it goes on, an operator has to raise max_connections.")
 	case "53100": // disk

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
@@ -16,7 +17,13 @@ type reads struct {
 }
 
 func newReads(db query.DBTX, d dialect) reads {
-	return reads{q: query.New(db), explained: func(err error, doing string) error { return explained(d, err, doing) }}
+	return reads{q: query.New(db), explained: func(err error, doing string) error {
+		err = explained(d, err, doing)
+		if errors.Is(err, fault.ErrLost) { // a deadlock, or a standby that had to go on
+			err = unavailable(err, "The database gave up a look-up in favour of others. Try again in a moment.")
+		}
+		return err
+	}}
 }
 
 // one finishes the look-up of a row that need not be there.

@@ -7,19 +7,19 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // reconnecting is a pool of connections to a server that may have restarted
-// since they were last used. What is safe to repeat is repeated once, on a
-// fresh connection.
+// since they were last used. A query is repeated once, on a fresh connection.
 type reconnecting struct{ *sql.DB }
 
 // QueryContext reads rows.
 func (r reconnecting) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	rows, err := r.DB.QueryContext(ctx, text, args...)
-	if broken(err) {
+	if broken(err) && ctx.Err() == nil {
 		r.forget()
 		return r.DB.QueryContext(ctx, text, args...)
 	}
@@ -29,35 +29,11 @@ func (r reconnecting) QueryContext(ctx context.Context, text string, args ...any
 // QueryRowContext reads one row.
 func (r reconnecting) QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row {
 	row := r.DB.QueryRowContext(ctx, text, args...)
-	if broken(row.Err()) {
+	if broken(row.Err()) && ctx.Err() == nil {
 		r.forget()
 		return r.DB.QueryRowContext(ctx, text, args...)
 	}
 	return row
-}
-
-// begin begins a transaction that lasts as long as txCtx. Waiting for a
-// connection lasts as long as ctx.
-func (r reconnecting) begin(ctx, txCtx context.Context) (*sql.Tx, *sql.Conn, error) {
-	tx, conn, err := r.tryBegin(ctx, txCtx)
-	if broken(err) {
-		r.forget()
-		return r.tryBegin(ctx, txCtx)
-	}
-	return tx, conn, err
-}
-
-func (r reconnecting) tryBegin(ctx, txCtx context.Context) (*sql.Tx, *sql.Conn, error) {
-	conn, err := r.Conn(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	tx, err := conn.BeginTx(txCtx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		_ = conn.Close() // it goes back to the pool, which looks at its state
-		return nil, nil, err
-	}
-	return tx, conn, nil
 }
 
 // forget closes the connections that nobody uses: what broke one has most
@@ -67,20 +43,28 @@ func (r reconnecting) forget() {
 	r.SetMaxIdleConns(maxConnections)
 }
 
-// broken tells whether err is that of a connection that was good once.
+// broken tells whether err is that of a connection and not of what was asked on
+// it, so that asking on another one makes sense.
 func broken(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		return server.Code == "57P01" || server.Code == "57P02" // the server was stopped, or crashed
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code {
+		case "57P01", "57P02", "57P03", // the server stops, crashed, or is not ready
+			"57P05", "25P03", "25P04", // it ends connections or transactions that last too long
+			"25006": // it takes no changes: another one may have become the primary
+			return true
+		}
+		return strings.HasPrefix(e.Code, "08")
 	}
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		return false
+	if errors.Is(err, pgconn.ErrConnClosed) || pgconn.SafeToRetry(err) {
+		return true
 	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone)
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
 }

@@ -143,6 +143,9 @@ func (e *sqliteEngine) close() error {
 type sqliteDialect struct{ dir string }
 
 func (d sqliteDialect) explain(err error) error {
+	if errors.Is(err, errInDoubt) {
+		return unknown(err, "The disk of the control plane's data directory failed while this change was being written. An operator has to look at the disk.")
+	}
 	if errors.Is(err, errText) {
 		return badText(err)
 	}
@@ -169,6 +172,27 @@ func (d sqliteDialect) explain(err error) error {
 		return unavailable(err, "The control plane is out of memory. An operator has to give it more.")
 	}
 	return nil
+}
+
+// inDoubt tells whether a COMMIT that failed may have been made. A record that
+// could not be written was not; but one that was written, and not synced, is
+// gone now and back after a crash, unless the next one takes its place.
+func inDoubt(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Code() int
+	}](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case sqlitecode.SQLITE_IOERR:
+		return e.Code() != sqlitecode.SQLITE_IOERR_WRITE
+	case sqlitecode.SQLITE_NOMEM:
+		return true
+	default:
+		return false
+	}
 }
 
 // unwritable is the fault of a data directory that cannot be used.

@@ -47,7 +47,7 @@ func newTx(db query.DBTX, d dialect) *Tx {
 func (tx *Tx) run(fn func(*Tx) error) error {
 	err := fn(tx)
 	tx.q = nil // whoever keeps a Tx must not write into the transaction of another
-	if tx.failure != nil && (err == nil || errors.Is(tx.failure, fault.ErrLost)) {
+	if tx.failure != nil && (err == nil || errors.Is(tx.failure, fault.ErrLost) || errors.Is(tx.failure, errBroken)) {
 		return tx.failure
 	}
 	return err

@@ -176,6 +176,7 @@ func (quietLinks) SecretsChanged(id.Runner, ...string) {}
 func (quietLinks) ConfigurationChanged(id.Runner)      {}
 func (quietLinks) Cut(id.Runner, error)                {}
 func (quietLinks) Revoked(id.Token, access.Subject)    {}
+func (quietLinks) Doubted(id.Token, access.Subject)    {}
 
 // wantRows counts the rows of a table, past the store.
 func (w *world) wantRows(t *testing.T, table string, want int64) {
