@@ -111,6 +111,8 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	r.prober.Set(w.GetGateways())
 	r.log.Info("connected", "runner", w.GetRunnerId(), "epoch", w.GetEpoch(), "lease", lease.String())
 	r.say("connected to %s as runner %s, lease %s", r.server, w.GetRunnerId(), seconds(lease))
+	r.accessEnd.learn(w, l.welcomed)
+	r.warnOfEnd(l.welcomed)
 	if w.GetConfiguration() == nil {
 		return l.report()
 	}

@@ -52,6 +52,7 @@ func (l *link) keep(now time.Time) *ending {
 	k := &l.keeper
 	pause := elapsed(k.lastBeat, now)
 	k.lastBeat = now
+	l.r.warnOfEnd(now)
 	switch {
 	case pause > k.renewEvery:
 		// This process was stopped or its machine suspended. If that was for longer

@@ -65,6 +65,7 @@ type runner struct {
 	// mentioned is set when the unused exchange token was mentioned.
 	mentioned bool
 	lastLease time.Duration
+	accessEnd accessEnd
 	standing  standing
 	// published is a copy of standing for other goroutines.
 	published atomic.Pointer[standing]

@@ -183,7 +183,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		return nil, fault.Wrap(err, "registering this control plane")
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub), clockMetrics(p.confirmed), doorCollector{p.door}, vitalsCollector{p.vitals, p.health})
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub, p.fleet), clockMetrics(p.confirmed), doorCollector{p.door}, vitalsCollector{p.vitals, p.health})
 	if p.pages, err = oauth.New(p.signIn, url, cfg.Logger); err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (p *plane) refuseToShare(other lease.Replica) {
 func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) error {
 	// The audit log stops last: it chains what the others write while they stop.
 	defer inBackground(ctx, p.audit.Run)()
-	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run, p.departures.Run, p.health.run, p.vitals.Run)()
+	defer inBackground(ctx, p.confirmed.Run, p.identity.Run, p.fleet.Run, p.fleet.WatchAccess, p.hub.Run, p.keeper.Run, p.retention.Run, p.keys.Run, p.departures.Run, p.health.run, p.vitals.Run)()
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(p.vitals.Listener(listener)) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)

@@ -11,6 +11,7 @@ import (
 	"github.com/musterhq/muster/gen/muster/admin/v1/adminv1connect"
 	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
 	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/fleet"
 	"github.com/musterhq/muster/internal/link"
 	"github.com/musterhq/muster/internal/rpc"
 	"github.com/musterhq/muster/internal/rpc/adminv1"
@@ -75,27 +76,33 @@ func service[H any](name string, construct func(H, ...connect.HandlerOption) (st
 	return rpc.Service{Name: name, New: func(opts ...connect.HandlerOption) (string, http.Handler) { return construct(h, opts...) }}
 }
 
-// fleetMetrics exports what the hub holds.
-func fleetMetrics(hub *link.Hub) prometheus.Collector {
-	return hubCollector{hub}
+// fleetMetrics exports what the hub holds, and what will not come back.
+func fleetMetrics(hub *link.Hub, runners *fleet.Service) prometheus.Collector {
+	return fleetCollector{hub, runners}
 }
 
-type hubCollector struct{ hub *link.Hub }
+type fleetCollector struct {
+	hub     *link.Hub
+	runners *fleet.Service
+}
 
 var (
 	sessionsDesc = prometheus.NewDesc("muster_sessions", "Runner sessions that this replica holds.", nil, nil)
+	endingDesc   = prometheus.NewDesc("muster_runner_tokens_ending_soon", "Runners whose access token ends within 14 days.", nil, nil)
 	linksDesc    = prometheus.NewDesc("muster_links", "Runner links that are open on this replica.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (hubCollector) Describe(ch chan<- *prometheus.Desc) {
+func (fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- sessionsDesc
 	ch <- linksDesc
+	ch <- endingDesc
 }
 
 // Collect implements prometheus.Collector.
-func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
+func (c fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	sessions, links := c.hub.Counts()
 	ch <- prometheus.MustNewConstMetric(sessionsDesc, prometheus.GaugeValue, float64(sessions))
 	ch <- prometheus.MustNewConstMetric(linksDesc, prometheus.GaugeValue, float64(links))
+	ch <- prometheus.MustNewConstMetric(endingDesc, prometheus.GaugeValue, float64(c.runners.AccessEndingSoon()))
 }

@@ -38,7 +38,7 @@ func (s *Service) Tokens(ctx context.Context, c access.Caller, want id.Runner) (
 	now := time.Now()
 	live := all[:0]
 	for _, t := range all {
-		if t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt) {
+		if !t.Ended(now) {
 			live = append(live, t)
 		}
 	}
@@ -50,6 +50,7 @@ func (s *Service) Tokens(ctx context.Context, c access.Caller, want id.Runner) (
 // to live longer.
 func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runner, t id.Token, validFor time.Duration) error {
 	var kind token.Kind
+	var removed bool
 	err := s.store.Write(ctx, func(tx Tx) error {
 		if err := tx.LockRunner(ctx, want); err != nil {
 			return err
@@ -67,13 +68,16 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 		}
 		now := time.Now()
 		at := now.Add(validFor)
-		kind = rec.Kind
+		kind, removed = rec.Kind, false
 		switch {
-		case !found, !rec.ExpiresAt.IsZero() && !now.Before(rec.ExpiresAt):
+		case !found, rec.Ended(now):
 			return fault.Missing("token of this runner", string(t))
 		case validFor == 0:
 			if found, err = tx.DeleteToken(ctx, t); err == nil && !found {
 				err = fault.Missing("token of this runner", string(t))
+			}
+			if err == nil && kind == token.Runner {
+				removed, err = s.tokenEnded(ctx, tx, &r, t, now)
 			}
 		case !rec.ExpiresAt.IsZero() && rec.ExpiresAt.Before(at):
 			return fault.New(fault.FailedPrecondition, fault.ReasonImmutable,
@@ -83,6 +87,9 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 			ok, err := tx.ExpireToken(ctx, t, at)
 			if err != nil || !ok {
 				return fault.Lost(ok, err)
+			}
+			if err := s.accessShortened(ctx, tx, &r, t, at, now); err != nil {
+				return err
 			}
 		}
 		if err != nil {
@@ -94,6 +101,8 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 		return fault.Wrap(err, "ending the token")
 	}
 	switch {
+	case removed:
+		s.afterRemoval(err, want)
 	case validFor == 0:
 		s.ended(err, t, access.Subject{})
 	case kind == token.Runner:

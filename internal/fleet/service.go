@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
@@ -62,6 +63,8 @@ type Service struct {
 	deletions deletions
 	limits    limit.Limits
 	room      *room
+	// endingSoon is what AccessEndingSoon tells.
+	endingSoon atomic.Int64
 }
 
 // Config has what a Service needs.
@@ -84,10 +87,14 @@ type Config struct {
 	Limits limit.Limits
 }
 
-// New makes the service. Run must run for deletions to come to an end.
+// New makes the service. Run must run for deletions to come to an end, and
+// WatchAccess for ends of access tokens to be told of.
 func New(c Config) *Service {
 	if c.Limits == (limit.Limits{}) {
 		c.Limits = limit.Default()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
 		store: c.Store, links: c.Links, asker: c.Asker, revoker: c.Revoker, reconnect: c.Reconnect, key: c.Key, log: c.Log, publicURL: c.PublicURL,

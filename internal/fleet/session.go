@@ -74,6 +74,10 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		phase, message := r.Phase(), r.Message()
 		now := time.Now()
+		until, err := accessFor(ctx, tx, &r, c, now)
+		if err != nil {
+			return err
+		}
 		keyInUse := r.PublicKey
 		if err := s.takeKey(ctx, tx, &r, o); err != nil {
 			return err
@@ -83,7 +87,9 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		session := Session{
 			Runner: r.ID, Replica: o.Replica, BootID: o.BootID, HostName: o.HostName, OpenedAt: now, AppliedRevision: o.AppliedRevision,
+			Token: c.Token, AccessUntil: until,
 		}
+		told := r.Session != nil && r.Session.AccessUntil.Equal(until)
 		var ok bool
 		epoch, ok, err = tx.OpenSession(ctx, session)
 		if err != nil || !ok {
@@ -91,6 +97,9 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		session.Epoch = epoch
 		r.Session = &session
+		if !told {
+			s.warnEnding(&r, now)
+		}
 		unchanged := reflect.DeepEqual(r.Report, o.Report) && bytes.Equal(r.Schema, o.Schema) && bytes.Equal(r.PublicKey, keyInUse)
 		r.Report, r.Schema = o.Report, o.Schema
 		if !unchanged || r.Phase() != phase || r.Message() != message {
@@ -133,7 +142,8 @@ func (s *Service) Desired(ctx context.Context, want id.Runner) (Desired, error) 
 var ErrStale = fault.New(fault.Aborted, fault.IdentityHeld, "A newer connection of this runner has taken over.")
 
 // EndSession ends a session: the runner is INACTIVE, or removed if its deletion
-// was asked for. Nothing happens when a newer session has taken over.
+// was asked for. Nothing happens when a newer session has taken over. When the
+// token that it was opened with has ended, that is the reason.
 func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, reason string) error {
 	var deleted bool
 	err := s.store.Write(ctx, func(tx Tx) error {
@@ -142,22 +152,26 @@ func (s *Service) EndSession(ctx context.Context, want id.Runner, epoch int64, r
 			return err
 		}
 		now := time.Now()
-		if ok, err := tx.EndSession(ctx, want, epoch, now, reason); err != nil || !ok {
+		r, found, err := tx.Runner(ctx, want)
+		if err != nil || !found || !r.Session.Live() || r.Session.Epoch != epoch {
 			return err
 		}
-		r, found, err := tx.Runner(ctx, want)
-		if err != nil || !found {
+		ended, err := whyAccessEnded(ctx, tx, &r, now)
+		if err != nil {
+			return err
+		}
+		if ended != "" {
+			deleted, err = s.endAccess(ctx, tx, &r, ended, now)
+			return err
+		}
+		if ok, err := tx.EndSession(ctx, want, epoch, now, reason); err != nil || !ok {
 			return err
 		}
 		if !r.DeletingAt.IsZero() {
 			deleted = true
 			return remove(ctx, tx, &r, access.System)
 		}
-		if ok, err := tx.UpdateStatus(ctx, want, epoch, r.Report, r.Schema, now); err != nil || !ok {
-			return fault.Lost(ok, err)
-		}
-		emitStatus(tx, &r)
-		return nil
+		return statusChanged(ctx, tx, &r, now)
 	})
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "ending the session")

@@ -61,7 +61,11 @@ func (r *Runner) Message() string {
 	case PhaseCreated:
 		return "The runner has not connected yet. Start it on its host with \"muster join\"."
 	case PhaseInactive:
-		return r.Session.EndReason
+		ends := r.accessEnds(time.Now())
+		if ends == "" {
+			return r.Session.EndReason
+		}
+		return strings.TrimSpace(strings.TrimSuffix(r.Session.EndReason, ".") + ". " + ends)
 	case PhaseDeleting:
 		return fmt.Sprintf("The runner is finishing its work; it is removed at %s at the latest.", r.DeletingAt.Add(DrainTimeout).UTC().Format(time.RFC3339))
 	}
@@ -75,6 +79,9 @@ func (r *Runner) Message() string {
 	// A runner that reports the failure itself has said it better.
 	if r.Session.ApplyError != "" && !strings.Contains(r.Report.Message, r.Session.ApplyError) {
 		parts = append(parts, "The runner could not apply its configuration: "+r.Session.ApplyError)
+	}
+	if ends := r.accessEnds(time.Now()); ends != "" {
+		parts = append(parts, ends)
 	}
 	if r.Report.Message != "" {
 		parts = append(parts, r.Report.Message)

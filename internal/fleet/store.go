@@ -39,6 +39,12 @@ type Store interface {
 	// LiveSessionsOf returns the runners whose newest session lives on a replica,
 	// up to limit of them.
 	LiveSessionsOf(ctx context.Context, replica string, limit int) ([]id.Runner, error)
+	// AccessEnding returns the runners whose newest session was opened with a token
+	// that ends after a time and not after another, up to limit of them, the
+	// soonest first.
+	AccessEnding(ctx context.Context, after, until time.Time, limit int) ([]id.Runner, error)
+	// CountAccessEnding counts those whose token ends until a time.
+	CountAccessEnding(ctx context.Context, until time.Time) (int64, error)
 	// ExchangeToken returns an exchange token by its hash, used and expired ones too.
 	ExchangeToken(ctx context.Context, hash []byte) (token.Record, bool, error)
 	// KeyLog returns the newest lines of the log of a runner's keys, up to limit
@@ -76,6 +82,8 @@ type Tx interface {
 	// UseExchangeToken marks a token as redeemed, if it is an exchange token that
 	// was not and that has not expired at now.
 	UseExchangeToken(ctx context.Context, hash []byte, now time.Time) (token.Record, bool, error)
+	// TokensOf is Store.TokensOf.
+	TokensOf(ctx context.Context, r id.Runner) ([]token.Record, error)
 	// TokenOf returns one of Store.TokensOf.
 	TokenOf(ctx context.Context, r id.Runner, t id.Token) (token.Record, bool, error)
 	// DeleteToken returns false when there was no such token any more.
@@ -107,6 +115,13 @@ type Tx interface {
 	// EndSession ends the session of that epoch if it lives; false means that it
 	// did not.
 	EndSession(ctx context.Context, r id.Runner, epoch int64, at time.Time, reason string) (bool, error)
+	// EndAccess ends the session of that epoch if it lives, stores the reason in any
+	// case, and forgets the token that it was opened with; false means that it is
+	// not the newest.
+	EndAccess(ctx context.Context, r id.Runner, epoch int64, at time.Time, reason string) (bool, error)
+	// SetAccessEnd stores when the token ends that the newest session was opened
+	// with; false means that it was not opened with t.
+	SetAccessEnd(ctx context.Context, r id.Runner, t id.Token, at time.Time) (bool, error)
 	// UpdateSession stores notice, applied revision, unsupported settings and
 	// apply error, if the epoch is still s.Epoch and the session lives.
 	UpdateSession(ctx context.Context, s Session) (bool, error)

@@ -199,6 +199,11 @@ type Session struct {
 	Unsupported []string
 	// ApplyError is why the runner could not apply that configuration.
 	ApplyError string
+	// Token is the access token that it was opened with; empty when that is not
+	// known, and once the end of the token has been told of.
+	Token id.Token
+	// AccessUntil is when that token ends; zero when it does not by itself.
+	AccessUntil time.Time
 }
 
 // Live tells whether the session has not ended.

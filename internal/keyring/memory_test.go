@@ -182,7 +182,7 @@ func (f *fixture) restart(t *testing.T) {
 func (f *fixture) replica() *keyring.Service {
 	return keyring.New(keyring.Config{
 		Store: f.memory, Key: f.key, Log: slog.New(slog.DiscardHandler),
-		Life:      map[keyring.Purpose]time.Duration{keyring.Logs: logsLife, keyring.IDToken: idTokenLife},
+		Life: map[keyring.Purpose]time.Duration{keyring.Logs: logsLife, keyring.IDToken: idTokenLife},
 		Confirmed: func() (time.Time, bool) {
 			f.mu.Lock()
 			defer f.mu.Unlock()

@@ -51,9 +51,21 @@ func (h *Hub) Connect(ctx context.Context, stream *connect.BidiStream[linkv1.Run
 	if err != nil {
 		return because(linkCtx, err)
 	}
-	err = h.receive(linkCtx, s, c)
+	err = because(linkCtx, h.receive(linkCtx, s, c))
+	h.leave(ctx, s, c, err)
+	return err
+}
+
+// leave notes that a stream ended. Its session stays until its deadline, unless
+// the runner's right to connect has ended, and with it all that could renew it.
+func (h *Hub) leave(ctx context.Context, s *session, c *conn, err error) {
 	h.detach(s, c)
-	return because(linkCtx, err)
+	if !fault.Is(err, fault.Unauthenticated) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
+	defer cancel()
+	h.end(ctx, s, "The runner's right to connect has ended: "+err.Error())
 }
 
 // because prefers the reason for which a link was cut over the error that the
@@ -148,7 +160,7 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 	// from here on is queued behind Welcome.
 	desired, err := h.cfg.Fleet.Desired(ctx, runner)
 	if err != nil {
-		h.detach(s, c)
+		h.leave(ctx, s, c, because(ctx, err))
 		return nil, err
 	}
 	h.cfg.Log.Info("runner connected", "runner_id", runner, "epoch", s.epoch, "host", s.hostName)
@@ -158,8 +170,11 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 		Configuration: configuration(desired), Gateways: gateways(h.cfg.Gateways),
 		VerificationKeys: h.keys(), Issuer: h.cfg.Issuer, PublicKey: desired.PublicKey,
 	}
+	if !caller.Expires.IsZero() {
+		welcome.TokenValidFor = durationpb.New(max(time.Until(caller.Expires), 0))
+	}
 	if err := c.send(&planeFrame{Frame: &linkv1.PlaneFrame_Welcome{Welcome: welcome}}); err != nil {
-		h.detach(s, c)
+		h.leave(ctx, s, c, because(ctx, err))
 		return nil, err
 	}
 	if !desired.DeleteBy.IsZero() {

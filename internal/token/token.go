@@ -80,6 +80,9 @@ func (r Record) GrantsUntil(now time.Time) time.Time {
 	return now.Add(r.GrantsFor)
 }
 
+// Ended tells whether the token has expired.
+func (r Record) Ended(now time.Time) bool { return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt) }
+
 const prefix = "muster_"
 
 const (

@@ -80,6 +80,9 @@ func facts(r *fleet.Runner) []fleet.FieldValue {
 	if !s.Live() {
 		out[1] = fleet.FieldValue{Key: "offlineSince", Value: s.EndedAt.UTC().Format(time.RFC3339)}
 	}
+	if !s.AccessUntil.IsZero() {
+		out = append(out, fleet.FieldValue{Key: "accessUntil", Value: s.AccessUntil.UTC().Format(time.RFC3339)})
+	}
 	if len(s.Unsupported) > 0 {
 		out = append(out, fleet.FieldValue{Key: "unsupportedSettings", Value: strings.Join(s.Unsupported, ", ")})
 	}

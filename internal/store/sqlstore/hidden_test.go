@@ -21,6 +21,9 @@ func TestQueriesHideWhatIsRemoved(t *testing.T) {
 		"LockRunner": true, "UpdateRunner": true, "DeleteRunner": true, "UpdateStatus": true, "NextEpoch": true, "EndSession": true, "UpdateSession": true,
 		"UpdateEnvironmentClass": true, "UpdateSCMIntegration": true, "DeleteSCMIntegration": true, "UpdateLLMIntegration": true, "DeleteLLMIntegration": true,
 		"UpdateHostToken": true, "DeleteHostToken": true, "InsertRoleAssignment": true,
+		"TakeToken": true, "EndAccess": true, "SetAccessEnd": true,
+		// What was made under a wrong clock is named, whether or not it is there.
+		"ListTokensOfDoubt": true,
 		// Of an owner that is locked and there.
 		"CountLiveTokensOfUser": true, "CountLiveTokensOfServiceAccount": true, "CountLiveExchangeTokens": true, "ListLLMIntegrationIDs": true,
 		"ListSealedHeaders": true, "ListSealedHeadersOf": true,

@@ -50,6 +50,8 @@ func (tx *Tx) OpenSession(ctx context.Context, s fleet.Session) (int64, bool, er
 		AppliedRevision: s.AppliedRevision,
 		Unsupported:     string(unsupported),
 		ApplyError:      s.ApplyError,
+		TokenID:         string(s.Token),
+		TokenExpiresAt:  micros(s.AccessUntil),
 	})
 	return epoch, err == nil, tx.explained(err, "opening a session")
 }
@@ -61,6 +63,38 @@ func (tx *Tx) EndSession(ctx context.Context, r id.Runner, epoch int64, at time.
 		RunnerID: string(r), Epoch: epoch, EndedAt: micros(at), EndReason: reason,
 	})
 	return n > 0, tx.explained(err, "ending a session")
+}
+
+// EndAccess says of the session of that epoch that its token has ended.
+func (tx *Tx) EndAccess(ctx context.Context, r id.Runner, epoch int64, at time.Time, reason string) (bool, error) {
+	tx.changed = append(tx.changed, r)
+	n, err := tx.q.EndAccess(ctx, query.EndAccessParams{RunnerID: string(r), Epoch: epoch, EndedAt: micros(at), EndReason: reason})
+	return n > 0, tx.explained(err, "ending a session")
+}
+
+// SetAccessEnd stores when the token ends that the newest session of a runner was
+// opened with, if it was opened with t.
+func (tx *Tx) SetAccessEnd(ctx context.Context, r id.Runner, t id.Token, at time.Time) (bool, error) {
+	tx.changed = append(tx.changed, r)
+	n, err := tx.q.SetAccessEnd(ctx, query.SetAccessEndParams{RunnerID: string(r), TokenID: string(t), TokenExpiresAt: micros(at)})
+	return n > 0, tx.explained(err, "changing a session")
+}
+
+// AccessEnding returns the runners whose newest session was opened with a token
+// that ends between two times.
+func (r reads) AccessEnding(ctx context.Context, after, until time.Time, limit int) ([]id.Runner, error) {
+	rows, err := r.q.ListAccessEnding(ctx, query.ListAccessEndingParams{
+		AfterAt: micros(after), Until: micros(until), MaxRows: int32(min(limit, 1<<30)), //nolint:gosec // bounded
+	})
+	return all(r, rows, err, "listing the tokens of runners that end", func(runner string) (id.Runner, error) {
+		return id.Runner(runner), nil
+	})
+}
+
+// CountAccessEnding counts those that end until a time.
+func (r reads) CountAccessEnding(ctx context.Context, until time.Time) (int64, error) {
+	n, err := r.q.CountAccessEnding(ctx, micros(until))
+	return n, r.explained(err, "counting the tokens of runners that end")
 }
 
 // UpdateSession stores notice, applied revision, unsupported settings and apply
@@ -99,6 +133,8 @@ func sessionOf(row query.RunnerRow) (*fleet.Session, error) {
 		Notice:          row.SessionNotice,
 		AppliedRevision: row.SessionAppliedRevision,
 		ApplyError:      row.SessionApplyError,
+		Token:           id.Token(row.SessionTokenID),
+		AccessUntil:     moment(row.SessionTokenExpiresAt),
 	}
 	if err := json.Unmarshal([]byte(row.SessionUnsupported), &s.Unsupported); err != nil {
 		return nil, fmt.Errorf("reading the unsupported settings of runner %s: %w", row.ID, err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -114,6 +115,65 @@ func sessionTests() map[string]func(*testing.T, *world) {
 				return err
 			})
 			update(s, false)
+		},
+		"A session knows its token, and forgets it once its end was told": func(t *testing.T, w *world) {
+			r := w.runner(1)
+			w.addRunners(t, r)
+			s := w.openSession(t, r, "replica")
+			s.Token, s.AccessUntil = id.Token(id.New()), at(50)
+			w.writeFleet(t, func(tx fleet.Tx) error {
+				epoch, ok, err := tx.OpenSession(t.Context(), s)
+				s.Epoch = found(t, epoch, ok, err)
+				return nil
+			})
+			is := func() {
+				t.Helper()
+				got, ok, err := w.store.Fleet().Runner(t.Context(), r.ID)
+				if diff := cmp.Diff(&s, found(t, got, ok, err).Session); diff != "" {
+					t.Error(diff)
+				}
+			}
+			is()
+			w.writeFleet(t, func(tx fleet.Tx) error {
+				if ok, err := tx.SetAccessEnd(t.Context(), r.ID, id.Token(id.New()), at(7)); ok || err != nil {
+					t.Errorf("another token: %v, %v", ok, err)
+				}
+				ok, err := tx.SetAccessEnd(t.Context(), r.ID, s.Token, at(40))
+				found(t, 0, ok, err)
+				return nil
+			})
+			s.AccessUntil = at(40)
+			is()
+			for _, c := range []struct {
+				after, until int
+				want         int
+			}{{0, 39, 0}, {0, 40, 1}, {39, 40, 1}, {40, 90, 0}} {
+				got, err := w.store.Fleet().AccessEnding(t.Context(), at(c.after), at(c.until), 10)
+				if err != nil || len(got) != c.want {
+					t.Errorf("between %d and %d: %v, %v", c.after, c.until, got, err)
+				}
+			}
+			for until, want := range map[int]int64{39: 0, 40: 1} {
+				if n, err := w.store.Fleet().CountAccessEnding(t.Context(), at(until)); n != want || err != nil {
+					t.Errorf("until %d: %d, %v", until, n, err)
+				}
+			}
+			end := func(epoch int64, at time.Time, reason string, want bool) {
+				t.Helper()
+				w.writeFleet(t, func(tx fleet.Tx) error {
+					if ok, err := tx.EndAccess(t.Context(), r.ID, epoch, at, reason); err != nil || ok != want {
+						t.Errorf("got %v, %v", ok, err)
+					}
+					return nil
+				})
+			}
+			end(s.Epoch-1, at(41), "no", false)
+			end(s.Epoch, at(41), "its token ended", true)
+			s.EndedAt, s.EndReason, s.Token, s.AccessUntil = at(41), "its token ended", "", time.Time{}
+			is()
+			end(s.Epoch, at(42), "its last token ended", true) // of one that has ended
+			s.EndReason = "its last token ended"
+			is()
 		},
 		"LiveSessionsOf lists the live ones of one replica": func(t *testing.T, w *world) {
 			var mine []id.Runner

@@ -2324,7 +2324,10 @@ type Welcome struct {
 	// The key in use: secrets are sealed to it. When it is not Hello.public_key,
 	// that key waits for a person's approval. Empty from a control plane that does
 	// not know Hello.endorsement.
-	PublicKey     []byte `protobuf:"bytes,10,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,10,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// How long the access token still works, by the control plane's clock; absent
+	// when it does not end by itself.
+	TokenValidFor *durationpb.Duration `protobuf:"bytes,11,opt,name=token_valid_for,json=tokenValidFor,proto3" json:"token_valid_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2425,6 +2428,13 @@ func (x *Welcome) GetIssuer() string {
 func (x *Welcome) GetPublicKey() []byte {
 	if x != nil {
 		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *Welcome) GetTokenValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.TokenValidFor
 	}
 	return nil
 }
@@ -4531,7 +4541,7 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\ftoken_stored\x18\x0f \x01(\v2\x1b.muster.link.v1.TokenStoredH\x00R\vtokenStoredB\a\n" +
 	"\x05frame\"1\n" +
 	"\fKeyChallenge\x12!\n" +
-	"\fsealed_nonce\x18\x01 \x01(\fR\vsealedNonce\"\xcd\x03\n" +
+	"\fsealed_nonce\x18\x01 \x01(\fR\vsealedNonce\"\x90\x04\n" +
 	"\aWelcome\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12/\n" +
 	"\x05lease\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12:\n" +
@@ -4545,7 +4555,8 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\x06issuer\x18\t \x01(\tR\x06issuer\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\n" +
-	" \x01(\fR\tpublicKey\"%\n" +
+	" \x01(\fR\tpublicKey\x12A\n" +
+	"\x0ftoken_valid_for\x18\v \x01(\v2\x19.google.protobuf.DurationR\rtokenValidFor\"%\n" +
 	"\aRenewed\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xd0\x01\n" +
 	"\rConfiguration\x12\x1a\n" +
@@ -4822,42 +4833,43 @@ var file_muster_link_v1_link_proto_depIdxs = []int32{
 	28, // 53: muster.link.v1.Welcome.configuration:type_name -> muster.link.v1.Configuration
 	66, // 54: muster.link.v1.Welcome.gateways:type_name -> gitpod.v1.Gateway
 	53, // 55: muster.link.v1.Welcome.verification_keys:type_name -> muster.link.v1.VerificationKeys
-	67, // 56: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
-	30, // 57: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
-	31, // 58: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
-	60, // 59: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
-	60, // 60: muster.link.v1.SecretReply.retry_after:type_name -> google.protobuf.Duration
-	60, // 61: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
-	51, // 62: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
-	52, // 63: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
-	42, // 64: muster.link.v1.Request.parse_context:type_name -> muster.link.v1.ParseContext
-	43, // 65: muster.link.v1.Request.search_repositories:type_name -> muster.link.v1.SearchRepositories
-	44, // 66: muster.link.v1.Request.list_organizations:type_name -> muster.link.v1.ListOrganizations
-	45, // 67: muster.link.v1.Request.check_authentication:type_name -> muster.link.v1.CheckAuthentication
-	46, // 68: muster.link.v1.Request.check_repository:type_name -> muster.link.v1.CheckRepository
-	47, // 69: muster.link.v1.Request.probe_integration:type_name -> muster.link.v1.ProbeIntegration
-	48, // 70: muster.link.v1.Request.begin_sign_in:type_name -> muster.link.v1.BeginSignIn
-	49, // 71: muster.link.v1.Request.finish_sign_in:type_name -> muster.link.v1.FinishSignIn
-	65, // 72: muster.link.v1.HostCredential.expires_at:type_name -> google.protobuf.Timestamp
-	39, // 73: muster.link.v1.HostAccess.host:type_name -> muster.link.v1.SourceHost
-	40, // 74: muster.link.v1.HostAccess.credential:type_name -> muster.link.v1.HostCredential
-	41, // 75: muster.link.v1.ParseContext.access:type_name -> muster.link.v1.HostAccess
-	41, // 76: muster.link.v1.SearchRepositories.accesses:type_name -> muster.link.v1.HostAccess
-	41, // 77: muster.link.v1.ListOrganizations.access:type_name -> muster.link.v1.HostAccess
-	41, // 78: muster.link.v1.CheckAuthentication.access:type_name -> muster.link.v1.HostAccess
-	41, // 79: muster.link.v1.CheckRepository.access:type_name -> muster.link.v1.HostAccess
-	39, // 80: muster.link.v1.ProbeIntegration.host:type_name -> muster.link.v1.SourceHost
-	39, // 81: muster.link.v1.BeginSignIn.host:type_name -> muster.link.v1.SourceHost
-	60, // 82: muster.link.v1.BeginSignIn.life:type_name -> google.protobuf.Duration
-	39, // 83: muster.link.v1.FinishSignIn.host:type_name -> muster.link.v1.SourceHost
-	54, // 84: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
-	0,  // 85: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
-	24, // 86: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
-	86, // [86:87] is the sub-list for method output_type
-	85, // [85:86] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	60, // 56: muster.link.v1.Welcome.token_valid_for:type_name -> google.protobuf.Duration
+	67, // 57: muster.link.v1.Configuration.spec:type_name -> gitpod.v1.RunnerConfiguration
+	30, // 58: muster.link.v1.StreamOpen.logs:type_name -> muster.link.v1.LogsSource
+	31, // 59: muster.link.v1.StreamOpen.support_bundle:type_name -> muster.link.v1.SupportBundleSource
+	60, // 60: muster.link.v1.Delete.patience:type_name -> google.protobuf.Duration
+	60, // 61: muster.link.v1.SecretReply.retry_after:type_name -> google.protobuf.Duration
+	60, // 62: muster.link.v1.Request.patience:type_name -> google.protobuf.Duration
+	51, // 63: muster.link.v1.Request.check_secrets:type_name -> muster.link.v1.CheckSecrets
+	52, // 64: muster.link.v1.Request.rotate_token:type_name -> muster.link.v1.RotateToken
+	42, // 65: muster.link.v1.Request.parse_context:type_name -> muster.link.v1.ParseContext
+	43, // 66: muster.link.v1.Request.search_repositories:type_name -> muster.link.v1.SearchRepositories
+	44, // 67: muster.link.v1.Request.list_organizations:type_name -> muster.link.v1.ListOrganizations
+	45, // 68: muster.link.v1.Request.check_authentication:type_name -> muster.link.v1.CheckAuthentication
+	46, // 69: muster.link.v1.Request.check_repository:type_name -> muster.link.v1.CheckRepository
+	47, // 70: muster.link.v1.Request.probe_integration:type_name -> muster.link.v1.ProbeIntegration
+	48, // 71: muster.link.v1.Request.begin_sign_in:type_name -> muster.link.v1.BeginSignIn
+	49, // 72: muster.link.v1.Request.finish_sign_in:type_name -> muster.link.v1.FinishSignIn
+	65, // 73: muster.link.v1.HostCredential.expires_at:type_name -> google.protobuf.Timestamp
+	39, // 74: muster.link.v1.HostAccess.host:type_name -> muster.link.v1.SourceHost
+	40, // 75: muster.link.v1.HostAccess.credential:type_name -> muster.link.v1.HostCredential
+	41, // 76: muster.link.v1.ParseContext.access:type_name -> muster.link.v1.HostAccess
+	41, // 77: muster.link.v1.SearchRepositories.accesses:type_name -> muster.link.v1.HostAccess
+	41, // 78: muster.link.v1.ListOrganizations.access:type_name -> muster.link.v1.HostAccess
+	41, // 79: muster.link.v1.CheckAuthentication.access:type_name -> muster.link.v1.HostAccess
+	41, // 80: muster.link.v1.CheckRepository.access:type_name -> muster.link.v1.HostAccess
+	39, // 81: muster.link.v1.ProbeIntegration.host:type_name -> muster.link.v1.SourceHost
+	39, // 82: muster.link.v1.BeginSignIn.host:type_name -> muster.link.v1.SourceHost
+	60, // 83: muster.link.v1.BeginSignIn.life:type_name -> google.protobuf.Duration
+	39, // 84: muster.link.v1.FinishSignIn.host:type_name -> muster.link.v1.SourceHost
+	54, // 85: muster.link.v1.VerificationKeys.keys:type_name -> muster.link.v1.VerificationKey
+	0,  // 86: muster.link.v1.LinkService.Connect:input_type -> muster.link.v1.RunnerFrame
+	24, // 87: muster.link.v1.LinkService.Connect:output_type -> muster.link.v1.PlaneFrame
+	87, // [87:88] is the sub-list for method output_type
+	86, // [86:87] is the sub-list for method input_type
+	86, // [86:86] is the sub-list for extension type_name
+	86, // [86:86] is the sub-list for extension extendee
+	0,  // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_muster_link_v1_link_proto_init() }

@@ -229,6 +229,8 @@ type RunnerRow struct {
 	SessionAppliedRevision int64
 	SessionUnsupported     string
 	SessionApplyError      string
+	SessionTokenID         string
+	SessionTokenExpiresAt  int64
 	Grants                 string
 }
 

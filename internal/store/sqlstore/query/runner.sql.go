@@ -35,7 +35,7 @@ func (q *Queries) DeleteRunner(ctx context.Context, id string) (int64, error) {
 }
 
 const findRunner = `-- name: FindRunner :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows
 WHERE organization_id = $1 AND id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
@@ -102,6 +102,8 @@ func (q *Queries) FindRunner(ctx context.Context, arg FindRunnerParams) ([]Runne
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err
@@ -118,7 +120,7 @@ func (q *Queries) FindRunner(ctx context.Context, arg FindRunnerParams) ([]Runne
 }
 
 const getRunner = `-- name: GetRunner :one
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows WHERE id = $1
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows WHERE id = $1
 `
 
 func (q *Queries) GetRunner(ctx context.Context, id string) (RunnerRow, error) {
@@ -158,6 +160,8 @@ func (q *Queries) GetRunner(ctx context.Context, id string) (RunnerRow, error) {
 		&i.SessionAppliedRevision,
 		&i.SessionUnsupported,
 		&i.SessionApplyError,
+		&i.SessionTokenID,
+		&i.SessionTokenExpiresAt,
 		&i.Grants,
 	)
 	return i, err
@@ -229,7 +233,7 @@ func (q *Queries) InsertRunner(ctx context.Context, arg InsertRunnerParams) erro
 }
 
 const listDeletingRunners = `-- name: ListDeletingRunners :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows WHERE deleting_at > 0 ORDER BY deleting_at, id
 `
 
 func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) {
@@ -275,6 +279,8 @@ func (q *Queries) ListDeletingRunners(ctx context.Context) ([]RunnerRow, error) 
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err
@@ -318,7 +324,7 @@ func (q *Queries) ListLLMIntegrationIDs(ctx context.Context, runnerID string) ([
 }
 
 const listRunners = `-- name: ListRunners :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows
 WHERE organization_id = $1
   AND (created_at, id) > ($2, CAST($3 AS TEXT))
 ORDER BY created_at, id
@@ -380,6 +386,8 @@ func (q *Queries) ListRunners(ctx context.Context, arg ListRunnersParams) ([]Run
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err
@@ -396,7 +404,7 @@ func (q *Queries) ListRunners(ctx context.Context, arg ListRunnersParams) ([]Run
 }
 
 const listRunnersOfCreator = `-- name: ListRunnersOfCreator :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows
 WHERE organization_id = $1 AND creator_id = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
@@ -466,6 +474,8 @@ func (q *Queries) ListRunnersOfCreator(ctx context.Context, arg ListRunnersOfCre
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err
@@ -482,7 +492,7 @@ func (q *Queries) ListRunnersOfCreator(ctx context.Context, arg ListRunnersOfCre
 }
 
 const listRunnersOfGroup = `-- name: ListRunnersOfGroup :many
-SELECT r.id, r.organization_id, r.name, r.kind, r.provider, r.manager_id, r.creator_principal, r.creator_id, r.variant, r.desired_phase, r.configuration, r.configuration_revision, r.public_key, r.pending_key, r.epoch, r.report, r.config_schema, r.status_at, r.created_at, r.updated_at, r.deleting_at, r.revision, r.session_epoch, r.session_replica_id, r.session_boot_id, r.session_host_name, r.session_opened_at, r.session_ended_at, r.session_end_reason, r.session_notice, r.session_applied_revision, r.session_unsupported, r.session_apply_error, r.grants FROM role_assignments a
+SELECT r.id, r.organization_id, r.name, r.kind, r.provider, r.manager_id, r.creator_principal, r.creator_id, r.variant, r.desired_phase, r.configuration, r.configuration_revision, r.public_key, r.pending_key, r.epoch, r.report, r.config_schema, r.status_at, r.created_at, r.updated_at, r.deleting_at, r.revision, r.session_epoch, r.session_replica_id, r.session_boot_id, r.session_host_name, r.session_opened_at, r.session_ended_at, r.session_end_reason, r.session_notice, r.session_applied_revision, r.session_unsupported, r.session_apply_error, r.session_token_id, r.session_token_expires_at, r.grants FROM role_assignments a
 JOIN runner_rows r ON r.id = a.runner_id
 WHERE a.group_id = $1 AND a.runner_id IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM role_assignments b WHERE b.group_id = a.group_id AND b.runner_id = a.runner_id AND b.id < a.id)
@@ -554,6 +564,8 @@ func (q *Queries) ListRunnersOfGroup(ctx context.Context, arg ListRunnersOfGroup
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err
@@ -570,7 +582,7 @@ func (q *Queries) ListRunnersOfGroup(ctx context.Context, arg ListRunnersOfGroup
 }
 
 const listRunnersOfKind = `-- name: ListRunnersOfKind :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows
 WHERE organization_id = $1 AND kind = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
 ORDER BY created_at, id
@@ -634,6 +646,8 @@ func (q *Queries) ListRunnersOfKind(ctx context.Context, arg ListRunnersOfKindPa
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err
@@ -650,7 +664,7 @@ func (q *Queries) ListRunnersOfKind(ctx context.Context, arg ListRunnersOfKindPa
 }
 
 const listRunnersOfProvider = `-- name: ListRunnersOfProvider :many
-SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, grants FROM runner_rows
+SELECT id, organization_id, name, kind, provider, manager_id, creator_principal, creator_id, variant, desired_phase, configuration, configuration_revision, public_key, pending_key, epoch, report, config_schema, status_at, created_at, updated_at, deleting_at, revision, session_epoch, session_replica_id, session_boot_id, session_host_name, session_opened_at, session_ended_at, session_end_reason, session_notice, session_applied_revision, session_unsupported, session_apply_error, session_token_id, session_token_expires_at, grants FROM runner_rows
 WHERE organization_id = $1 AND provider = $2
   AND (created_at, id) > ($3, CAST($4 AS TEXT))
   AND ((CAST($5 AS BIGINT) >> kind) & 1) <> 0
@@ -717,6 +731,8 @@ func (q *Queries) ListRunnersOfProvider(ctx context.Context, arg ListRunnersOfPr
 			&i.SessionAppliedRevision,
 			&i.SessionUnsupported,
 			&i.SessionApplyError,
+			&i.SessionTokenID,
+			&i.SessionTokenExpiresAt,
 			&i.Grants,
 		); err != nil {
 			return nil, err

@@ -9,6 +9,48 @@ import (
 	"context"
 )
 
+const countAccessEnding = `-- name: CountAccessEnding :one
+SELECT COUNT(*) FROM sessions s
+WHERE s.token_expires_at > 0 AND s.token_expires_at <= CAST($1 AS BIGINT)
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = s.runner_id) <> 1
+`
+
+func (q *Queries) CountAccessEnding(ctx context.Context, until int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countAccessEnding, until)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const endAccess = `-- name: EndAccess :execrows
+UPDATE sessions SET
+    ended_at = CASE WHEN ended_at = 0 THEN CAST($1 AS BIGINT) ELSE ended_at END,
+    end_reason = $2, token_id = '', token_expires_at = 0
+WHERE runner_id = $3 AND epoch = $4
+`
+
+type EndAccessParams struct {
+	EndedAt   int64
+	EndReason string
+	RunnerID  string
+	Epoch     int64
+}
+
+// EndAccess says of a session that the token of it has ended. One that lives
+// ends; of one that has ended, the reason changes.
+func (q *Queries) EndAccess(ctx context.Context, arg EndAccessParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, endAccess,
+		arg.EndedAt,
+		arg.EndReason,
+		arg.RunnerID,
+		arg.Epoch,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const endSession = `-- name: EndSession :execrows
 UPDATE sessions SET ended_at = $1, end_reason = $2
 WHERE runner_id = $3 AND epoch = $4 AND ended_at = 0
@@ -32,6 +74,44 @@ func (q *Queries) EndSession(ctx context.Context, arg EndSessionParams) (int64, 
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const listAccessEnding = `-- name: ListAccessEnding :many
+SELECT s.runner_id FROM sessions s
+WHERE s.token_expires_at > 0
+  AND s.token_expires_at > CAST($1 AS BIGINT) AND s.token_expires_at <= CAST($2 AS BIGINT)
+  AND (SELECT COUNT(*) FROM removals d WHERE d.id = s.runner_id) <> 1
+ORDER BY s.token_expires_at, s.runner_id
+LIMIT $3
+`
+
+type ListAccessEndingParams struct {
+	AfterAt int64
+	Until   int64
+	MaxRows int32
+}
+
+func (q *Queries) ListAccessEnding(ctx context.Context, arg ListAccessEndingParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listAccessEnding, arg.AfterAt, arg.Until, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var runner_id string
+		if err := rows.Scan(&runner_id); err != nil {
+			return nil, err
+		}
+		items = append(items, runner_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listLiveSessionsOfReplica = `-- name: ListLiveSessionsOfReplica :many
@@ -77,16 +157,17 @@ func (q *Queries) NextEpoch(ctx context.Context, id string) (int64, error) {
 const putSession = `-- name: PutSession :exec
 INSERT INTO sessions (
     runner_id, replica_id, epoch, boot_id, host_name, opened_at, ended_at, end_reason, notice, applied_revision,
-    unsupported, apply_error
+    unsupported, apply_error, token_id, token_expires_at
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-    $11, $12
+    $11, $12, $13, $14
 )
 ON CONFLICT (runner_id) DO UPDATE SET
     replica_id = excluded.replica_id, epoch = excluded.epoch, boot_id = excluded.boot_id,
     host_name = excluded.host_name, opened_at = excluded.opened_at, ended_at = excluded.ended_at,
     end_reason = excluded.end_reason, notice = excluded.notice, applied_revision = excluded.applied_revision,
-    unsupported = excluded.unsupported, apply_error = excluded.apply_error
+    unsupported = excluded.unsupported, apply_error = excluded.apply_error,
+    token_id = excluded.token_id, token_expires_at = excluded.token_expires_at
 `
 
 type PutSessionParams struct {
@@ -102,6 +183,8 @@ type PutSessionParams struct {
 	AppliedRevision int64
 	Unsupported     string
 	ApplyError      string
+	TokenID         string
+	TokenExpiresAt  int64
 }
 
 func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
@@ -118,8 +201,29 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.AppliedRevision,
 		arg.Unsupported,
 		arg.ApplyError,
+		arg.TokenID,
+		arg.TokenExpiresAt,
 	)
 	return err
+}
+
+const setAccessEnd = `-- name: SetAccessEnd :execrows
+UPDATE sessions SET token_expires_at = $1
+WHERE runner_id = $2 AND token_id = $3
+`
+
+type SetAccessEndParams struct {
+	TokenExpiresAt int64
+	RunnerID       string
+	TokenID        string
+}
+
+func (q *Queries) SetAccessEnd(ctx context.Context, arg SetAccessEndParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setAccessEnd, arg.TokenExpiresAt, arg.RunnerID, arg.TokenID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const updateSession = `-- name: UpdateSession :execrows
