@@ -105,11 +105,15 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 
 // join starts the runner and waits until it is connected.
 func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, state *state, handler slog.Handler) (*part, error) {
-	id, token, err := client.Enroll(ctx, state.runnerID(), localName, !state.has("runner"))
+	known := state.runnerID()
+	id, token, err := client.Enroll(ctx, known, localName, !state.has("runner"))
 	if err != nil {
 		return nil, err
 	}
 	if err := state.setRunnerID(id); err != nil {
+		if id != known {
+			_ = client.DeleteRunner(ctx, id) // the next start finds it if it stays
+		}
 		return nil, err
 	}
 	handler = handler.WithAttrs([]slog.Attr{slog.String("runner", localName)})

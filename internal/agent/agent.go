@@ -175,6 +175,9 @@ func (r *runner) stayConnected(ctx context.Context) error {
 		case fatal:
 			return e.err
 		case refused:
+			if r.tryOtherToken(e.err) {
+				continue
+			}
 			if err := r.rejoin(ctx, e.err); err != nil {
 				if ctx.Err() != nil {
 					return nil

@@ -96,6 +96,7 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	if e := l.settleKey(w.GetPublicKey()); e != nil {
 		return e
 	}
+	r.settleToken()
 	l.welcomed = time.Now()
 	r.lastLease = lease
 	l.keeper.start(lease, renewEvery, l.asked, l.welcomed)

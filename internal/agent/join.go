@@ -39,7 +39,7 @@ func (r *runner) join(ctx context.Context) error {
 		return err
 	}
 	r.redeemed = true
-	r.identity.Server, r.identity.AccessToken = r.server.String(), token
+	r.identity.Server, r.identity.AccessToken, r.identity.PreviousToken = r.server.String(), token, ""
 	r.identity.RunnerID, r.identity.OrganizationID = "", "" // the first Welcome tells
 	if err := r.home.Save(r.identity); err != nil {
 		return fault.New(fault.FailedPrecondition, fault.DataDirectory,

@@ -62,14 +62,15 @@ func (r *runner) keepKey(why string) {
 }
 
 // rotate takes a new access token. It is stored before the control plane hears
-// that it is; a crash before that leaves the old one, which still works.
+// that it is; a crash before that leaves the old one, which still works. The old
+// one stays next to it until the control plane has welcomed the new one: it may
+// have come to nothing on the other side, or ended while nobody answered.
 func (l *link) rotate(t rotated) *ending {
 	l.requests.rotating = false
 	if t.err != nil {
 		return l.put(replied(&linkv1.Reply{RequestId: t.request, Error: printable("the exchange token could not be redeemed: "+describe(t.err), maxMessage)}))
 	}
-	identity := l.r.identity
-	identity.AccessToken = t.token
+	identity := l.r.identity.Rotated(t.token)
 	if err := l.r.home.Save(identity); err != nil {
 		return l.put(replied(&linkv1.Reply{RequestId: t.request, Error: printable("the new token could not be stored: "+fault.From(err).Message, maxMessage)}))
 	}
@@ -77,4 +78,27 @@ func (l *link) rotate(t rotated) *ending {
 	l.r.say("took a new access token")
 	l.lastWord(replied(&linkv1.Reply{RequestId: t.request, Reply: &linkv1.Reply_TokenRotated{TokenRotated: &linkv1.TokenRotated{}}}))
 	return &ending{why: rotatedToken}
+}
+
+// settleToken forgets the other one of two access tokens: the control plane has
+// welcomed this one.
+func (r *runner) settleToken() {
+	if r.identity.PreviousToken != "" {
+		r.identity.PreviousToken, r.unsaved = "", true
+	}
+	r.swapped = false
+}
+
+// tryOtherToken makes the runner connect with the other one of the two tokens that
+// a rotation left it with; false means that there is none that was not refused.
+func (r *runner) tryOtherToken(refusal error) bool {
+	if r.identity.PreviousToken == "" {
+		return false
+	}
+	// Both stay on disk until one is welcomed: who refused them may be the wrong one.
+	r.identity = r.identity.Swapped()
+	if r.swapped = !r.swapped; r.swapped {
+		r.log.Warn("the control plane does not accept the access token of the last rotation; going back to the one before", "error", refusal)
+	}
+	return r.swapped
 }

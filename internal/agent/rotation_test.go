@@ -309,3 +309,59 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// The token of a rotation that has come to nothing on the other side is no end:
+// the one before is kept until the new one was welcomed.
+func TestARefusedTokenIsNoEndAfterARotation(t *testing.T) {
+	refusal := connect.NewError(connect.CodeUnauthenticated, errors.New("the token is not known here"))
+	for name, between := range map[string]func(t *testing.T, p *plane, pr *process) *process{
+		"in the same process": func(_ *testing.T, _ *plane, pr *process) *process { return pr },
+		"after a restart": func(t *testing.T, p *plane, pr *process) *process {
+			p.accept(t).end(t, connect.NewError(connect.CodeUnavailable, errors.New("away")))
+			if err := pr.stop(nil); err != nil {
+				t.Fatal(err)
+			}
+			return p.join(t, sameDir(pr.dir))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := inMemory(t)
+				pr := p.join(t, nil)
+				l := p.welcomed(t)
+				p.redeem = func(string) (string, error) { return "planted-new-token", nil }
+				l.send(t, rotateToken(t, 1, l.hello.GetPublicKey()))
+				expect(t, l, (*linkv1.RunnerFrame).GetReply)
+				pr = between(t, p, pr)
+				l = p.accept(t)
+				if l.authorization != "Bearer planted-new-token" {
+					t.Errorf("it comes with %q", l.authorization)
+				}
+				l.end(t, refusal)
+				l = p.accept(t)
+				if l.authorization != "Bearer "+access {
+					t.Errorf("it comes back with %q", l.authorization)
+				}
+				// Who knows neither is believed, and nothing is forgotten.
+				l.end(t, refusal)
+				if err := pr.wait(); !fault.Is(err, fault.Unauthenticated) {
+					t.Errorf("Run returned %v", err)
+				}
+				pr = p.join(t, sameDir(pr.dir))
+				p.accept(t).end(t, refusal)
+				l = p.welcomed(t)
+				if l.authorization != "Bearer "+access {
+					t.Errorf("the next process comes with %q", l.authorization)
+				}
+				synctest.Wait()
+				if id := readIdentity(t, pr.dir); id.AccessToken != access {
+					t.Errorf("the identity has the token %q", id.AccessToken)
+				}
+				l.end(t, refusal)
+				if err := pr.wait(); !fault.Is(err, fault.Unauthenticated) {
+					t.Errorf("Run returned %v", err)
+				}
+			})
+		})
+	}
+}

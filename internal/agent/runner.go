@@ -66,7 +66,9 @@ type runner struct {
 	mentioned bool
 	lastLease time.Duration
 	accessEnd accessEnd
-	standing  standing
+	// swapped is set while the other one of two access tokens is tried.
+	swapped  bool
+	standing standing
 	// published is a copy of standing for other goroutines.
 	published atomic.Pointer[standing]
 }

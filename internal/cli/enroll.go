@@ -9,11 +9,23 @@ import (
 )
 
 // Enroll readies a runner of this host: the one with the given id, or a new one
-// with the given name when there is no id or no such runner any more. It returns
-// the id, and an exchange token when the runner has yet to join: always when it
-// is new or was never connected, or when the caller says that its identity is
-// lost.
+// with the given name when there is no id or no such runner any more. One of that
+// name that never connected takes the place of a new one: whoever made it was
+// stopped before the id was kept. It returns the id, and an exchange token when
+// the runner has yet to join: always when it is new or was never connected, or
+// when the caller says that its identity is lost.
 func (c *Client) Enroll(ctx context.Context, id, name string, lost bool) (runnerID, exchangeToken string, err error) {
+	if id == "" {
+		all, err := c.ListRunners(ctx, nil)
+		if err != nil {
+			return "", "", err
+		}
+		for _, r := range all {
+			if r.GetName() == name && r.GetStatus().GetPhase() == gitpodv1.RunnerPhase_RUNNER_PHASE_CREATED {
+				id = r.GetRunnerId()
+			}
+		}
+	}
 	if id != "" {
 		r, err := c.GetRunner(ctx, id)
 		switch {

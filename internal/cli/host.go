@@ -198,6 +198,7 @@ func (l *login) store(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
+	deleted := false
 	for _, t := range mine {
 		switch {
 		case !scmurl.SameHost(t.GetHost(), l.host):
@@ -213,11 +214,15 @@ func (l *login) store(ctx context.Context, token string) error {
 		if _, err := l.Configuration.DeleteHostAuthenticationToken(ctx, connect.NewRequest(&gitpodv1.DeleteHostAuthenticationTokenRequest{Id: t.GetId()})); err != nil {
 			return err
 		}
+		deleted = true
 	}
 	_, err = l.Configuration.CreateHostAuthenticationToken(ctx, connect.NewRequest(&gitpodv1.CreateHostAuthenticationTokenRequest{
 		RunnerId: l.runner.GetRunnerId(), Host: l.host, Token: token, IntegrationId: l.integration,
 		Source: gitpodv1.HostAuthenticationTokenSource_HOST_AUTHENTICATION_TOKEN_SOURCE_PAT,
 	}))
+	if err != nil && deleted {
+		return &advised{err, fmt.Sprintf("The credential of yours for %s that was in its place is deleted, so you are not signed in there now. Run the command again.", l.host)}
+	}
 	return err
 }
 

@@ -44,10 +44,14 @@ func (cmd *MemberAdd) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg, func() error {
-		m := resp.Msg.GetMember()
+	m := resp.Msg.GetMember()
+	show := func() error {
 		fmt.Fprintf(env.Stderr, "Added %s (%s) as %s. They log in with: muster login --server %s\n", m.GetFullName(), m.GetEmail(), cmd.Role, quote(c.Server))
 		return printToken(env, resp.Msg.GetToken())
+	}
+	return handOver(ctx, "The member", func() error { return cmd.one(env, resp.Msg, show) }, func(ctx context.Context) error {
+		_, err := c.Members.RemoveMember(ctx, connect.NewRequest(&adminv1.RemoveMemberRequest{UserId: m.GetUserId()}))
+		return err
 	})
 }
 

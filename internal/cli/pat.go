@@ -86,7 +86,29 @@ func (cmd *PATCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg, func() error { return printToken(env, resp.Msg.GetToken()) })
+	return handOver(ctx, "The token", func() error {
+		return cmd.one(env, resp.Msg, func() error { return printToken(env, resp.Msg.GetToken()) })
+	}, func(ctx context.Context) error { return c.deleteUnseen(ctx, cmd.Description) })
+}
+
+// deleteUnseen deletes the newest token of the caller with a description: the one
+// that was just made, whose id nobody was told.
+func (c *Client) deleteUnseen(ctx context.Context, description string) error {
+	all, err := c.listTokens(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.GetDescription() == description && p.GetLastUsed() == nil {
+			return c.deleteToken(ctx, p.GetId())
+		}
+	}
+	return nil
+}
+
+func (c *Client) deleteToken(ctx context.Context, id string) error {
+	_, err := c.Users.DeletePersonalAccessToken(ctx, connect.NewRequest(&gitpodv1.DeletePersonalAccessTokenRequest{PersonalAccessTokenId: id}))
+	return err
 }
 
 // printToken prints a token alone on the standard output, so that a script can
@@ -257,7 +279,7 @@ func (cmd *PATDelete) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 	}
-	if _, err := c.Users.DeletePersonalAccessToken(ctx, connect.NewRequest(&gitpodv1.DeletePersonalAccessTokenRequest{PersonalAccessTokenId: p.GetId()})); err != nil {
+	if err := c.deleteToken(ctx, p.GetId()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(env.Stdout, "Token %q is revoked.\n", p.GetDescription())

@@ -49,12 +49,20 @@ func (cmd *RunnerCreate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	r := resp.Msg.GetRunner()
-	return cmd.one(env, resp.Msg, func() error {
-		if err := out.Fields(env.Stdout, "Name", r.GetName(), "ID", r.GetRunnerId(), "Exchange token", resp.Msg.GetExchangeToken()); err != nil {
-			return err
-		}
-		return printJoin(env, c, r.GetName(), resp.Msg.GetExchangeToken())
-	})
+	return handOver(ctx, "The runner", func() error {
+		return cmd.one(env, resp.Msg, func() error {
+			if err := out.Fields(env.Stdout, "Name", r.GetName(), "ID", r.GetRunnerId(), "Exchange token", resp.Msg.GetExchangeToken()); err != nil {
+				return err
+			}
+			return printJoin(env, c, r.GetName(), resp.Msg.GetExchangeToken())
+		})
+	}, func(ctx context.Context) error { return c.DeleteRunner(ctx, r.GetRunnerId()) })
+}
+
+// DeleteRunner deletes a runner that has just been made, of which nobody knows.
+func (c *Client) DeleteRunner(ctx context.Context, id string) error {
+	_, err := c.Runners.DeleteRunner(ctx, connect.NewRequest(&gitpodv1.DeleteRunnerRequest{RunnerId: id}))
+	return err
 }
 
 // printJoin prints what to run on the host of a runner.

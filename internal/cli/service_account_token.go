@@ -89,10 +89,19 @@ func (cmd *ServiceAccountTokenCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg, func() error {
-		fmt.Fprintf(env.Stderr, "It expires %s.\n", expiry(env, resp.Msg.GetServiceAccountToken().GetExpiresAt()))
-		return printToken(env, resp.Msg.GetToken())
+	return handOver(ctx, "The token", func() error {
+		return cmd.one(env, resp.Msg, func() error {
+			fmt.Fprintf(env.Stderr, "It expires %s.\n", expiry(env, resp.Msg.GetServiceAccountToken().GetExpiresAt()))
+			return printToken(env, resp.Msg.GetToken())
+		})
+	}, func(ctx context.Context) error {
+		return itself.deleteServiceAccountToken(ctx, resp.Msg.GetServiceAccountToken().GetId())
 	})
+}
+
+func (c *Client) deleteServiceAccountToken(ctx context.Context, id string) error {
+	_, err := c.ServiceAccounts.DeleteServiceAccountToken(ctx, connect.NewRequest(&gitpodv1.DeleteServiceAccountTokenRequest{ServiceAccountTokenId: id}))
+	return err
 }
 
 func (c *Client) listServiceAccountTokens(ctx context.Context) ([]*gitpodv1.ServiceAccountToken, error) {
@@ -164,7 +173,7 @@ func (cmd *ServiceAccountTokenDelete) Run(ctx context.Context, env *Env) error {
 			return err
 		}
 	}
-	if _, err := c.ServiceAccounts.DeleteServiceAccountToken(ctx, connect.NewRequest(&gitpodv1.DeleteServiceAccountTokenRequest{ServiceAccountTokenId: k.GetId()})); err != nil {
+	if err := c.deleteServiceAccountToken(ctx, k.GetId()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(env.Stdout, "Token %q is revoked.\n", k.GetDescription())

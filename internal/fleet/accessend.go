@@ -68,25 +68,6 @@ func whyAccessEnded(ctx context.Context, tx Tx, r *Runner, now time.Time) (strin
 	return "", nil
 }
 
-// accessFor returns when the token ends that a runner connects with; zero for
-// never, and when the caller does not say which it is. A token that was ended
-// since the caller was let in opens no session.
-func accessFor(ctx context.Context, tx Tx, r *Runner, c access.Caller, now time.Time) (time.Time, error) {
-	if c.Token == "" {
-		return time.Time{}, nil
-	}
-	t, found, err := tx.TokenOf(ctx, r.ID, c.Token)
-	switch {
-	case err != nil:
-		return time.Time{}, err
-	case !found:
-		return time.Time{}, fault.New(fault.Unauthenticated, fault.UnknownToken, "The token was revoked.")
-	case t.Ended(now):
-		return time.Time{}, fault.New(fault.Unauthenticated, fault.ExpiredToken, "The token expired at %s. Make a new one with \"muster runner token\".", t.ExpiresAt.UTC().Format(time.RFC3339))
-	}
-	return t.ExpiresAt, nil
-}
-
 // tokenEnded is called when an access token of a runner was deleted: what was
 // opened with it is over at once. Of a runner that is not connected, and of which
 // nobody knows what it would come with, the last token counts. The runner is

@@ -114,8 +114,9 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 
 // RotateToken makes a connected runner take a new access token, which works for
 // validFor, or with 0 until it is revoked. It returns when the runner has stored
-// it; the older ones end when the runner has connected with it. Until it is
-// stored, the runner goes on with the one that it has.
+// it; the older ones end when the runner has connected with it. Until then they
+// work, and the runner goes back to the one that it had when the new one comes to
+// nothing; that one ends by itself if nobody connects with it.
 //
 // A stolen token opens a link, too. So what the new token is made of is sealed
 // to the runner's key, and nothing is rotated while it is not settled which key
@@ -158,28 +159,16 @@ func (s *Service) RotateToken(ctx context.Context, c access.Caller, want id.Runn
 	})
 	if err != nil {
 		if fault.HasReason(err, fault.OutcomeUnknown) {
-			s.dropToken(ctx, rec.ID) // nobody will redeem it
+			s.undoRotation(ctx, want, rec.ID, err) // nobody will redeem it
 		}
 		return fault.Wrap(err, "rotating the token")
 	}
 	if err := s.asker.RotateToken(ctx, want, sealed); err != nil {
-		s.dropToken(ctx, rec.ID)
+		s.undoRotation(ctx, want, rec.ID, err)
 		return err
 	}
+	s.rotationStored(ctx, want, rec.ID)
 	return nil
-}
-
-// dropToken deletes an exchange token that came to nothing. If that fails, it
-// ends by itself soon.
-func (s *Service) dropToken(ctx context.Context, t id.Token) {
-	ctx = context.WithoutCancel(ctx)
-	err := s.store.Write(ctx, func(tx Tx) error {
-		_, err := tx.DeleteToken(ctx, t)
-		return err
-	})
-	if err != nil {
-		s.log.Warn("the exchange token of a rotation that failed could not be deleted", "token_id", t, "error", err)
-	}
 }
 
 // maxEnded is how many tokens one transaction ends.

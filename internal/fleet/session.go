@@ -74,7 +74,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		}
 		phase, message := r.Phase(), r.Message()
 		now := time.Now()
-		until, err := accessFor(ctx, tx, &r, c, now)
+		until, gone, err := takeToken(ctx, tx, &r, c, now)
 		if err != nil {
 			return err
 		}
@@ -85,6 +85,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		if ended, err = endRotated(ctx, tx, &r, c); err != nil {
 			return err
 		}
+		ended = append(ended, gone...)
 		session := Session{
 			Runner: r.ID, Replica: o.Replica, BootID: o.BootID, HostName: o.HostName, OpenedAt: now, AppliedRevision: o.AppliedRevision,
 			Token: c.Token, AccessUntil: until,
@@ -114,7 +115,7 @@ func (s *Service) OpenSession(ctx context.Context, c access.Caller, o Opening) (
 		return 0, fault.Wrap(err, "opening the session")
 	}
 	s.revokeAll(err, ended)
-	if err == nil && len(ended) == maxEnded {
+	if err == nil && len(ended) >= maxEnded {
 		if err := s.endMoreRotated(ctx, c); err != nil {
 			return 0, err
 		}

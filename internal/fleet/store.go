@@ -91,6 +91,9 @@ type Tx interface {
 	// ExpireToken makes a token end at a time; false means that it ends before
 	// that already, or is gone.
 	ExpireToken(ctx context.Context, t id.Token, at time.Time) (bool, error)
+	// TakeToken stores description, end and GrantsFor of a token; false means that it
+	// is gone.
+	TakeToken(ctx context.Context, t token.Record) (bool, error)
 	// DeleteRotated deletes access tokens of a runner that are older than t, up to
 	// limit, if t has that description, and returns them.
 	DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string, limit int) ([]token.Record, error)

@@ -88,7 +88,8 @@ func (s *Service) insertExchangeToken(ctx context.Context, tx Tx, r *Runner, rec
 	return tx.InsertToken(ctx, rec)
 }
 
-// Redeem exchanges an exchange token for a runner access token, once.
+// Redeem exchanges an exchange token for a runner access token, once. The access
+// token ends soon unless the runner connects with it.
 func (s *Service) Redeem(ctx context.Context, exchange string) (string, error) {
 	kind, ok := token.Recognize(exchange)
 	if !ok {
@@ -115,11 +116,7 @@ func (s *Service) Redeem(ctx context.Context, exchange string) (string, error) {
 		if !found || !r.DeletingAt.IsZero() {
 			return unknown
 		}
-		err = tx.InsertToken(ctx, token.Record{
-			ID: id.Token(id.New()), Organization: r.Organization, Kind: token.Runner, Hash: hash,
-			Subject: used.Subject, Creator: used.Creator, Description: used.Description, CreatedAt: now, ExpiresAt: used.GrantsUntil(now),
-		})
-		if err != nil {
+		if err := tx.InsertToken(ctx, token.Redeemed(used, hash, now)); err != nil {
 			return err
 		}
 		return recordCredential(ctx, tx, &r, used.Subject, "runner.token.exchange")

@@ -51,6 +51,10 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 			cred.ExpiresAt = cred.ValidUntil
 		}
 	}
+	if !cred.Ended(now) {
+		// A runner that connects in time takes its token, which then lives on.
+		cred.ExpiresAt = cred.Taken().ExpiresAt
+	}
 	c := access.Caller{
 		Subject: cred.Subject, Organization: cred.Organization,
 		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt, Checked: before,

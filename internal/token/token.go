@@ -43,6 +43,8 @@ const (
 const (
 	ExchangeLifetime = 24 * time.Hour
 	MaxPersonal      = 90 * 24 * time.Hour
+	// UntakenLifetime is that of a runner's access token that nobody connects with.
+	UntakenLifetime = 24 * time.Hour
 	// ServiceAccountAccessLifetime is that of a ServiceAccountAccess token.
 	ServiceAccountAccessLifetime = 30 * time.Minute
 )
@@ -67,7 +69,8 @@ type Record struct {
 	// UsedAt is when an exchange token was redeemed; zero before.
 	UsedAt time.Time
 	// GrantsFor is how long the token lives that an exchange token is redeemed
-	// for; 0 for until it is revoked.
+	// for, and how long an access token lives that nobody has connected with yet,
+	// once somebody has; 0 for until it is revoked.
 	GrantsFor time.Duration
 }
 
@@ -78,6 +81,87 @@ func (r Record) GrantsUntil(now time.Time) time.Time {
 		return time.Time{}
 	}
 	return now.Add(r.GrantsFor)
+}
+
+// The description of an access token that nobody has connected with yet begins with
+// one of these; the exchange token that it was redeemed for follows, and that one's
+// description.
+const (
+	redeemed = "Redeemed: "
+	// stored is for one that the runner says it has stored.
+	stored = "Stored: "
+)
+
+// Redeemed is the access token that an exchange token is redeemed for. Whoever
+// redeemed it may never have got or kept it, so it ends by itself unless the runner
+// connects with it within UntakenLifetime.
+func Redeemed(exchange Record, hash []byte, now time.Time) Record {
+	r := Record{
+		ID: id.Token(id.New()), Organization: exchange.Organization, Kind: Runner, Hash: hash, Subject: exchange.Subject, Creator: exchange.Creator,
+		Description: redeemed + string(exchange.ID) + " " + exchange.Description, GrantsFor: exchange.GrantsFor, CreatedAt: now, ExpiresAt: now.Add(UntakenLifetime),
+	}
+	if granted := exchange.GrantsUntil(now); !granted.IsZero() && granted.Before(r.ExpiresAt) {
+		r.ExpiresAt = granted
+	}
+	return r
+}
+
+// origin is the exchange token that an access token was redeemed for, and that
+// one's description; ok is false once a runner has connected with it.
+func (r Record) origin() (exchange id.Token, description string, isStored, ok bool) {
+	if r.Kind != Runner {
+		return "", "", false, false
+	}
+	rest, isStored := strings.CutPrefix(r.Description, stored)
+	if !isStored {
+		if rest, ok = strings.CutPrefix(r.Description, redeemed); !ok {
+			return "", "", false, false
+		}
+	}
+	from, description, _ := strings.Cut(rest, " ")
+	return id.Token(from), description, isStored, true
+}
+
+// Untaken tells whether no runner has connected with the token yet.
+func (r Record) Untaken() bool {
+	_, _, _, ok := r.origin()
+	return ok
+}
+
+// RedeemedFor tells whether the token was redeemed for that exchange token, and
+// nobody has connected with it yet.
+func (r Record) RedeemedFor(exchange id.Token) bool {
+	from, _, _, ok := r.origin()
+	return ok && from == exchange
+}
+
+// Stored is an untaken token once the runner has said that it has stored it.
+func (r Record) Stored() Record {
+	if rest, ok := strings.CutPrefix(r.Description, redeemed); ok {
+		r.Description = stored + rest
+	}
+	return r
+}
+
+// Lost tells of an untaken token with that description whether its runner never said
+// that it has stored it.
+func (r Record) Lost(description string) bool {
+	_, d, isStored, ok := r.origin()
+	return ok && !isStored && d == description
+}
+
+// Taken is the token once a runner connects with it: it lives for as long as it
+// was granted for, unless somebody gave it another end meanwhile.
+func (r Record) Taken() Record {
+	_, description, _, ok := r.origin()
+	if !ok {
+		return r
+	}
+	if r.ExpiresAt.Equal(r.CreatedAt.Add(UntakenLifetime)) {
+		r.ExpiresAt = r.GrantsUntil(r.CreatedAt)
+	}
+	r.Description, r.GrantsFor = description, 0
+	return r
 }
 
 // Ended tells whether the token has expired.

@@ -18,6 +18,9 @@ type Identity struct {
 	Server string `json:"server"`
 	// AccessToken is what the exchange token was redeemed for; empty before.
 	AccessToken string `json:"accessToken,omitempty"`
+	// PreviousToken is the access token before a rotation, until the control plane
+	// has welcomed this runner with either of the two; empty at any other time.
+	PreviousToken string `json:"previousToken,omitempty"`
 	// KeyPair is the pair in use.
 	KeyPair
 	// Next is the pair that is to take its place; nil when none is. The one in use
@@ -120,6 +123,16 @@ func New(server string) (Identity, error) {
 	keys, err := newKeyPair()
 	return Identity{Server: server, KeyPair: keys}, err
 }
+
+// Rotated returns the identity with a new access token, and the one before to go
+// back to.
+func (id Identity) Rotated(token string) Identity {
+	id.AccessToken, id.PreviousToken = token, id.AccessToken
+	return id
+}
+
+// Swapped returns the identity with the other one of its two access tokens.
+func (id Identity) Swapped() Identity { return id.Rotated(id.PreviousToken) }
 
 // Joined tells whether the identity has an access token.
 func (id Identity) Joined() bool { return id.AccessToken != "" }

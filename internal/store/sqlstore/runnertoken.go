@@ -29,6 +29,14 @@ func (tx *Tx) ExpireToken(ctx context.Context, t id.Token, at time.Time) (bool, 
 	return n > 0, tx.explained(err, "ending a token")
 }
 
+// TakeToken stores what a token is from when its runner has connected with it.
+func (tx *Tx) TakeToken(ctx context.Context, t token.Record) (bool, error) {
+	n, err := tx.q.TakeToken(ctx, query.TakeTokenParams{
+		ID: string(t.ID), Description: t.Description, ExpiresAt: micros(t.ExpiresAt), GrantsFor: t.GrantsFor.Microseconds(),
+	})
+	return n > 0, tx.explained(err, "taking a token")
+}
+
 // DeleteRotated deletes access tokens of a runner that are older than t, if t has
 // that description.
 func (tx *Tx) DeleteRotated(ctx context.Context, r id.Runner, t id.Token, description string, limit int) ([]token.Record, error) {

@@ -63,6 +63,8 @@ type IdentityServiceClient interface {
 	GetAuthenticatedIdentity(context.Context, *connect.Request[v1.GetAuthenticatedIdentityRequest]) (*connect.Response[v1.GetAuthenticatedIdentityResponse], error)
 	// ExchangeToken turns the exchange token of a runner into the access token
 	// that the runner works with. It needs no other authentication.
+	// Unless the runner connects with it within 24 hours, it ends then: nobody knows
+	// whether the answer arrived.
 	//
 	// Errors: unauthenticated when the token is unknown, used or older than 24
 	// hours.
@@ -141,6 +143,8 @@ type IdentityServiceHandler interface {
 	GetAuthenticatedIdentity(context.Context, *connect.Request[v1.GetAuthenticatedIdentityRequest]) (*connect.Response[v1.GetAuthenticatedIdentityResponse], error)
 	// ExchangeToken turns the exchange token of a runner into the access token
 	// that the runner works with. It needs no other authentication.
+	// Unless the runner connects with it within 24 hours, it ends then: nobody knows
+	// whether the answer arrived.
 	//
 	// Errors: unauthenticated when the token is unknown, used or older than 24
 	// hours.

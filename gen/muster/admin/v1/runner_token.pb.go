@@ -183,7 +183,8 @@ type RunnerToken struct {
 	Creator *v1.Subject `protobuf:"bytes,3,opt,name=creator,proto3" json:"creator,omitempty"`
 	// When it was made.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// When it ends; absent for never.
+	// When it ends; absent for never. An access token that no runner has connected
+	// with ends 24 hours after it was made, and lives on once one has.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it was last used, exact to about a minute; absent when never.
 	LastUsedAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`

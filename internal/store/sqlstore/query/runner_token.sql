@@ -14,6 +14,9 @@ SELECT t.* FROM tokens t WHERE t.id = @id AND t.runner_id = @runner_id AND t.use
 -- name: ExpireToken :execrows
 UPDATE tokens SET expires_at = @expires_at WHERE id = @id AND (expires_at = 0 OR expires_at >= @expires_at);
 
+-- name: TakeToken :execrows
+UPDATE tokens SET description = @description, expires_at = @expires_at, grants_for = @grants_for WHERE id = @id;
+
 -- DeleteRotatedTokens deletes access tokens of a runner that are older than one
 -- that came of a rotation; none when that one did not.
 -- name: DeleteRotatedTokens :many

@@ -166,3 +166,27 @@ func (q *Queries) ListTokensOfRunner(ctx context.Context, runnerID sql.NullStrin
 	}
 	return items, nil
 }
+
+const takeToken = `-- name: TakeToken :execrows
+UPDATE tokens SET description = $1, expires_at = $2, grants_for = $3 WHERE id = $4
+`
+
+type TakeTokenParams struct {
+	Description string
+	ExpiresAt   int64
+	GrantsFor   int64
+	ID          string
+}
+
+func (q *Queries) TakeToken(ctx context.Context, arg TakeTokenParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeToken,
+		arg.Description,
+		arg.ExpiresAt,
+		arg.GrantsFor,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}

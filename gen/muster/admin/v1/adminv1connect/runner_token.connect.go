@@ -64,7 +64,8 @@ type RunnerTokenServiceClient interface {
 	//
 	// Errors: not_found for the runner; unavailable when it is not connected, or
 	// could not take the token; deadline_exceeded when it does not answer in time.
-	// The older ones then work on, unless the runner has the new one after all.
+	// The older ones then work on, unless the runner has the new one after all; what
+	// it has not stored is taken back, at the latest 24 hours later.
 	RotateRunnerToken(context.Context, *connect.Request[v1.RotateRunnerTokenRequest]) (*connect.Response[v1.RotateRunnerTokenResponse], error)
 }
 
@@ -141,7 +142,8 @@ type RunnerTokenServiceHandler interface {
 	//
 	// Errors: not_found for the runner; unavailable when it is not connected, or
 	// could not take the token; deadline_exceeded when it does not answer in time.
-	// The older ones then work on, unless the runner has the new one after all.
+	// The older ones then work on, unless the runner has the new one after all; what
+	// it has not stored is taken back, at the latest 24 hours later.
 	RotateRunnerToken(context.Context, *connect.Request[v1.RotateRunnerTokenRequest]) (*connect.Response[v1.RotateRunnerTokenResponse], error)
 }
 
