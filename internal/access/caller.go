@@ -140,6 +140,23 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
+type callersKey struct{}
+
+// WithCallers puts what a caller is at any time into the context of a stream,
+// which outlives what it was when the stream was opened.
+func WithCallers(ctx context.Context, now func() Caller) context.Context {
+	return context.WithValue(ctx, callersKey{}, now)
+}
+
+// CallersOf returns what tells who the caller of a stream is at any time.
+func CallersOf(ctx context.Context) func() Caller {
+	if now, ok := ctx.Value(callersKey{}).(func() Caller); ok {
+		return now
+	}
+	c := CallerOf(ctx)
+	return func() Caller { return c }
+}
+
 // CallerOf returns the caller of a request; the zero Caller when nobody
 // authenticated.
 func CallerOf(ctx context.Context) Caller {

@@ -150,11 +150,11 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.identity.SetLimits(cfg.Maxima)
 	p.accounts.SetLimits(cfg.Maxima)
 	p.groups.SetLimits(cfg.Maxima)
-	p.departures = departure.New(store.Departures(), p.hub, p.reconnect, cfg.Logger)
+	p.departures = departure.New(store.Departures(), p.hub, p.accessChanged, cfg.Logger)
 	people := people{store.Identity(), store.ServiceAccounts(), p.identity}
 	p.readers = logReaders{store.Fleet(), people}
 	p.fleet = fleet.New(fleet.Config{
-		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.reconnect, Key: key, Log: cfg.Logger, PublicURL: url,
+		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.identity.Shortened, Key: key, Log: cfg.Logger, PublicURL: url,
 		Sign: p.signLogsToken, Limits: cfg.Maxima,
 	})
 	host, err := os.Hostname()
@@ -199,8 +199,10 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	return p, err
 }
 
-// reconnect makes what a subject has open begin again.
-func (p *plane) reconnect(s access.Subject) { p.identity.Changed(s, "") }
+// accessChanged makes what a subject has open go by what it may do now.
+func (p *plane) accessChanged(ctx context.Context, s access.Subject) {
+	p.identity.Changed(ctx, s, "", nil)
+}
 
 // refuseToShare stops this process when another one is live on the same
 // database: without a message bus, each would miss the other's events and

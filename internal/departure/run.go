@@ -24,12 +24,12 @@ type Service struct {
 	store Store
 	links Links
 	// changed makes what a subject may do be read anew; see identity.Service.Changed.
-	changed func(access.Subject)
+	changed func(context.Context, access.Subject)
 	log     *slog.Logger
 }
 
 // New makes the service.
-func New(store Store, links Links, changed func(access.Subject), log *slog.Logger) *Service {
+func New(store Store, links Links, changed func(context.Context, access.Subject), log *slog.Logger) *Service {
 	return &Service{store: store, links: links, changed: changed, log: log}
 }
 
@@ -133,7 +133,7 @@ func (s *Service) step(ctx context.Context, r Removal, rows int) (took time.Dura
 	if fault.MayHaveHappened(err) {
 		w.gone.Tell(s.links)
 		for _, subject := range w.gone.Shares() {
-			s.changed(subject)
+			s.changed(ctx, subject)
 		}
 	}
 	if err != nil {

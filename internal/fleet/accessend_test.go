@@ -13,6 +13,7 @@ import (
 	"github.com/musterhq/muster/internal/event"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
+	"github.com/musterhq/muster/internal/id"
 )
 
 // watching is a fleet that watches the ends of tokens, and what it logs.
@@ -20,7 +21,7 @@ func (f *fixture) watching(t *testing.T) (log *bytes.Buffer, stop func()) {
 	t.Helper()
 	log = new(bytes.Buffer)
 	f.Service = fleet.New(fleet.Config{
-		Store: f.store.Fleet(), Links: links{f}, Revoker: f, Key: f.key, Reconnect: func(access.Subject) {},
+		Store: f.store.Fleet(), Links: links{f}, Revoker: f, Key: f.key, Reconnect: func(id.Token) {},
 		Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -129,7 +130,7 @@ func TestManyTokensEndAtOnce(t *testing.T) {
 
 func (f *fixture) expireIn(t *testing.T, r fleet.Runner, c access.Caller, in time.Duration) error {
 	t.Helper()
-	s := fleet.New(fleet.Config{Store: f.store.Fleet(), Links: links{f}, Revoker: f, Key: f.key, Reconnect: func(access.Subject) {}})
+	s := fleet.New(fleet.Config{Store: f.store.Fleet(), Links: links{f}, Revoker: f, Key: f.key, Reconnect: func(id.Token) {}})
 	return s.ExpireToken(t.Context(), f.admin, r.ID, c.Token, in)
 }
 

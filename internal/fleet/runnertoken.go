@@ -107,7 +107,7 @@ func (s *Service) ExpireToken(ctx context.Context, c access.Caller, want id.Runn
 		s.ended(err, t, access.Subject{})
 	case kind == token.Runner:
 		// An open link knows the end that the token had when it was opened.
-		s.reconnect(access.Subject{Principal: access.PrincipalRunner, ID: string(want)})
+		s.reconnect(t)
 	}
 	return err
 }

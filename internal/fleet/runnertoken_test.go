@@ -36,7 +36,7 @@ func (p pair) opens(t *testing.T, r fleet.Runner, exchange seal.Secret) string {
 func (f *fixture) rotating(rotate asker) {
 	f.Service = fleet.New(fleet.Config{
 		Store: f.store.Fleet(), Links: links{f}, Revoker: f, Key: f.key, Asker: rotate,
-		Reconnect: func(s access.Subject) { f.note("reconnect " + s.ID) },
+		Reconnect: func(t id.Token) { f.note("reconnect " + string(t)) },
 	})
 }
 
@@ -196,7 +196,7 @@ func TestExpireToken(t *testing.T) {
 	if at := f.tokens(r)[c.Token].ExpiresAt; time.Until(at) > time.Hour || time.Until(at) < 59*time.Minute {
 		t.Errorf("it ends at %v", at)
 	}
-	if told := f.takeTold(); len(told) != 1 || told[0] != "reconnect "+string(r.ID) {
+	if told := f.takeTold(); len(told) != 1 || told[0] != "reconnect "+string(c.Token) {
 		t.Errorf("told: %v", told)
 	}
 	if err := f.ExpireToken(ctx, f.admin, r.ID, c.Token, 2*time.Hour); !fault.HasReason(err, fault.ReasonImmutable) {

@@ -53,7 +53,7 @@ type Service struct {
 	asker   Asker
 	revoker Revoker
 	// reconnect is Config.Reconnect.
-	reconnect func(access.Subject)
+	reconnect func(id.Token)
 	key       *seal.Key
 	log       *slog.Logger
 	// publicURL is where runners and people reach the control plane; log URLs
@@ -74,9 +74,9 @@ type Config struct {
 	// Asker is needed by RotateToken only.
 	Asker   Asker
 	Revoker Revoker
-	// Reconnect makes what a subject has open begin again, with its tokens as
-	// they are now; see identity.Service.Changed. ExpireToken only needs it.
-	Reconnect func(access.Subject)
+	// Reconnect makes what was opened with a token begin again, with the token as it
+	// is now; see identity.Service.Shortened. ExpireToken only needs it.
+	Reconnect func(id.Token)
 	// Key keeps secrets that wait for a runner's first public key.
 	Key       *seal.Key
 	Log       *slog.Logger

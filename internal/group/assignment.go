@@ -92,7 +92,7 @@ func (s *Service) Assign(ctx context.Context, c access.Caller, a Assignment) (As
 	if !fault.MayHaveHappened(err) {
 		return Assignment{}, fault.Wrap(err, "granting the role")
 	}
-	s.announce(made)
+	s.announce(ctx, err, made)
 	return made, err
 }
 
@@ -170,9 +170,9 @@ func record(ctx context.Context, tx Tx, c access.Caller, a Assignment, on access
 
 // announce makes a role on the organization take effect at once. Other roles are
 // read with their resource.
-func (s *Service) announce(a Assignment) {
+func (s *Service) announce(ctx context.Context, err error, a Assignment) {
 	if a.Type == resource.Organization {
-		s.identities.Changed(access.Subject{}, a.Group)
+		s.changed(ctx, err, access.Subject{}, a.Group, nil)
 	}
 }
 
@@ -180,7 +180,7 @@ func (s *Service) announce(a Assignment) {
 // that there is one.
 func (s *Service) Unassign(ctx context.Context, c access.Caller, assignment string) error {
 	var a Assignment
-	var gone *Group
+	var gone *departed
 	err := s.store.Write(ctx, func(tx Tx) error {
 		var found bool
 		var err error
@@ -206,15 +206,15 @@ func (s *Service) Unassign(ctx context.Context, c access.Caller, assignment stri
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "taking the role away")
 	}
-	s.announce(a)
-	s.dissolved(gone)
+	s.announce(ctx, err, a)
+	s.dissolved(ctx, err, gone)
 	return err
 }
 
 // resourceOf returns the resource of an assignment. One that is gone, or that
 // this control plane does not keep, has no facts.
-func resourceOf(ctx context.Context, tx Tx, a Assignment) (access.Object, error) {
-	on, found, err := tx.Object(ctx, a.Organization, a.Type, a.Resource)
+func resourceOf(ctx context.Context, from roles, a Assignment) (access.Object, error) {
+	on, found, err := from.Object(ctx, a.Organization, a.Type, a.Resource)
 	if err == nil && !found {
 		on = access.Object{Type: a.Type, ID: a.Resource, Organization: a.Organization}
 	}
@@ -223,7 +223,7 @@ func resourceOf(ctx context.Context, tx Tx, a Assignment) (access.Object, error)
 
 // take deletes assignments of one group on one resource, and the group with the
 // last one when it exists for sharing alone. It returns that group, or nil.
-func take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignments ...Assignment) (*Group, error) {
+func take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignments ...Assignment) (*departed, error) {
 	g, err := lockedAgain(ctx, tx, c, assignments[0].Group)
 	if err != nil {
 		return nil, err
@@ -240,8 +240,12 @@ func take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignm
 	if err != nil || left > 0 {
 		return nil, err
 	}
+	gone := &departed{subject: g.Direct, group: g.ID}
+	for _, a := range assignments {
+		gone.reached = append(gone.reached, on, a.Object(on))
+	}
 	_, err = remove(ctx, tx, c, &g)
-	return &g, err
+	return gone, err
 }
 
 // revoke deletes one assignment and tells of it; on is its resource as it was
@@ -258,9 +262,9 @@ func revoke(ctx context.Context, tx Tx, c access.Caller, a Assignment, on access
 }
 
 // dissolved tells that a group which existed to share something is gone.
-func (s *Service) dissolved(g *Group) {
-	if g != nil {
-		s.identities.Changed(g.Direct, "")
+func (s *Service) dissolved(ctx context.Context, err error, gone *departed) {
+	if gone != nil {
+		s.left(ctx, err, *gone)
 	}
 }
 

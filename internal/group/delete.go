@@ -13,10 +13,15 @@ import (
 
 // Delete removes a group with its memberships, its roles and the roles on it.
 func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Group) error {
+	all := departed{group: want}
+	var few bool
 	var gone departure.Gone
 	err := s.store.Write(ctx, func(tx Tx) error {
 		g, err := ordinary(ctx, tx, c, access.GroupDelete, want)
 		if err != nil {
+			return err
+		}
+		if all.reached, few, err = Reached(ctx, tx, want); err != nil {
 			return err
 		}
 		gone, err = remove(ctx, tx, c, &g)
@@ -25,9 +30,13 @@ func (s *Service) Delete(ctx context.Context, c access.Caller, want id.Group) er
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the group")
 	}
-	s.identities.Changed(access.Subject{}, want)
+	if few {
+		s.left(ctx, err, all)
+	} else {
+		s.identities.ChangedMuch(want)
+	}
 	for _, subject := range gone.Shares() {
-		s.identities.Changed(subject, "")
+		s.changed(ctx, err, subject, "", nil)
 	}
 	return err
 }

@@ -59,7 +59,14 @@ const directPrefix = "direct-share-"
 type Identities interface {
 	// Changed is called after the commit of what changes who a subject, or every
 	// member of a group, is in the organization; see identity.Service.Changed.
-	Changed(subject access.Subject, g id.Group)
+	Changed(ctx context.Context, subject access.Subject, g id.Group, left []access.Object)
+	// ChangedMuch is Changed for the members of a group that is gone and reached more
+	// than is looked at.
+	ChangedMuch(g id.Group)
+	// Doubted and DoubtedOf are called in its place when it is not known whether
+	// the commit was made.
+	Doubted(t id.Token, subject access.Subject)
+	DoubtedOf(g id.Group)
 	// StandingOf returns what a subject is in an organization, whether or not its
 	// tokens are accepted.
 	StandingOf(ctx context.Context, o id.Organization, subject access.Subject) (access.Standing, error)

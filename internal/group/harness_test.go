@@ -1,6 +1,7 @@
 package group_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -42,9 +43,13 @@ type told struct {
 	f *fixture
 }
 
-func (i told) Changed(subject access.Subject, g id.Group) {
+func (i told) Changed(ctx context.Context, subject access.Subject, g id.Group, left []access.Object) {
+	i.Service.Changed(ctx, subject, g, left)
 	i.f.mu.Lock()
 	defer i.f.mu.Unlock()
+	if subject.ID != "" {
+		g = "" // which says more of what the subject has left
+	}
 	i.f.changed = append(i.f.changed, subject.ID+string(g))
 }
 

@@ -67,7 +67,7 @@ func (s *Service) AddMember(ctx context.Context, c access.Caller, want id.Group,
 	if !fault.MayHaveHappened(err) {
 		return Membership{}, fault.Wrap(err, "adding the member to the group")
 	}
-	s.identities.Changed(subject, "")
+	s.changed(ctx, err, subject, "", nil)
 	return m, err
 }
 
@@ -114,6 +114,7 @@ func join(ctx context.Context, tx Tx, c access.Caller, g *Group, p Principal) (M
 // RemoveMember takes a member out of its group.
 func (s *Service) RemoveMember(ctx context.Context, c access.Caller, membership string) error {
 	var m Membership
+	var was departed
 	err := s.store.Write(ctx, func(tx Tx) error {
 		var found bool
 		var err error
@@ -130,6 +131,9 @@ func (s *Service) RemoveMember(ctx context.Context, c access.Caller, membership 
 		if err != nil {
 			return err
 		}
+		if was, err = leave(ctx, tx, m.Subject, g.ID); err != nil {
+			return err
+		}
 		ok, err := tx.DeleteMembership(ctx, m.ID)
 		if err != nil {
 			return err
@@ -142,7 +146,7 @@ func (s *Service) RemoveMember(ctx context.Context, c access.Caller, membership 
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "removing the member from the group")
 	}
-	s.identities.Changed(m.Subject, "")
+	s.left(ctx, err, was)
 	return err
 }
 

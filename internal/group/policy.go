@@ -119,7 +119,7 @@ func setRole(ctx context.Context, tx Tx, c access.Caller, a Assignment, on acces
 
 // DeletePolicy takes a group's role on a runner away.
 func (s *Service) DeletePolicy(ctx context.Context, c access.Caller, runner id.Runner, g id.Group) error {
-	var gone *Group
+	var gone *departed
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, a, err := findPolicy(ctx, tx, c, runner, g)
 		if err != nil {
@@ -131,6 +131,6 @@ func (s *Service) DeletePolicy(ctx context.Context, c access.Caller, runner id.R
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the runner policy")
 	}
-	s.dissolved(gone)
+	s.dissolved(ctx, err, gone)
 	return err
 }

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -53,9 +54,9 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "sharing the "+a.Type.Words())
 	}
-	s.announce(a)
+	s.announce(ctx, err, a)
 	if made {
-		s.identities.Changed(subject, "")
+		s.changed(ctx, err, subject, "", nil)
 	}
 	return err
 }
@@ -86,7 +87,7 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 		return err
 	}
 	var shared []Assignment
-	var gone *Group
+	var gone *departed
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, g, found, err := lockedDirect(ctx, tx, c, subject, t, resourceID)
 		if err != nil {
@@ -96,7 +97,7 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 		if !found {
 			return missing
 		}
-		all, err := tx.AssignmentsOf(ctx, g.ID)
+		all, err := tx.AssignmentsOf(ctx, g.ID, math.MaxInt32)
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "taking the share back")
 	}
-	s.announce(shared[0])
-	s.dissolved(gone)
+	s.announce(ctx, err, shared[0])
+	s.dissolved(ctx, err, gone)
 	return err
 }

@@ -122,8 +122,9 @@ type Tx interface {
 	// stores a.Revision+1.
 	UpdateAssignment(ctx context.Context, a Assignment) (bool, error)
 	DeleteAssignment(ctx context.Context, a Assignment) (bool, error)
-	// AssignmentsOf returns all roles that a group has.
-	AssignmentsOf(ctx context.Context, g id.Group) ([]Assignment, error)
+	// AssignmentsOf returns the roles that a group has, the oldest first and so many
+	// at most.
+	AssignmentsOf(ctx context.Context, g id.Group, most int) ([]Assignment, error)
 	// RolesLeft is 0 when a group has no role, not even on what is being removed.
 	RolesLeft(ctx context.Context, g id.Group) (int64, error)
 	// AssignmentBeyond returns the oldest assignment of a group with one of the

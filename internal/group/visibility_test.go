@@ -104,7 +104,7 @@ func (w *drawn) all() []group.Assignment {
 			}
 		}
 		for _, g := range groups {
-			rows, err := tx.AssignmentsOf(w.t.Context(), g)
+			rows, err := tx.AssignmentsOf(w.t.Context(), g, 1000)
 			w.must(err)
 			all = append(all, rows...)
 		}

@@ -146,79 +146,14 @@ func maker(p access.Principal) string {
 	}
 }
 
-// Hold returns a context that ends when the caller's token is revoked or
-// expires, or its owner is suspended or deleted; context.Cause then says so.
-// Streams live under it. release must be called when the stream ends.
-func (s *Service) Hold(ctx context.Context, c access.Caller) (held context.Context, release func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	remove := s.holds.add(c, cancel)
-	if s.cache.generation() != c.Checked {
-		// Something was revoked between the check and now, perhaps this token.
-		cancel(fault.New(fault.Unavailable, fault.Conflict, "Tokens were revoked while this stream was opened. Open it again.").WithRetryAfter(time.Second))
-	}
-	stopTimer := func() bool { return true }
-	if !c.Expires.IsZero() {
-		stopTimer = time.AfterFunc(time.Until(c.Expires), func() { cancel(expired(c, c.Expires)) }).Stop
-	}
-	return ctx, func() {
-		stopTimer()
-		remove()
-		cancel(context.Canceled)
-	}
-}
-
-// Changed makes a change of what subjects may do take effect at once: their
-// cached checks are forgotten, and their streams are cut, which reconnect and
-// list again. It is called after the commit. Either a subject or a group is
-// named; a group stands for all its members.
-func (s *Service) Changed(subject access.Subject, g id.Group) {
-	match := func(c access.Caller) bool { return subject.ID != "" && c.Subject == subject || g != "" && c.In(g) }
-	s.cache.forget(match)
-	s.holds.cut(match, fault.New(fault.Unavailable, fault.AccessChanged, "What you may do was changed. Reconnect, and list again what you watch.").WithRetryAfter(time.Second))
-}
-
-// Revoked makes the end of tokens take effect at once: their cached checks are
-// forgotten and their streams cut. It is called after the commit. Either a
-// token or a subject is named.
-func (s *Service) Revoked(t id.Token, subject access.Subject) {
-	s.revoke(t, subject, wasRevoked())
-}
-
-func wasRevoked() error { return refused(fault.UnknownToken, "The token was revoked.") }
-
-// revoke is Revoked with the reason that the streams end with.
-func (s *Service) revoke(t id.Token, subject access.Subject, cause error) {
-	match := func(c access.Caller) bool { return matches(c, t, subject) }
-	s.cache.forget(match)
-	s.holds.cut(match, cause)
-}
-
-// Doubted is called in the place of Revoked when it is not known whether the
-// change was made: cached checks are forgotten, and streams begin again with
-// what is so.
-func (s *Service) Doubted(t id.Token, subject access.Subject) {
-	s.revoke(t, subject, fault.New(fault.Unavailable, fault.OutcomeUnknown,
-		"It is not known whether your right to this stream was ended. Open it again to find out.").WithRetryAfter(time.Second))
-}
-
-// ended is Revoked, or Doubted, after a transaction that ended with err.
-func (s *Service) ended(err error, t id.Token, subject access.Subject, cause error) {
-	if err != nil {
-		s.Doubted(t, subject)
-		return
-	}
-	s.revoke(t, subject, cause)
-}
-
-func matches(c access.Caller, t id.Token, subject access.Subject) bool {
-	return t != "" && c.Token == t || subject.ID != "" && c.Subject == subject
-}
-
 // cache remembers checked tokens by their hash.
 type cache struct {
 	mu      sync.RWMutex
 	entries map[[32]byte]cached
 	gen     uint64
+	// forgot says whom the latest generations are about, each at gen modulo its
+	// length.
+	forgot [64]func(access.Caller) bool
 }
 
 type cached struct {
@@ -262,6 +197,7 @@ func (c *cache) forget(match func(access.Caller) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gen++
+	c.forgot[c.gen%uint64(len(c.forgot))] = match
 	for k, e := range c.entries {
 		if match(e.caller) {
 			delete(c.entries, k)
@@ -269,37 +205,18 @@ func (c *cache) forget(match func(access.Caller) bool) {
 	}
 }
 
-// holds knows the streams that are open for each caller.
-type holds struct {
-	mu   sync.Mutex
-	open map[*hold]struct{}
-}
-
-type hold struct {
-	caller access.Caller
-	cancel context.CancelCauseFunc
-}
-
-func newHolds() *holds { return &holds{open: map[*hold]struct{}{}} }
-
-func (h *holds) add(c access.Caller, cancel context.CancelCauseFunc) (remove func()) {
-	one := &hold{c, cancel}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.open[one] = struct{}{}
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.open, one)
+// forgotten tells whether a caller may have changed, or lost its token, since it
+// was checked.
+func (c *cache) forgotten(caller access.Caller) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.gen-caller.Checked > uint64(len(c.forgot)) {
+		return true
 	}
-}
-
-func (h *holds) cut(match func(access.Caller) bool, cause error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for one := range h.open {
-		if match(one.caller) {
-			one.cancel(cause)
+	for gen := caller.Checked + 1; gen <= c.gen; gen++ {
+		if c.forgot[gen%uint64(len(c.forgot))](caller) {
+			return true
 		}
 	}
+	return false
 }

@@ -113,7 +113,7 @@ func insertUser(ctx context.Context, tx Tx, u User, rec token.Record, actor acce
 }
 
 // SetRole makes a member an admin, or an admin a member. What they may do
-// changes at once, and their streams are cut.
+// changes at once.
 func (s *Service) SetRole(ctx context.Context, c access.Caller, o id.Organization, u id.User, role resource.Role) error {
 	if o != c.Organization {
 		return fault.Missing("organization", string(o))
@@ -144,8 +144,12 @@ func (s *Service) SetRole(ctx context.Context, c access.Caller, o id.Organizatio
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "changing the role of the member")
 	}
-	if changed {
-		s.Changed(access.Subject{Principal: access.PrincipalUser, ID: string(u)}, "")
+	subject := access.Subject{Principal: access.PrincipalUser, ID: string(u)}
+	switch {
+	case err != nil:
+		s.Doubted("", subject)
+	case changed:
+		s.Changed(ctx, subject, "", nil)
 	}
 	return err
 }

@@ -124,6 +124,9 @@ type Store interface {
 	Credential(ctx context.Context, hash []byte) (Credential, bool, error)
 	// GroupsOf returns the groups of a user or a service account.
 	GroupsOf(ctx context.Context, o id.Organization, subject string) (Groups, error)
+	// Reached returns what a group has roles on, and those roles; false when that
+	// is more than a few.
+	Reached(ctx context.Context, g id.Group) ([]access.Object, bool, error)
 	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
 	// OperatingOrganization returns the organization whose admins operate the
 	// installation.

@@ -32,12 +32,12 @@ func (s *Events) WatchEvents(ctx context.Context, req *connect.Request[gitpodv1.
 // Watch checks the request, and sends events until ctx ends. It sends nil once
 // the subscription stands, which sends the headers.
 func (s *Events) Watch(ctx context.Context, req *gitpodv1.WatchEventsRequest, send func(*gitpodv1.WatchEventsResponse) error) error {
-	c := access.CallerOf(ctx)
+	caller := access.CallersOf(ctx)
 	filters, err := filtersOf(req)
 	if err != nil {
 		return err
 	}
-	sub, unsubscribe := s.Bus.Subscribe(func(e event.Event) bool { return access.Sees(c, e.Object) && filters.want(e) })
+	sub, unsubscribe := s.Bus.Subscribe(func(e event.Event) bool { return filters.want(e) && access.Sees(caller(), e.Object) })
 	defer unsubscribe()
 	if err := send(nil); err != nil {
 		return err

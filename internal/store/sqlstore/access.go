@@ -7,10 +7,16 @@ import (
 	"strings"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/group"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/resource"
 )
+
+// Reached returns what a group has roles on, and those roles.
+func (r reads) Reached(ctx context.Context, g id.Group) ([]access.Object, bool, error) {
+	return group.Reached(ctx, r, g)
+}
 
 // GroupsOf returns the groups of a user or a service account.
 func (r reads) GroupsOf(ctx context.Context, o id.Organization, subject string) (identity.Groups, error) {

@@ -157,9 +157,10 @@ func (r reads) AssignmentInSlot(ctx context.Context, a group.Assignment) (group.
 	return one(r, row, err, "reading a role assignment", assignmentOf)
 }
 
-// AssignmentsOf returns all roles that a group has.
-func (r reads) AssignmentsOf(ctx context.Context, g id.Group) ([]group.Assignment, error) {
-	rows, err := r.q.ListAllRoleAssignmentsOfGroup(ctx, string(g))
+// AssignmentsOf returns the roles that a group has, the oldest first and so many at
+// most.
+func (r reads) AssignmentsOf(ctx context.Context, g id.Group, most int) ([]group.Assignment, error) {
+	rows, err := r.q.ListAllRoleAssignmentsOfGroup(ctx, string(g), atMost(most))
 	return all(r, rows, err, "listing the roles of a group", assignmentOf)
 }
 

@@ -105,7 +105,7 @@ func (w *world) removes(t *testing.T, r removal) {
 			t.Errorf("a step touched %d rows", n)
 		}
 	}}
-	departure.New(steps, quietLinks{}, func(access.Subject) {}, slog.New(slog.DiscardHandler)).Run(ctx)
+	departure.New(steps, quietLinks{}, func(context.Context, access.Subject) {}, slog.New(slog.DiscardHandler)).Run(ctx)
 	if steps.taken < 2 {
 		t.Errorf("%d steps; the first transaction did nearly everything", steps.taken)
 	}

@@ -92,7 +92,7 @@ func roleAssignmentTests() map[string]func(*testing.T, *world) {
 				return err
 			})
 			w.writeGroups(t, func(tx group.Tx) error {
-				rows, err := tx.AssignmentsOf(t.Context(), g.ID)
+				rows, err := tx.AssignmentsOf(t.Context(), g.ID, 1000)
 				if diff := cmp.Diff([]group.Assignment{other}, rows); err != nil || diff != "" {
 					t.Error(err, diff)
 				}
@@ -145,7 +145,7 @@ func roleAssignmentTests() map[string]func(*testing.T, *world) {
 					if ok, err := tx.LockGroup(t.Context(), w.org, g.ID); err != nil || !ok {
 						return errors.Join(err, errRefused)
 					}
-					rows, err := tx.AssignmentsOf(t.Context(), g.ID)
+					rows, err := tx.AssignmentsOf(t.Context(), g.ID, 1000)
 					if err != nil || len(rows) >= 5 {
 						return errors.Join(err, errRefused)
 					}
@@ -158,7 +158,7 @@ func roleAssignmentTests() map[string]func(*testing.T, *world) {
 				}
 			})
 			w.writeGroups(t, func(tx group.Tx) error {
-				if rows, err := tx.AssignmentsOf(t.Context(), g.ID); err != nil || len(rows) != 5 {
+				if rows, err := tx.AssignmentsOf(t.Context(), g.ID, 1000); err != nil || len(rows) != 5 {
 					t.Errorf("%d roles, %v; want 5", len(rows), err)
 				}
 				if ok, err := tx.LockGroup(t.Context(), id.Organization(id.New()), g.ID); err != nil || ok {

@@ -32,7 +32,8 @@ WHERE a.group_id = @group_id AND a.resource_type = @resource_type AND a.resource
 SELECT a.* FROM role_assignments a WHERE a.group_id = @group_id
   AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
   AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
-ORDER BY a.created_at, a.id;
+ORDER BY a.created_at, a.id
+LIMIT @max_rows;
 
 -- CountOrganizationRolesOfGroup counts the roles that a group has on an
 -- organization as a whole.

@@ -190,10 +190,11 @@ SELECT a.id, a.organization_id, a.group_id, a.resource_type, a.resource_id, a.re
   AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.group_id) <> 1
   AND (SELECT COUNT(*) FROM removals d WHERE d.id = a.resource_id) <> 1
 ORDER BY a.created_at, a.id
+LIMIT $2
 `
 
-func (q *Queries) ListAllRoleAssignmentsOfGroup(ctx context.Context, groupID string) ([]RoleAssignment, error) {
-	rows, err := q.db.QueryContext(ctx, listAllRoleAssignmentsOfGroup, groupID)
+func (q *Queries) ListAllRoleAssignmentsOfGroup(ctx context.Context, groupID string, maxRows int32) ([]RoleAssignment, error) {
+	rows, err := q.db.QueryContext(ctx, listAllRoleAssignmentsOfGroup, groupID, maxRows)
 	if err != nil {
 		return nil, err
 	}
