@@ -45,7 +45,8 @@ gitea: deps ## build the Gitea that tests run against, once per machine
 	scripts/gitea >/dev/null
 
 .PHONY: test
-test: deps gitea vet test-units test-alone test-compat test-hosts test-fuzz ## install what is missing, then run all tests
+test: ## install what is missing, then run all tests; say at the end which suites failed
+	+MAKE="$(MAKE)" scripts/each deps gitea vet test-units test-alone test-compat test-hosts test-fuzz
 
 .PHONY: vet
 vet: ## go vet

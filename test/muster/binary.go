@@ -41,6 +41,9 @@ func run(m *testing.M) int {
 			clean()
 		}
 	}()
+	stop := make(chan struct{})
+	defer close(stop)
+	go machine.measure(stop)
 	return m.Run()
 }
 

@@ -132,7 +132,7 @@ func (r *answering) requests(count int, fn func(*linkv1.Request)) bool {
 }
 
 func (r *answering) reply(reply *linkv1.Reply) {
-	_ = r.stream.Send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: reply}}) // whoever waits for it says if it did not come
+	_ = r.send(&linkv1.RunnerFrame{Frame: &linkv1.RunnerFrame_Reply{Reply: reply}}) // whoever waits for it says if it did not come
 }
 
 func (r *answering) answer(count int) {
@@ -158,6 +158,8 @@ func (r *answering) holdBack(count int, release <-chan struct{}) {
 // leaveAfter goes away when all callers wait for it.
 func (r *answering) leaveAfter(count int) {
 	if r.requests(count, func(*linkv1.Request) {}) {
+		r.sending.Lock()
+		defer r.sending.Unlock()
 		_ = r.stream.CloseRequest()
 	}
 }
