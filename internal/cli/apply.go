@@ -20,7 +20,7 @@ type Apply struct {
 	DryRun  bool   `help:"Print the plan and change nothing."`
 	Prune   bool   `help:"Delete what the file does not have. Without it that is kept."`
 	Secrets bool   `help:"Set the secrets that the file names on what exists, too."`
-	Yes     bool   `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -55,8 +55,9 @@ func (cmd *Apply) Run(ctx context.Context, env *Env) error {
 	if err := printPlan(env.Stdout, plan); err != nil || len(plan.Steps) == 0 || cmd.DryRun {
 		return err
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, "Apply this plan?"); err != nil {
+	// Without a terminal a plan that only adds and changes needs nobody's word.
+	if IsTerminal(env.Stdin) || plan.Destroys() {
+		if err := cmd.confirm(ctx, env, "Apply this plan?"); err != nil {
 			return err
 		}
 	}

@@ -197,7 +197,7 @@ func (cmd *GroupUpdate) Run(ctx context.Context, env *Env) error {
 // GroupDelete deletes a group.
 type GroupDelete struct {
 	GroupArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -211,11 +211,9 @@ func (cmd *GroupDelete) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		q := fmt.Sprintf("Delete group %q with its roles? It has %d members.", g.GetName(), g.GetMemberCount())
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Delete group %q with its roles? It has %d members.", g.GetName(), g.GetMemberCount())
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.Groups.DeleteGroup(ctx, connect.NewRequest(&gitpodv1.DeleteGroupRequest{GroupId: g.GetId()})); err != nil {
 		return err

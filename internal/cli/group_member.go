@@ -96,7 +96,7 @@ func (cmd *GroupAdd) Run(ctx context.Context, env *Env) error {
 // GroupRemove removes a member.
 type GroupRemove struct {
 	GroupMemberArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -117,10 +117,8 @@ func (cmd *GroupRemove) Run(ctx context.Context, env *Env) error {
 	if m.Msg.GetMember() == nil {
 		return &missing{fmt.Sprintf("%s is not in the group %q", s.name, g.GetName())}
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, fmt.Sprintf("Take %s out of the group %q?", s.name, g.GetName())); err != nil {
-			return err
-		}
+	if err := cmd.confirm(ctx, env, fmt.Sprintf("Take %s out of the group %q?", s.name, g.GetName())); err != nil {
+		return err
 	}
 	if _, err := c.Groups.DeleteMembership(ctx, connect.NewRequest(&gitpodv1.DeleteMembershipRequest{MembershipId: m.Msg.GetMember().GetId()})); err != nil {
 		return err

@@ -208,7 +208,7 @@ func (cmd *HostTokenGet) Run(ctx context.Context, env *Env) error {
 // HostTokenDelete deletes a credential.
 type HostTokenDelete struct {
 	HostTokenArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 }
 
 // Run runs the command.
@@ -218,11 +218,9 @@ func (cmd *HostTokenDelete) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	runner := c.runnerNames(ctx)(t.GetRunnerId())
-	if !cmd.Yes {
-		q := fmt.Sprintf("Delete the credential of %s for %s on runner %q?", c.namesOf(ctx, t.GetSubject()).subjectName(t.GetSubject()), t.GetHost(), runner)
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Delete the credential of %s for %s on runner %q?", c.namesOf(ctx, t.GetSubject()).subjectName(t.GetSubject()), t.GetHost(), runner)
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.Configuration.DeleteHostAuthenticationToken(ctx, connect.NewRequest(&gitpodv1.DeleteHostAuthenticationTokenRequest{Id: t.GetId()})); err != nil {
 		return err

@@ -221,7 +221,7 @@ func modelNames[M ~int32](models []M) string {
 // LLMDelete deletes an integration.
 type LLMDelete struct {
 	LLMArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 }
 
 // Run runs the command.
@@ -230,11 +230,9 @@ func (cmd *LLMDelete) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		q := fmt.Sprintf("Delete the LLM integration %s of runner %q with its API key?", i.GetId(), c.runnerNames(ctx)(i.GetRunnerId()))
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Delete the LLM integration %s of runner %q with its API key?", i.GetId(), c.runnerNames(ctx)(i.GetRunnerId()))
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.Configuration.DeleteLLMIntegration(ctx, connect.NewRequest(&gitpodv1.DeleteLLMIntegrationRequest{Id: i.GetId()})); err != nil {
 		return err

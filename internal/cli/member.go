@@ -189,7 +189,7 @@ func (cmd *MemberResume) Run(ctx context.Context, env *Env) error {
 // MemberRemove removes a member.
 type MemberRemove struct {
 	MemberArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 }
 
 // Run runs the command.
@@ -198,11 +198,9 @@ func (cmd *MemberRemove) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		q := fmt.Sprintf("Remove %s (%s) and delete their tokens for good?", m.GetFullName(), m.GetEmail())
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Remove %s (%s) and delete their tokens for good?", m.GetFullName(), m.GetEmail())
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.Members.RemoveMember(ctx, connect.NewRequest(&adminv1.RemoveMemberRequest{UserId: m.GetUserId()})); err != nil {
 		return err

@@ -260,7 +260,7 @@ func (cmd *PATGet) Run(ctx context.Context, env *Env) error {
 // PATDelete revokes a token.
 type PATDelete struct {
 	PATArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -274,10 +274,8 @@ func (cmd *PATDelete) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, fmt.Sprintf("Revoke the token %q (%s)?", p.GetDescription(), p.GetId())); err != nil {
-			return err
-		}
+	if err := cmd.confirm(ctx, env, fmt.Sprintf("Revoke the token %q (%s)?", p.GetDescription(), p.GetId())); err != nil {
+		return err
 	}
 	if err := c.deleteToken(ctx, p.GetId()); err != nil {
 		return err

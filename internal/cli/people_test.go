@@ -37,8 +37,8 @@ ci           ` + runnerID(0) + `  read   0s   in 30d   never
 	if got := muster(t, "pat", "get", "ci").want(t, 0).stdout; !strings.Contains(got, "Expires:      2026-12-21 12:00:00 UTC (in 30d)\n") {
 		t.Errorf("get printed\n%s", got)
 	}
-	muster(t, "pat", "delete", "ci").want(t, 0)
-	muster(t, "pat", "delete", "ci").want(t, 1)
+	muster(t, "pat", "delete", "ci", "--yes").want(t, 0)
+	muster(t, "pat", "delete", "ci", "--yes").want(t, 1)
 	for _, bad := range []string{"soon", "-1h", "d", "-3d"} {
 		if r := muster(t, "pat", "create", "ci", "--valid-for="+bad).want(t, 2); !strings.Contains(r.stderr, "30d or 12h") {
 			t.Errorf("--valid-for=%s gave %q", bad, r.stderr)
@@ -68,7 +68,7 @@ func TestMembers(t *testing.T) {
 	if got := status(); got != "ACTIVE" {
 		t.Errorf("after resume the status is %s", got)
 	}
-	muster(t, "member", "remove", p.members[0].GetUserId()).want(t, 0)
+	muster(t, "member", "remove", p.members[0].GetUserId(), "--yes").want(t, 0)
 	if got := status(); got != "LEFT" {
 		t.Errorf("after remove the status is %s", got)
 	}

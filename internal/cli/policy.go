@@ -138,7 +138,7 @@ func (cmd *PolicySet) Run(ctx context.Context, env *Env) error {
 // PolicyRemove takes a runner away from a group.
 type PolicyRemove struct {
 	PolicyArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -155,10 +155,8 @@ func (cmd *PolicyRemove) Run(ctx context.Context, env *Env) error {
 	if g.GetDirectShare() {
 		return usagef("the group %q stands for a share with a single one; take it back with \"muster runner unshare %s --with %s\"", g.GetName(), quote(r.GetName()), quote(c.shared(ctx, g)))
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, fmt.Sprintf("Take the runner %q away from the group %q?", r.GetName(), g.GetName())); err != nil {
-			return err
-		}
+	if err := cmd.confirm(ctx, env, fmt.Sprintf("Take the runner %q away from the group %q?", r.GetName(), g.GetName())); err != nil {
+		return err
 	}
 	if _, err := c.Runners.DeleteRunnerPolicy(ctx, connect.NewRequest(&gitpodv1.DeleteRunnerPolicyRequest{RunnerId: r.GetRunnerId(), GroupId: g.GetId()})); err != nil {
 		return err

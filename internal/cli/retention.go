@@ -110,7 +110,7 @@ func kept(days int32) string {
 // RetentionSet changes the policy.
 type RetentionSet struct {
 	RetentionFlags
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -139,8 +139,8 @@ func (cmd *RetentionSet) Run(ctx context.Context, env *Env) error {
 	}
 	text := fmt.Sprintf("%s and %s", counted(len(removes.GetRunners()), "runner", "runners"),
 		counted(int(removes.GetAuditEntries()), "audit entry", "audit entries"))
-	if !cmd.Yes && len(removes.GetRunners())+int(removes.GetAuditEntries()) > 0 {
-		if err := confirm(ctx, env, fmt.Sprintf("Delete %s within the next hour, and what gets as old later?", text)); err != nil {
+	if len(removes.GetRunners())+int(removes.GetAuditEntries()) > 0 {
+		if err := cmd.confirm(ctx, env, fmt.Sprintf("Delete %s within the next hour, and what gets as old later?", text)); err != nil {
 			return err
 		}
 	}

@@ -210,7 +210,7 @@ func (cmd *RoleGrant) Run(ctx context.Context, env *Env) error {
 // RoleRevoke takes a role away.
 type RoleRevoke struct {
 	RoleArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -232,10 +232,8 @@ func (cmd *RoleRevoke) Run(ctx context.Context, env *Env) error {
 	if len(roles) == 0 {
 		return &missing{fmt.Sprintf("the group %q has no role %s on %s that you can see", cmd.Group, role, cmd.Resource)}
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, fmt.Sprintf("Take the role %s on %s away from the group %q?", role, cmd.Resource, cmd.Group)); err != nil {
-			return err
-		}
+	if err := cmd.confirm(ctx, env, fmt.Sprintf("Take the role %s on %s away from the group %q?", role, cmd.Resource, cmd.Group)); err != nil {
+		return err
 	}
 	if _, err := c.Groups.DeleteRoleAssignment(ctx, connect.NewRequest(&gitpodv1.DeleteRoleAssignmentRequest{AssignmentId: roles[0].GetId()})); err != nil {
 		return err

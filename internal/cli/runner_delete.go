@@ -13,7 +13,7 @@ import (
 type RunnerDelete struct {
 	RunnerArg
 	Force bool `help:"Do not wait for the runner to finish its work."`
-	Yes   bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -33,11 +33,9 @@ func (cmd *RunnerDelete) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		q := fmt.Sprintf("Delete runner %q (%s, %s)?", r.GetName(), r.GetRunnerId(), phaseName(r.GetStatus().GetPhase()))
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Delete runner %q (%s, %s)?", r.GetName(), r.GetRunnerId(), phaseName(r.GetStatus().GetPhase()))
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.Runners.DeleteRunner(ctx, connect.NewRequest(&gitpodv1.DeleteRunnerRequest{RunnerId: r.GetRunnerId(), Force: cmd.Force})); err != nil {
 		return err

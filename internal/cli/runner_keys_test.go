@@ -117,9 +117,9 @@ a   ACCESS    3d   never    1m ago     user ` + meID + `
 	if diff := cmp.Diff(want, muster(t, "runner", "tokens", "list", "lab").want(t, 0).stdout); diff != "" {
 		t.Error(diff)
 	}
-	muster(t, "runner", "tokens", "expire", "lab", "a").want(t, 0)
+	muster(t, "runner", "tokens", "expire", "lab", "a", "--yes").want(t, 0)
 	muster(t, "runner", "tokens", "expire", "lab", "a", "--in", "7d", "-y").want(t, 0)
-	muster(t, "runner", "tokens", "rotate", "lab").want(t, 0)
+	muster(t, "runner", "tokens", "rotate", "lab", "--yes").want(t, 0)
 	muster(t, "runner", "tokens", "rotate", "lab", "--valid-for", "90d", "-y").want(t, 0)
 	day := 24 * time.Hour
 	requests := []proto.Message{

@@ -268,10 +268,10 @@ func TestDeleteRunner(t *testing.T) {
 	p := newPlane(t)
 	p.add("idle", inactive)
 	p.add("busy", active)
-	if got := muster(t, "runner", "delete", "idle").want(t, 0).stdout; got != "Runner \"idle\" is deleted.\n" {
+	if got := muster(t, "runner", "delete", "idle", "--yes").want(t, 0).stdout; got != "Runner \"idle\" is deleted.\n" {
 		t.Errorf("deleting an inactive runner said %q", got)
 	}
-	if got := muster(t, "runner", "delete", "busy", "--force").want(t, 0).stdout; !strings.Contains(got, "muster runner wait "+runnerID(2)+" --for deleted") {
+	if got := muster(t, "runner", "delete", "busy", "--force", "--yes").want(t, 0).stdout; !strings.Contains(got, "muster runner wait "+runnerID(2)+" --for deleted") {
 		t.Errorf("deleting an active runner said %q", got)
 	}
 	want := []proto.Message{

@@ -81,7 +81,7 @@ type RunnerTokensExpire struct {
 	RunnerArg
 	TokenID string `arg:"" name:"token-id" help:"Id of the token; \"muster runner tokens list\" shows it."`
 	In      days   `placeholder:"TIME" help:"How long it still works, such as 12h or 7d. Without it the token ends now."`
-	Yes     bool   `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -106,11 +106,9 @@ func (cmd *RunnerTokensExpire) Run(ctx context.Context, env *Env) error {
 	if cmd.In > 0 {
 		when = "in " + out.Span(time.Duration(cmd.In))
 	}
-	if !cmd.Yes {
-		q := fmt.Sprintf("End the token %s of runner %q %s? A runner that has no other stops then.", cmd.TokenID, r.GetName(), when)
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("End the token %s of runner %q %s? A runner that has no other stops then.", cmd.TokenID, r.GetName(), when)
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.RunnerTokens.ExpireRunnerToken(ctx, connect.NewRequest(&adminv1.ExpireRunnerTokenRequest{
 		RunnerId: r.GetRunnerId(), TokenId: cmd.TokenID, ValidFor: durationpb.New(time.Duration(cmd.In)),
@@ -125,7 +123,7 @@ func (cmd *RunnerTokensExpire) Run(ctx context.Context, env *Env) error {
 type RunnerTokensRotate struct {
 	RunnerArg
 	ValidFor lifetime `placeholder:"TIME" help:"How long the new token works, such as 90d. Without it, until it is revoked."`
-	Yes      bool     `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -146,10 +144,8 @@ func (cmd *RunnerTokensRotate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, fmt.Sprintf("Replace the access token of runner %q, and end all its older ones?", r.GetName())); err != nil {
-			return err
-		}
+	if err := cmd.confirm(ctx, env, fmt.Sprintf("Replace the access token of runner %q, and end all its older ones?", r.GetName())); err != nil {
+		return err
 	}
 	if _, err := c.RunnerTokens.RotateRunnerToken(ctx, connect.NewRequest(&adminv1.RotateRunnerTokenRequest{
 		RunnerId: r.GetRunnerId(), ValidFor: durationpb.New(time.Duration(cmd.ValidFor)),

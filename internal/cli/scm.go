@@ -210,7 +210,7 @@ func (cmd *SCMGet) Run(ctx context.Context, env *Env) error {
 // SCMDelete deletes an integration.
 type SCMDelete struct {
 	SCMArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 }
 
 // Run runs the command.
@@ -220,11 +220,9 @@ func (cmd *SCMDelete) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	runner := c.runnerNames(ctx)(i.GetRunnerId())
-	if !cmd.Yes {
-		q := fmt.Sprintf("Delete the integration of runner %q with %s, and everybody's credentials for that host on it?", runner, i.GetHost())
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Delete the integration of runner %q with %s, and everybody's credentials for that host on it?", runner, i.GetHost())
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.Configuration.DeleteSCMIntegration(ctx, connect.NewRequest(&gitpodv1.DeleteSCMIntegrationRequest{Id: i.GetId()})); err != nil {
 		return err

@@ -269,7 +269,7 @@ OAuth secret:     NEEDS SECRET AGAIN: muster scm update ` + runnerID(11) + ` --o
 		t.Errorf("a host of two runners: %s", got)
 	}
 	muster(t, "scm", "get", "example.com").want(t, 1)
-	muster(t, "scm", "delete", "gitlab.com").want(t, 0)
+	muster(t, "scm", "delete", "gitlab.com", "--yes").want(t, 0)
 	p.want(t, &gitpodv1.DeleteSCMIntegrationRequest{Id: runnerID(13)})
 }
 

@@ -201,7 +201,7 @@ func (cmd *ServiceAccountUpdate) Run(ctx context.Context, env *Env) error {
 // ServiceAccountDelete deletes an account.
 type ServiceAccountDelete struct {
 	ServiceAccountArg
-	Yes bool `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -215,11 +215,9 @@ func (cmd *ServiceAccountDelete) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		q := fmt.Sprintf("Delete the service account %q (%s) and revoke its tokens for good?", a.GetName(), a.GetId())
-		if err := confirm(ctx, env, q); err != nil {
-			return err
-		}
+	q := fmt.Sprintf("Delete the service account %q (%s) and revoke its tokens for good?", a.GetName(), a.GetId())
+	if err := cmd.confirm(ctx, env, q); err != nil {
+		return err
 	}
 	if _, err := c.ServiceAccounts.DeleteServiceAccount(ctx, connect.NewRequest(&gitpodv1.DeleteServiceAccountRequest{ServiceAccountId: a.GetId()})); err != nil {
 		return err

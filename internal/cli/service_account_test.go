@@ -121,8 +121,8 @@ func TestServiceAccounts(t *testing.T) {
 	if diff := cmp.Diff(want, p.requests, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
-	muster(t, "service-account", "delete", "other").want(t, 0)
-	muster(t, "service-account", "delete", "other").want(t, 1)
+	muster(t, "service-account", "delete", "other", "--yes").want(t, 0)
+	muster(t, "service-account", "delete", "other", "--yes").want(t, 1)
 	wantList := `NAME   ID                                    STATE    AGE  EXPIRES  DESCRIPTION
 ci     ` + runnerID(100) + `  ACTIVE   1h   in 30d   builds
 other  ` + runnerID(101) + `  DELETED  1h   in 365d  -
@@ -159,6 +159,6 @@ deploys      ` + runnerID(200) + `  ci               1m   in 24h   never
 	if diff := cmp.Diff(wantList, muster(t, "service-account", "token", "list").want(t, 0).stdout); diff != "" {
 		t.Error(diff)
 	}
-	muster(t, "service-account", "token", "delete", "deploys").want(t, 0)
-	muster(t, "service-account", "token", "delete", "deploys").want(t, 1)
+	muster(t, "service-account", "token", "delete", "deploys", "--yes").want(t, 0)
+	muster(t, "service-account", "token", "delete", "deploys", "--yes").want(t, 1)
 }

@@ -154,7 +154,7 @@ func (cmd *ServiceAccountTokenList) Run(ctx context.Context, env *Env) error {
 // ServiceAccountTokenDelete revokes a token.
 type ServiceAccountTokenDelete struct {
 	Which string `arg:"" name:"service-account-token" help:"Description or id of the token."`
-	Yes   bool   `short:"y" help:"Do not ask. Without a terminal nothing is asked anyway."`
+	Confirmation
 	Remote
 }
 
@@ -168,10 +168,8 @@ func (cmd *ServiceAccountTokenDelete) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if !cmd.Yes {
-		if err := confirm(ctx, env, fmt.Sprintf("Revoke the token %q (%s)?", k.GetDescription(), k.GetId())); err != nil {
-			return err
-		}
+	if err := cmd.confirm(ctx, env, fmt.Sprintf("Revoke the token %q (%s)?", k.GetDescription(), k.GetId())); err != nil {
+		return err
 	}
 	if err := c.deleteServiceAccountToken(ctx, k.GetId()); err != nil {
 		return err

@@ -76,11 +76,19 @@ func ask(ctx context.Context, env *Env, question string) (string, error) {
 	}
 }
 
-// confirm asks before something that cannot be undone. Only people are asked:
-// without a terminal the answer is yes.
-func confirm(ctx context.Context, env *Env, question string) error {
-	if !IsTerminal(env.Stdin) {
+// Confirmation is the flag of commands that destroy something.
+type Confirmation struct {
+	Yes bool `short:"y" help:"Do not ask. Needed where nobody can be asked, because the standard input is no terminal."`
+}
+
+// confirm asks before something that cannot be undone. Where nobody can be
+// asked, only --yes says yes.
+func (c Confirmation) confirm(ctx context.Context, env *Env, question string) error {
+	if c.Yes {
 		return nil
+	}
+	if !IsTerminal(env.Stdin) {
+		return usagef("%s Nobody can be asked, because the standard input is no terminal: say --yes if you mean it. Nothing was done", question)
 	}
 	reply, err := ask(ctx, env, question+" [y/N] ")
 	if err != nil {

@@ -260,7 +260,7 @@ func refusedSignIns(t *testing.T, f *forge) {
 			refused(t, b.visit(t, "POST", link), status, says)
 			refused(t, b.visit(t, "GET", back), status, says)
 		}
-		f.admin.muster(t, "policy", "remove", f.runner.name, "users of Ivan").ok(t)
+		f.admin.muster(t, "policy", "remove", f.runner.name, "users of Ivan", "--yes").ok(t)
 		gone(http.StatusNotFound, "no runner")
 		f.admin.muster(t, "policy", "set", f.runner.name, "users of Ivan").ok(t)
 		f.admin.muster(t, "member", "suspend", "Ivan").ok(t)
@@ -269,7 +269,7 @@ func refusedSignIns(t *testing.T, f *forge) {
 		if b.visit(t, "GET", link).status != http.StatusOK {
 			t.Error("after the suspension the link does not work")
 		}
-		f.admin.muster(t, "member", "remove", "Ivan").ok(t)
+		f.admin.muster(t, "member", "remove", "Ivan", "--yes").ok(t)
 		gone(http.StatusForbidden, "is not active in this organization")
 		if got := f.admin.muster(t, "host-token", "list", "-o", "json").ok(t).stdout; strings.Count(got, `"host": `) != 2 {
 			t.Errorf("there are other credentials than Grace's and Heidi's: %s", got)

@@ -60,6 +60,17 @@ type Plan struct {
 	Kept  []string
 }
 
+// Destroys tells whether something is gone after the plan that cannot be
+// brought back by applying another file: what is deleted, and what a stricter
+// retention policy removes.
+func (p Plan) Destroys() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool {
+		want, retention := s.Want.(Retention)
+		have, _ := s.Have.(Retention)
+		return s.Verb == Delete || retention && want.removesMoreThan(have)
+	})
+}
+
 // planner gathers steps; deletions go backwards.
 type planner struct {
 	Options
@@ -195,6 +206,12 @@ func (p *planner) retention(have, want *Retention) {
 	if changes = field(changes, "auditDays", h.AuditDays, want.AuditDays); len(changes) > 0 {
 		p.steps = append(p.steps, Step{Verb: Update, Kind: "retention policy", Name: "of the organization", Changes: changes, Want: *want, Have: h})
 	}
+}
+
+// removesMoreThan tells whether one of the limits is new or earlier; 0 is none.
+func (r Retention) removesMoreThan(other Retention) bool {
+	stricter := func(days, than int32) bool { return days > 0 && (than == 0 || days < than) }
+	return stricter(r.NeverConnectedDays, other.NeverConnectedDays) || stricter(r.OfflineDays, other.OfflineDays) || stricter(r.AuditDays, other.AuditDays)
 }
 
 func members(g Group) []Member {
