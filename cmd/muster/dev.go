@@ -36,8 +36,7 @@ const localName = "local"
 
 // Run runs the command.
 func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
-	env, flush := outlive(env)
-	defer flush()
+	defer outlive(env)()
 	handler, _, flushLog := cmd.Logs.lasting(env.Stderr)
 	defer flushLog()
 	log := slog.New(handler)

@@ -38,8 +38,7 @@ stop it in an orderly way; a second one stops it at once.`
 
 // Run runs the command.
 func (cmd *join) Run(ctx context.Context, env *cli.Env) error {
-	env, flush := outlive(env)
-	defer flush()
+	defer outlive(env)()
 	handler, level, flushLog := cmd.Logs.lasting(env.Stderr)
 	defer flushLog()
 	return explain(slog.New(handler), agent.Run(ctx, agent.Config{

@@ -143,12 +143,11 @@ func (w *lineWriter) write(b []byte) bool {
 	return true
 }
 
-// outlive returns the environment of a command with an outlet as standard
-// output, for one that runs long; the log has its own. A command that runs once
-// has none: in a pipe it ends with its reader.
-func outlive(env *cli.Env) (lasting *cli.Env, stop func()) {
+// outlive gives a command that runs long an outlet as standard output, until
+// stop; the log has its own. A command that runs once has none: in a pipe it ends
+// with its reader.
+func outlive(env *cli.Env) (stop func()) {
 	o := newOutlet(env.Stdout, func(lost int) []byte { return fmt.Appendf(nil, "(%d lines were lost here: nobody read them)\n", lost) })
-	copied := *env
-	copied.Stdout = o
-	return &copied, o.Close
+	env.Stdout = o
+	return o.Close
 }

@@ -187,10 +187,11 @@ var table = map[string]Rule{
 	"gitpod.v1.ServiceAccountService/GetServiceAccountToken":    {ServiceAccountTokenRead, Reads},
 	"gitpod.v1.ServiceAccountService/DeleteServiceAccountToken": {ServiceAccountTokenDelete, Changes},
 
-	"muster.admin.v1.MemberService/AddMember":     {MemberWrite, Credentials},
-	"muster.admin.v1.MemberService/SuspendMember": {MemberWrite, Changes},
-	"muster.admin.v1.MemberService/ResumeMember":  {MemberWrite, Changes},
-	"muster.admin.v1.MemberService/RemoveMember":  {MemberWrite, Changes},
+	"muster.admin.v1.MemberService/AddMember":         {MemberWrite, Credentials},
+	"muster.admin.v1.MemberService/CreateMemberToken": {MemberWrite, Credentials},
+	"muster.admin.v1.MemberService/SuspendMember":     {MemberWrite, Changes},
+	"muster.admin.v1.MemberService/ResumeMember":      {MemberWrite, Changes},
+	"muster.admin.v1.MemberService/RemoveMember":      {MemberWrite, Changes},
 
 	"muster.admin.v1.RunnerKeyService/GetRunnerKeys":      {RunnerKeys, Reads},
 	"muster.admin.v1.RunnerKeyService/ApproveRunnerKey":   {RunnerKeys, Changes},

@@ -47,6 +47,7 @@ func TestAuthorize(t *testing.T) {
 		"gitpod.v1.UserService/GetUser":                      {"admin": true, "member": true, "read-only": true, "auditor": true},
 		"gitpod.v1.EventService/ListAuditLogs":               {"admin": true, "read-only": true, "auditor": true},
 		"muster.admin.v1.MemberService/AddMember":            {"admin": true},
+		"muster.admin.v1.MemberService/CreateMemberToken":    {"admin": true},
 		"muster.admin.v1.InstallationService/RotateKeys":     {},
 		"muster.link.v1.LinkService/Connect":                 {"runner": true},
 		"gitpod.v1.RunnerService/ParseContextURL":            {"admin": true, "member": true, "read-only": true, "auditor": true},

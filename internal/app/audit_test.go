@@ -71,13 +71,15 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 
 	added, err := members.AddMember(ctx, connect.NewRequest(&adminv1.AddMemberRequest{Name: "Ann", Email: "ann@example.com", Role: gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER}))
 	step("muster.admin.v1.MemberService/AddMember", "personal_access_token.create member.add", err)
+	_, err = members.CreateMemberToken(ctx, connect.NewRequest(&adminv1.CreateMemberTokenRequest{UserId: added.Msg.GetMember().GetUserId()}))
+	step("muster.admin.v1.MemberService/CreateMemberToken", "personal_access_token.create", err)
 	ann := added.Msg.GetMember().GetUserId()
 	_, err = members.SuspendMember(ctx, connect.NewRequest(&adminv1.SuspendMemberRequest{UserId: ann}))
 	step("muster.admin.v1.MemberService/SuspendMember", "member.suspend", err)
 	_, err = members.ResumeMember(ctx, connect.NewRequest(&adminv1.ResumeMemberRequest{UserId: ann}))
 	step("muster.admin.v1.MemberService/ResumeMember", "member.resume", err)
 	_, err = members.RemoveMember(ctx, connect.NewRequest(&adminv1.RemoveMemberRequest{UserId: ann}))
-	step("muster.admin.v1.MemberService/RemoveMember", "personal_access_token.delete member.remove", err)
+	step("muster.admin.v1.MemberService/RemoveMember", "personal_access_token.delete personal_access_token.delete member.remove", err)
 
 	// What is refused leaves nothing.
 	_, err = keys.ApproveRunnerKey(ctx, connect.NewRequest(&adminv1.ApproveRunnerKeyRequest{RunnerId: runner, Fingerprint: strings.Repeat("0", 32)}))

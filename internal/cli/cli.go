@@ -45,6 +45,9 @@ type Env struct {
 	// Pause waits between two attempts; it returns early, with an error, when ctx
 	// ends.
 	Pause func(ctx context.Context, d time.Duration) error
+
+	// ends is when the token in use ends.
+	ends tokenEnd
 }
 
 // OSEnv is the real process.
@@ -146,6 +149,7 @@ func Main(ctx context.Context, grammar any, env *Env, args []string) int {
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run()
+	defer warnOfExpiry(env)
 	var usage *usageError
 	switch {
 	case err == nil:

@@ -73,7 +73,7 @@ func NewClient(env *Env, c Credentials) (*Client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	h := &http.Client{Transport: transport}
+	h := &http.Client{Transport: &expiryReader{RoundTripper: transport, ends: &env.ends, server: c.Server, token: c.Token}}
 	opts := connect.WithInterceptors(&caller{
 		server: c.Server, token: c.Token,
 		agent: fmt.Sprintf("muster/%s (%s/%s)", env.Version, runtime.GOOS, runtime.GOARCH),

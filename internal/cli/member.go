@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	adminv1 "github.com/musterhq/muster/gen/muster/admin/v1"
@@ -16,6 +18,7 @@ import (
 type MemberCommands struct {
 	Add     MemberAdd     `cmd:"" help:"Add a member and print a first token for them, this once."`
 	List    MemberList    `cmd:"" help:"List members."`
+	Token   MemberToken   `cmd:"" help:"Make a token for a member who has none left, and print it, this once."`
 	SetRole MemberSetRole `cmd:"" help:"Make a member an admin, or an admin a member."`
 	Suspend MemberSuspend `cmd:"" help:"Refuse all tokens of a member until they are resumed."`
 	Resume  MemberResume  `cmd:"" help:"Lift the suspension of a member."`
@@ -125,6 +128,40 @@ func (a *MemberArg) find(ctx context.Context, env *Env) (*Client, *gitpodv1.Orga
 			return fmt.Sprintf("%s  %s  %s", m.GetUserId(), m.GetEmail(), short(prefixStatus, m.GetStatus()))
 		})
 	return c, m, err
+}
+
+// MemberToken makes a token for a member.
+type MemberToken struct {
+	MemberArg
+	ValidFor lifetime `placeholder:"TIME" help:"How long it works, such as 30d; 90d at most and by default."`
+	Output
+}
+
+// Help adds to the help of the command.
+func (*MemberToken) Help() string {
+	return `For a member whose last token is lost or has ended. What they have stays as it is:
+"muster member suspend" refuses tokens that somebody else may have, and "muster
+pat delete ID" ends one. The audit log says who made it.`
+}
+
+// Run runs the command.
+func (cmd *MemberToken) Run(ctx context.Context, env *Env) error {
+	c, m, err := cmd.find(ctx, env)
+	if err != nil {
+		return err
+	}
+	req := &adminv1.CreateMemberTokenRequest{UserId: m.GetUserId()}
+	if cmd.ValidFor > 0 {
+		req.ValidFor = durationpb.New(time.Duration(cmd.ValidFor))
+	}
+	resp, err := c.Members.CreateMemberToken(ctx, connect.NewRequest(req))
+	if err != nil {
+		return err
+	}
+	return cmd.one(env, resp.Msg, func() error {
+		fmt.Fprintf(env.Stderr, "A token of %s (%s). They log in with: muster login --server %s\n", m.GetFullName(), m.GetEmail(), quote(c.Server))
+		return printToken(env, resp.Msg.GetToken())
+	})
 }
 
 // MemberSetRole gives a member another role.

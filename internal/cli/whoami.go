@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/cli/out"
@@ -31,6 +32,11 @@ func (cmd *Whoami) Run(ctx context.Context, env *Env) error {
 		if a := c.account(ctx, me); a != nil {
 			name, until = a.GetName(), out.Time(env.Now(), a.GetValidUntil())
 		}
+		ends, next := "", ""
+		if end := env.ends.time(); !end.IsZero() {
+			ends = out.Time(env.Now(), timestamppb.New(end))
+			next, _ = renewal(env.ends.server, env.ends.token)
+		}
 		return out.Fields(
 			env.Stdout,
 			"Server", c.Server,
@@ -41,6 +47,8 @@ func (cmd *Whoami) Run(ctx context.Context, env *Env) error {
 			"Organization", me.GetOrganizationId(),
 			"Role", c.role(ctx, me),
 			"Valid until", until,
+			"Token ends", ends,
+			"New token", next,
 		)
 	})
 }

@@ -38,7 +38,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 		return access.Caller{}, fault.Wrap(err, "checking the token")
 	}
 	if !found || cred.Kind == token.Exchange {
-		return access.Caller{}, refused(fault.UnknownToken, "The token is not known here: it was revoked, its owner was deleted, or it belongs to another control plane.")
+		return access.Caller{}, refused(fault.UnknownToken, "The token is not known here: it was revoked, its owner was deleted, or it belongs to another control plane. A member who has no other gets one from an organization admin, with \"muster member token\".")
 	}
 	if cred.Subject.Principal == access.PrincipalUser && cred.Status != StatusActive {
 		return access.Caller{}, refusal(cred.Status)
@@ -59,7 +59,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 		Subject: cred.Subject, Organization: cred.Organization,
 		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt, Checked: before,
 	}
-	if c.Standing, err = s.standing(ctx, cred.Organization, cred.Subject, cred.Role); err != nil {
+	if c.Standing, err = standing(ctx, s.store, cred.Organization, cred.Subject, cred.Role); err != nil {
 		return access.Caller{}, err
 	}
 	s.cache.put(key, c, now, before)
@@ -88,16 +88,22 @@ func accountEnded(cred Credential, now time.Time) error {
 	}
 }
 
+// standings is what standing reads, inside and outside of a transaction.
+type standings interface {
+	GroupsOf(ctx context.Context, o id.Organization, subject string) (Groups, error)
+	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
+}
+
 // standing gathers what a subject is in its organization. role is the one that
 // a user has of its own.
-func (s *Service) standing(ctx context.Context, o id.Organization, subject access.Subject, role resource.Role) (access.Standing, error) {
+func standing(ctx context.Context, from standings, o id.Organization, subject access.Subject, role resource.Role) (access.Standing, error) {
 	if subject.Principal == access.PrincipalRunner {
 		return access.Standing{}, nil
 	}
 	if subject.Principal == access.PrincipalServiceAccount {
 		role = resource.RoleOrgMember
 	}
-	groups, err := s.store.GroupsOf(ctx, o, subject.ID)
+	groups, err := from.GroupsOf(ctx, o, subject.ID)
 	if err != nil {
 		return access.Standing{}, fault.Wrap(err, "reading the groups of the caller")
 	}
@@ -105,7 +111,7 @@ func (s *Service) standing(ctx context.Context, o id.Organization, subject acces
 	if !st.Has(resource.RoleOrgAdmin) {
 		return st, nil
 	}
-	org, _, err := s.store.Organization(ctx, o)
+	org, _, err := from.Organization(ctx, o)
 	if err != nil {
 		return access.Standing{}, fault.Wrap(err, "reading the organization of the caller")
 	}
@@ -131,18 +137,18 @@ func expired(c access.Caller, now time.Time) error {
 	if c.Expires.IsZero() || now.Before(c.Expires) {
 		return nil
 	}
-	return refused(fault.ExpiredToken, "The token expired at "+c.Expires.UTC().Format(time.RFC3339)+". Make a new one with \""+maker(c.Principal)+"\".")
+	return refused(fault.ExpiredToken, "The token expired at "+c.Expires.UTC().Format(time.RFC3339)+". "+renewal(c.Principal))
 }
 
-// maker is the command that makes a token for such a subject.
-func maker(p access.Principal) string {
+// renewal says how such a subject comes to a new token.
+func renewal(p access.Principal) string {
 	switch p {
 	case access.PrincipalServiceAccount:
-		return "muster service-account token create"
+		return "Make a new one with \"muster service-account token create\"."
 	case access.PrincipalRunner:
-		return "muster runner token"
+		return "Make a new one with \"muster runner token\"."
 	default:
-		return "muster pat create"
+		return "With another token of yours that works, make a new one with \"muster pat create\"; without one, an organization admin makes it with \"muster member token\"."
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *Service) AddMember(ctx context.Context, c access.Caller, name, email st
 			return err
 		}
 		if taken {
-			return fault.New(fault.AlreadyExists, fault.AlreadyThere, "%s already is a member, as %q (%s).", other.Email, other.Name, other.ID)
+			return fault.New(fault.AlreadyExists, fault.AlreadyThere, "%s already is a member, as %q (%s). If they have no token left that works, make one with \"muster member token\".", other.Email, other.Name, other.ID)
 		}
 		return insertUser(ctx, tx, u, rec, c.Subject)
 	})

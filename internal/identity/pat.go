@@ -34,10 +34,10 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 			return "", err
 		}
 		return "", fault.New(fault.PermissionDenied, fault.NotAllowed,
-			"A personal access token acts as its owner, so everybody makes their own. An admin makes a first one for a new person with \"muster member add\".")
+			"A personal access token acts as its owner, so everybody makes their own. An admin makes a first one for a new person with \"muster member add\", and one for a member who has none left with \"muster member token\".")
 	}
-	if n.ValidFor < 0 || n.ValidFor > token.MaxPersonal {
-		return "", fault.Invalid("valid_for", "must be between 0 and %d days; 0 means %[1]d days", int(token.MaxPersonal.Hours()/24))
+	if err := checkValidFor(n.ValidFor); err != nil {
+		return "", err
 	}
 	secret, rec := s.personalToken(c.Organization, c.Subject, c.Subject, n)
 	err = s.store.Write(ctx, func(tx Tx) error {
@@ -50,6 +50,13 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 		return "", fault.Wrap(err, "making the token")
 	}
 	return secret, nil
+}
+
+func checkValidFor(d time.Duration) error {
+	if d < 0 || d > token.MaxPersonal {
+		return fault.Invalid("valid_for", "must be between 0 and %d days; 0 means %[1]d days", int(token.MaxPersonal.Hours()/24))
+	}
+	return nil
 }
 
 // boundTokens locks a person who is to get one more token, and refuses it when they

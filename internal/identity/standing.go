@@ -24,5 +24,5 @@ func (s *Service) StandingOf(ctx context.Context, o id.Organization, subject acc
 		}
 		role = u.Role
 	}
-	return s.standing(ctx, o, subject, role)
+	return standing(ctx, s.store, o, subject, role)
 }

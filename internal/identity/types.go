@@ -151,6 +151,8 @@ type Store interface {
 // Tx is what this package needs of a transaction.
 type Tx interface {
 	departure.Tx
+	// GroupsOf is that of Store.
+	GroupsOf(ctx context.Context, o id.Organization, subject string) (Groups, error)
 	Organization(ctx context.Context, o id.Organization) (Organization, bool, error)
 	OperatingOrganization(ctx context.Context) (Organization, bool, error)
 	User(ctx context.Context, o id.Organization, u id.User) (User, bool, error)

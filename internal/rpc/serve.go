@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -74,6 +75,10 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 	p.handler.ServeHTTP(c, r)
 }
 
+// TokenExpires is the header of an answer that says when the token that the call
+// came with ends, if it does, so that a program can say so in time.
+const TokenExpires = "Muster-Token-Expires" //nolint:gosec // no credential
+
 // admit settles who calls and whether they may, and lets the call in, which
 // leave ends.
 func (h *Handler) admit(ctx context.Context, c *call, header http.Header, procedurePath string) (leave func(), err error) {
@@ -117,6 +122,9 @@ func (h *Handler) authenticate(ctx context.Context, c *call, header http.Header)
 		return err
 	}
 	c.visit.Proved()
+	if end := c.caller.Expires; !end.IsZero() {
+		c.Header().Set(TokenExpires, end.UTC().Format(time.RFC3339))
+	}
 	return nil
 }
 

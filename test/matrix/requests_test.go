@@ -150,9 +150,10 @@ var requests = map[string]func(*plane) object{
 	admins + "MemberService/AddMember": func(p *plane) object {
 		return object{"name": "New", "email": p.name() + "@example.com", "role": "ORGANIZATION_ROLE_MEMBER"}
 	},
-	admins + "MemberService/SuspendMember": func(p *plane) object { return object{"userId": p.extra()} },
-	admins + "MemberService/ResumeMember":  func(p *plane) object { return object{"userId": p.extra()} },
-	admins + "MemberService/RemoveMember":  func(p *plane) object { return object{"userId": p.extra()} },
+	admins + "MemberService/CreateMemberToken": func(p *plane) object { return object{"userId": p.extra()} },
+	admins + "MemberService/SuspendMember":     func(p *plane) object { return object{"userId": p.extra()} },
+	admins + "MemberService/ResumeMember":      func(p *plane) object { return object{"userId": p.extra()} },
+	admins + "MemberService/RemoveMember":      func(p *plane) object { return object{"userId": p.extra()} },
 
 	admins + "RunnerKeyService/GetRunnerKeys":      runner,
 	admins + "RunnerKeyService/ApproveRunnerKey":   func(p *plane) object { return object{"runnerId": p.runner, "fingerprint": fmt.Sprintf("%032d", 0)} },

@@ -57,6 +57,7 @@ func TestIdsOfNothing(t *testing.T) {
 		{admin, "gitpod.v1.UserService/GetPersonalAccessToken", "personalAccessTokenId"},
 		{admin, "gitpod.v1.UserService/DeletePersonalAccessToken", "personalAccessTokenId"},
 		{admin, "gitpod.v1.OrganizationService/GetOrganization", "organizationId"},
+		{admin, "muster.admin.v1.MemberService/CreateMemberToken", "userId"},
 		{admin, "muster.admin.v1.MemberService/SuspendMember", "userId"},
 		{admin, "muster.admin.v1.MemberService/ResumeMember", "userId"},
 		{admin, "muster.admin.v1.MemberService/RemoveMember", "userId"},

@@ -164,6 +164,7 @@ func goodRequests(t *testing.T, s *muster.Server) map[string]object {
 		accounts + "DeleteServiceAccountToken":       {"serviceAccountTokenId": nobody},
 
 		admins + "MemberService/AddMember":                 {"name": "Somebody", "email": "somebody@example.com", "role": "ORGANIZATION_ROLE_MEMBER"},
+		admins + "MemberService/CreateMemberToken":         {"userId": nobody, "validFor": "60s"},
 		admins + "MemberService/SuspendMember":             {"userId": person},
 		admins + "MemberService/ResumeMember":              {"userId": person},
 		admins + "MemberService/RemoveMember":              {"userId": nobody},

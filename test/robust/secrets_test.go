@@ -27,6 +27,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	pat := w.handsOut(t, "a personal access token", "token", "gitpod.v1.UserService/CreatePersonalAccessToken", object{"userId": me, "description": "planted"})
 	w.handsOut(t, "a member's token", "token", "muster.admin.v1.MemberService/AddMember",
 		object{"name": "Member", "email": "member@example.com", "role": "ORGANIZATION_ROLE_MEMBER"})
+	w.handsOut(t, "another token of a member", "token", "muster.admin.v1.MemberService/CreateMemberToken", object{"userId": me})
 	exchange := w.handsOut(t, "a redeemed exchange token", "exchangeToken", "gitpod.v1.RunnerService/CreateRunner", object{
 		"name": "keeps secrets", "provider": "RUNNER_PROVIDER_LINUX_HOST", "spec": object{"configuration": object{
 			"metrics": object{"enabled": true, "url": "https://metrics.example.com", "username": "u", "password": password},

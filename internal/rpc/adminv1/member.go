@@ -27,6 +27,12 @@ func (s *Members) AddMember(ctx context.Context, req *connect.Request[adminv1.Ad
 	return connect.NewResponse(&adminv1.AddMemberResponse{Member: gitpodv1.Member(u), Token: secret}), nil
 }
 
+// CreateMemberToken makes a token for a person who has none left.
+func (s *Members) CreateMemberToken(ctx context.Context, req *connect.Request[adminv1.CreateMemberTokenRequest]) (*connect.Response[adminv1.CreateMemberTokenResponse], error) {
+	secret, err := s.Identity.CreateMemberToken(ctx, access.CallerOf(ctx), userID(req.Msg), req.Msg.GetValidFor().AsDuration())
+	return answer(&adminv1.CreateMemberTokenResponse{Token: secret}, err)
+}
+
 // SuspendMember refuses a person's tokens.
 func (s *Members) SuspendMember(ctx context.Context, req *connect.Request[adminv1.SuspendMemberRequest]) (*connect.Response[adminv1.SuspendMemberResponse], error) {
 	return answer(&adminv1.SuspendMemberResponse{}, s.Identity.SuspendMember(ctx, access.CallerOf(ctx), userID(req.Msg)))

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/musterhq/muster/gen/gitpod/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -146,6 +147,107 @@ func (x *AddMemberResponse) GetToken() string {
 	return ""
 }
 
+// CreateMemberTokenRequest says whose token it is to be.
+type CreateMemberTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member who gets the token.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// How long it works, up to 90 days; 90 days when it is not set.
+	ValidFor      *durationpb.Duration `protobuf:"bytes,2,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateMemberTokenRequest) Reset() {
+	*x = CreateMemberTokenRequest{}
+	mi := &file_muster_admin_v1_member_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateMemberTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateMemberTokenRequest) ProtoMessage() {}
+
+func (x *CreateMemberTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_admin_v1_member_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateMemberTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateMemberTokenRequest) Descriptor() ([]byte, []int) {
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CreateMemberTokenRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *CreateMemberTokenRequest) GetValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.ValidFor
+	}
+	return nil
+}
+
+// CreateMemberTokenResponse returns the token.
+type CreateMemberTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token. It is returned once and stored as a hash.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateMemberTokenResponse) Reset() {
+	*x = CreateMemberTokenResponse{}
+	mi := &file_muster_admin_v1_member_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateMemberTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateMemberTokenResponse) ProtoMessage() {}
+
+func (x *CreateMemberTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_admin_v1_member_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateMemberTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateMemberTokenResponse) Descriptor() ([]byte, []int) {
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CreateMemberTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
 // SuspendMemberRequest names a member.
 type SuspendMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -157,7 +259,7 @@ type SuspendMemberRequest struct {
 
 func (x *SuspendMemberRequest) Reset() {
 	*x = SuspendMemberRequest{}
-	mi := &file_muster_admin_v1_member_proto_msgTypes[2]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -169,7 +271,7 @@ func (x *SuspendMemberRequest) String() string {
 func (*SuspendMemberRequest) ProtoMessage() {}
 
 func (x *SuspendMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_admin_v1_member_proto_msgTypes[2]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -182,7 +284,7 @@ func (x *SuspendMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendMemberRequest.ProtoReflect.Descriptor instead.
 func (*SuspendMemberRequest) Descriptor() ([]byte, []int) {
-	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{2}
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SuspendMemberRequest) GetUserId() string {
@@ -201,7 +303,7 @@ type SuspendMemberResponse struct {
 
 func (x *SuspendMemberResponse) Reset() {
 	*x = SuspendMemberResponse{}
-	mi := &file_muster_admin_v1_member_proto_msgTypes[3]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -213,7 +315,7 @@ func (x *SuspendMemberResponse) String() string {
 func (*SuspendMemberResponse) ProtoMessage() {}
 
 func (x *SuspendMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_admin_v1_member_proto_msgTypes[3]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -226,7 +328,7 @@ func (x *SuspendMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendMemberResponse.ProtoReflect.Descriptor instead.
 func (*SuspendMemberResponse) Descriptor() ([]byte, []int) {
-	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{3}
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{5}
 }
 
 // ResumeMemberRequest names a member.
@@ -240,7 +342,7 @@ type ResumeMemberRequest struct {
 
 func (x *ResumeMemberRequest) Reset() {
 	*x = ResumeMemberRequest{}
-	mi := &file_muster_admin_v1_member_proto_msgTypes[4]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -252,7 +354,7 @@ func (x *ResumeMemberRequest) String() string {
 func (*ResumeMemberRequest) ProtoMessage() {}
 
 func (x *ResumeMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_admin_v1_member_proto_msgTypes[4]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -265,7 +367,7 @@ func (x *ResumeMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeMemberRequest.ProtoReflect.Descriptor instead.
 func (*ResumeMemberRequest) Descriptor() ([]byte, []int) {
-	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{4}
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ResumeMemberRequest) GetUserId() string {
@@ -284,7 +386,7 @@ type ResumeMemberResponse struct {
 
 func (x *ResumeMemberResponse) Reset() {
 	*x = ResumeMemberResponse{}
-	mi := &file_muster_admin_v1_member_proto_msgTypes[5]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +398,7 @@ func (x *ResumeMemberResponse) String() string {
 func (*ResumeMemberResponse) ProtoMessage() {}
 
 func (x *ResumeMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_admin_v1_member_proto_msgTypes[5]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +411,7 @@ func (x *ResumeMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeMemberResponse.ProtoReflect.Descriptor instead.
 func (*ResumeMemberResponse) Descriptor() ([]byte, []int) {
-	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{5}
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{7}
 }
 
 // RemoveMemberRequest names a member.
@@ -323,7 +425,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_muster_admin_v1_member_proto_msgTypes[6]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +437,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_admin_v1_member_proto_msgTypes[6]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +450,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{6}
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RemoveMemberRequest) GetUserId() string {
@@ -367,7 +469,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_muster_admin_v1_member_proto_msgTypes[7]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +481,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_admin_v1_member_proto_msgTypes[7]
+	mi := &file_muster_admin_v1_member_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,14 +494,14 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{7}
+	return file_muster_admin_v1_member_proto_rawDescGZIP(), []int{9}
 }
 
 var File_muster_admin_v1_member_proto protoreflect.FileDescriptor
 
 const file_muster_admin_v1_member_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmuster/admin/v1/member.proto\x12\x0fmuster.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgitpod/v1/organization.proto\"\x90\x01\n" +
+	"\x1cmuster/admin/v1/member.proto\x12\x0fmuster.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgitpod/v1/organization.proto\x1a\x1egoogle/protobuf/duration.proto\"\x90\x01\n" +
 	"\x10AddMemberRequest\x12\x1d\n" +
 	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x7fR\x04name\x12 \n" +
 	"\x05email\x18\x02 \x01(\tB\n" +
@@ -408,7 +510,12 @@ const file_muster_admin_v1_member_proto_rawDesc = "" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04role\"`\n" +
 	"\x11AddMemberResponse\x125\n" +
 	"\x06member\x18\x01 \x01(\v2\x1d.gitpod.v1.OrganizationMemberR\x06member\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token\"9\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"u\n" +
+	"\x18CreateMemberTokenRequest\x12!\n" +
+	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x126\n" +
+	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"1\n" +
+	"\x19CreateMemberTokenResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"9\n" +
 	"\x14SuspendMemberRequest\x12!\n" +
 	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"\x17\n" +
 	"\x15SuspendMemberResponse\"8\n" +
@@ -417,9 +524,10 @@ const file_muster_admin_v1_member_proto_rawDesc = "" +
 	"\x14ResumeMemberResponse\"8\n" +
 	"\x13RemoveMemberRequest\x12!\n" +
 	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"\x16\n" +
-	"\x14RemoveMemberResponse2\xfd\x02\n" +
+	"\x14RemoveMemberResponse2\xe9\x03\n" +
 	"\rMemberService\x12R\n" +
-	"\tAddMember\x12!.muster.admin.v1.AddMemberRequest\x1a\".muster.admin.v1.AddMemberResponse\x12^\n" +
+	"\tAddMember\x12!.muster.admin.v1.AddMemberRequest\x1a\".muster.admin.v1.AddMemberResponse\x12j\n" +
+	"\x11CreateMemberToken\x12).muster.admin.v1.CreateMemberTokenRequest\x1a*.muster.admin.v1.CreateMemberTokenResponse\x12^\n" +
 	"\rSuspendMember\x12%.muster.admin.v1.SuspendMemberRequest\x1a&.muster.admin.v1.SuspendMemberResponse\x12[\n" +
 	"\fResumeMember\x12$.muster.admin.v1.ResumeMemberRequest\x1a%.muster.admin.v1.ResumeMemberResponse\x12[\n" +
 	"\fRemoveMember\x12$.muster.admin.v1.RemoveMemberRequest\x1a%.muster.admin.v1.RemoveMemberResponseB8Z6github.com/musterhq/muster/gen/muster/admin/v1;adminv1b\x06proto3"
@@ -436,35 +544,41 @@ func file_muster_admin_v1_member_proto_rawDescGZIP() []byte {
 	return file_muster_admin_v1_member_proto_rawDescData
 }
 
-var file_muster_admin_v1_member_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_muster_admin_v1_member_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_muster_admin_v1_member_proto_goTypes = []any{
-	(*AddMemberRequest)(nil),      // 0: muster.admin.v1.AddMemberRequest
-	(*AddMemberResponse)(nil),     // 1: muster.admin.v1.AddMemberResponse
-	(*SuspendMemberRequest)(nil),  // 2: muster.admin.v1.SuspendMemberRequest
-	(*SuspendMemberResponse)(nil), // 3: muster.admin.v1.SuspendMemberResponse
-	(*ResumeMemberRequest)(nil),   // 4: muster.admin.v1.ResumeMemberRequest
-	(*ResumeMemberResponse)(nil),  // 5: muster.admin.v1.ResumeMemberResponse
-	(*RemoveMemberRequest)(nil),   // 6: muster.admin.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),  // 7: muster.admin.v1.RemoveMemberResponse
-	(v1.OrganizationRole)(0),      // 8: gitpod.v1.OrganizationRole
-	(*v1.OrganizationMember)(nil), // 9: gitpod.v1.OrganizationMember
+	(*AddMemberRequest)(nil),          // 0: muster.admin.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),         // 1: muster.admin.v1.AddMemberResponse
+	(*CreateMemberTokenRequest)(nil),  // 2: muster.admin.v1.CreateMemberTokenRequest
+	(*CreateMemberTokenResponse)(nil), // 3: muster.admin.v1.CreateMemberTokenResponse
+	(*SuspendMemberRequest)(nil),      // 4: muster.admin.v1.SuspendMemberRequest
+	(*SuspendMemberResponse)(nil),     // 5: muster.admin.v1.SuspendMemberResponse
+	(*ResumeMemberRequest)(nil),       // 6: muster.admin.v1.ResumeMemberRequest
+	(*ResumeMemberResponse)(nil),      // 7: muster.admin.v1.ResumeMemberResponse
+	(*RemoveMemberRequest)(nil),       // 8: muster.admin.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),      // 9: muster.admin.v1.RemoveMemberResponse
+	(v1.OrganizationRole)(0),          // 10: gitpod.v1.OrganizationRole
+	(*v1.OrganizationMember)(nil),     // 11: gitpod.v1.OrganizationMember
+	(*durationpb.Duration)(nil),       // 12: google.protobuf.Duration
 }
 var file_muster_admin_v1_member_proto_depIdxs = []int32{
-	8, // 0: muster.admin.v1.AddMemberRequest.role:type_name -> gitpod.v1.OrganizationRole
-	9, // 1: muster.admin.v1.AddMemberResponse.member:type_name -> gitpod.v1.OrganizationMember
-	0, // 2: muster.admin.v1.MemberService.AddMember:input_type -> muster.admin.v1.AddMemberRequest
-	2, // 3: muster.admin.v1.MemberService.SuspendMember:input_type -> muster.admin.v1.SuspendMemberRequest
-	4, // 4: muster.admin.v1.MemberService.ResumeMember:input_type -> muster.admin.v1.ResumeMemberRequest
-	6, // 5: muster.admin.v1.MemberService.RemoveMember:input_type -> muster.admin.v1.RemoveMemberRequest
-	1, // 6: muster.admin.v1.MemberService.AddMember:output_type -> muster.admin.v1.AddMemberResponse
-	3, // 7: muster.admin.v1.MemberService.SuspendMember:output_type -> muster.admin.v1.SuspendMemberResponse
-	5, // 8: muster.admin.v1.MemberService.ResumeMember:output_type -> muster.admin.v1.ResumeMemberResponse
-	7, // 9: muster.admin.v1.MemberService.RemoveMember:output_type -> muster.admin.v1.RemoveMemberResponse
-	6, // [6:10] is the sub-list for method output_type
-	2, // [2:6] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	10, // 0: muster.admin.v1.AddMemberRequest.role:type_name -> gitpod.v1.OrganizationRole
+	11, // 1: muster.admin.v1.AddMemberResponse.member:type_name -> gitpod.v1.OrganizationMember
+	12, // 2: muster.admin.v1.CreateMemberTokenRequest.valid_for:type_name -> google.protobuf.Duration
+	0,  // 3: muster.admin.v1.MemberService.AddMember:input_type -> muster.admin.v1.AddMemberRequest
+	2,  // 4: muster.admin.v1.MemberService.CreateMemberToken:input_type -> muster.admin.v1.CreateMemberTokenRequest
+	4,  // 5: muster.admin.v1.MemberService.SuspendMember:input_type -> muster.admin.v1.SuspendMemberRequest
+	6,  // 6: muster.admin.v1.MemberService.ResumeMember:input_type -> muster.admin.v1.ResumeMemberRequest
+	8,  // 7: muster.admin.v1.MemberService.RemoveMember:input_type -> muster.admin.v1.RemoveMemberRequest
+	1,  // 8: muster.admin.v1.MemberService.AddMember:output_type -> muster.admin.v1.AddMemberResponse
+	3,  // 9: muster.admin.v1.MemberService.CreateMemberToken:output_type -> muster.admin.v1.CreateMemberTokenResponse
+	5,  // 10: muster.admin.v1.MemberService.SuspendMember:output_type -> muster.admin.v1.SuspendMemberResponse
+	7,  // 11: muster.admin.v1.MemberService.ResumeMember:output_type -> muster.admin.v1.ResumeMemberResponse
+	9,  // 12: muster.admin.v1.MemberService.RemoveMember:output_type -> muster.admin.v1.RemoveMemberResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_muster_admin_v1_member_proto_init() }
@@ -478,7 +592,7 @@ func file_muster_admin_v1_member_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_admin_v1_member_proto_rawDesc), len(file_muster_admin_v1_member_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,9 @@ const (
 const (
 	// MemberServiceAddMemberProcedure is the fully-qualified name of the MemberService's AddMember RPC.
 	MemberServiceAddMemberProcedure = "/muster.admin.v1.MemberService/AddMember"
+	// MemberServiceCreateMemberTokenProcedure is the fully-qualified name of the MemberService's
+	// CreateMemberToken RPC.
+	MemberServiceCreateMemberTokenProcedure = "/muster.admin.v1.MemberService/CreateMemberToken"
 	// MemberServiceSuspendMemberProcedure is the fully-qualified name of the MemberService's
 	// SuspendMember RPC.
 	MemberServiceSuspendMemberProcedure = "/muster.admin.v1.MemberService/SuspendMember"
@@ -55,6 +58,13 @@ type MemberServiceClient interface {
 	// Errors: already_exists when a member that has not left uses the email
 	// address.
 	AddMember(context.Context, *connect.Request[v1.AddMemberRequest]) (*connect.Response[v1.AddMemberResponse], error)
+	// CreateMemberToken makes one more personal access token of a member, for one
+	// who has none left that works. The tokens that they have stay as they are.
+	//
+	// Errors: not_found; failed_precondition for a member who is suspended or has
+	// left, and for one who has as many tokens as there may be; permission_denied
+	// when the member may do something that the caller may not.
+	CreateMemberToken(context.Context, *connect.Request[v1.CreateMemberTokenRequest]) (*connect.Response[v1.CreateMemberTokenResponse], error)
 	// SuspendMember refuses all tokens of a member until ResumeMember. Open
 	// streams of the member are cut.
 	//
@@ -89,6 +99,12 @@ func NewMemberServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(memberServiceMethods.ByName("AddMember")),
 			connect.WithClientOptions(opts...),
 		),
+		createMemberToken: connect.NewClient[v1.CreateMemberTokenRequest, v1.CreateMemberTokenResponse](
+			httpClient,
+			baseURL+MemberServiceCreateMemberTokenProcedure,
+			connect.WithSchema(memberServiceMethods.ByName("CreateMemberToken")),
+			connect.WithClientOptions(opts...),
+		),
 		suspendMember: connect.NewClient[v1.SuspendMemberRequest, v1.SuspendMemberResponse](
 			httpClient,
 			baseURL+MemberServiceSuspendMemberProcedure,
@@ -112,15 +128,21 @@ func NewMemberServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // memberServiceClient implements MemberServiceClient.
 type memberServiceClient struct {
-	addMember     *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
-	suspendMember *connect.Client[v1.SuspendMemberRequest, v1.SuspendMemberResponse]
-	resumeMember  *connect.Client[v1.ResumeMemberRequest, v1.ResumeMemberResponse]
-	removeMember  *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
+	addMember         *connect.Client[v1.AddMemberRequest, v1.AddMemberResponse]
+	createMemberToken *connect.Client[v1.CreateMemberTokenRequest, v1.CreateMemberTokenResponse]
+	suspendMember     *connect.Client[v1.SuspendMemberRequest, v1.SuspendMemberResponse]
+	resumeMember      *connect.Client[v1.ResumeMemberRequest, v1.ResumeMemberResponse]
+	removeMember      *connect.Client[v1.RemoveMemberRequest, v1.RemoveMemberResponse]
 }
 
 // AddMember calls muster.admin.v1.MemberService.AddMember.
 func (c *memberServiceClient) AddMember(ctx context.Context, req *connect.Request[v1.AddMemberRequest]) (*connect.Response[v1.AddMemberResponse], error) {
 	return c.addMember.CallUnary(ctx, req)
+}
+
+// CreateMemberToken calls muster.admin.v1.MemberService.CreateMemberToken.
+func (c *memberServiceClient) CreateMemberToken(ctx context.Context, req *connect.Request[v1.CreateMemberTokenRequest]) (*connect.Response[v1.CreateMemberTokenResponse], error) {
+	return c.createMemberToken.CallUnary(ctx, req)
 }
 
 // SuspendMember calls muster.admin.v1.MemberService.SuspendMember.
@@ -145,6 +167,13 @@ type MemberServiceHandler interface {
 	// Errors: already_exists when a member that has not left uses the email
 	// address.
 	AddMember(context.Context, *connect.Request[v1.AddMemberRequest]) (*connect.Response[v1.AddMemberResponse], error)
+	// CreateMemberToken makes one more personal access token of a member, for one
+	// who has none left that works. The tokens that they have stay as they are.
+	//
+	// Errors: not_found; failed_precondition for a member who is suspended or has
+	// left, and for one who has as many tokens as there may be; permission_denied
+	// when the member may do something that the caller may not.
+	CreateMemberToken(context.Context, *connect.Request[v1.CreateMemberTokenRequest]) (*connect.Response[v1.CreateMemberTokenResponse], error)
 	// SuspendMember refuses all tokens of a member until ResumeMember. Open
 	// streams of the member are cut.
 	//
@@ -175,6 +204,12 @@ func NewMemberServiceHandler(svc MemberServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(memberServiceMethods.ByName("AddMember")),
 		connect.WithHandlerOptions(opts...),
 	)
+	memberServiceCreateMemberTokenHandler := connect.NewUnaryHandler(
+		MemberServiceCreateMemberTokenProcedure,
+		svc.CreateMemberToken,
+		connect.WithSchema(memberServiceMethods.ByName("CreateMemberToken")),
+		connect.WithHandlerOptions(opts...),
+	)
 	memberServiceSuspendMemberHandler := connect.NewUnaryHandler(
 		MemberServiceSuspendMemberProcedure,
 		svc.SuspendMember,
@@ -197,6 +232,8 @@ func NewMemberServiceHandler(svc MemberServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case MemberServiceAddMemberProcedure:
 			memberServiceAddMemberHandler.ServeHTTP(w, r)
+		case MemberServiceCreateMemberTokenProcedure:
+			memberServiceCreateMemberTokenHandler.ServeHTTP(w, r)
 		case MemberServiceSuspendMemberProcedure:
 			memberServiceSuspendMemberHandler.ServeHTTP(w, r)
 		case MemberServiceResumeMemberProcedure:
@@ -214,6 +251,10 @@ type UnimplementedMemberServiceHandler struct{}
 
 func (UnimplementedMemberServiceHandler) AddMember(context.Context, *connect.Request[v1.AddMemberRequest]) (*connect.Response[v1.AddMemberResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.admin.v1.MemberService.AddMember is not implemented"))
+}
+
+func (UnimplementedMemberServiceHandler) CreateMemberToken(context.Context, *connect.Request[v1.CreateMemberTokenRequest]) (*connect.Response[v1.CreateMemberTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.admin.v1.MemberService.CreateMemberToken is not implemented"))
 }
 
 func (UnimplementedMemberServiceHandler) SuspendMember(context.Context, *connect.Request[v1.SuspendMemberRequest]) (*connect.Response[v1.SuspendMemberResponse], error) {
