@@ -13,6 +13,7 @@ import (
 	"github.com/lmittmann/tint"
 
 	"github.com/musterhq/muster/internal/cli"
+	"github.com/musterhq/muster/internal/clock"
 	"github.com/musterhq/muster/internal/fault"
 )
 
@@ -49,10 +50,10 @@ func (f *logFlags) lasting(w io.Writer) (h slog.Handler, level *slog.LevelVar, s
 func (f *logFlags) format(w io.Writer, terminal bool, level slog.Leveler) slog.Handler {
 	if f.Format == "text" || f.Format == "auto" && terminal {
 		return tint.NewTextHandler(w, &tint.Options{
-			Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != "",
+			Level: level, TimeFormat: time.TimeOnly, ReplaceAttr: clock.WithUnits, NoColor: !terminal || os.Getenv("NO_COLOR") != "",
 		})
 	}
-	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: clock.WithUnits})
 }
 
 // explain makes the error of a server fit for a terminal: a fault shows its

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/musterhq/muster/internal/app"
@@ -59,7 +60,8 @@ func (l limits) chosen() (app.Limits, error) {
 func (*serve) Help() string {
 	return `The first start makes an organization, an admin and the admin's personal access
 token: the one in MUSTER_BOOTSTRAP_TOKEN, of at least 32 characters, or a new
-one, which it prints this once. It is ready when GET /healthz answers 200.
+one. That is printed this once, on a terminal; elsewhere it goes to the file
+admin-token in the data directory. It is ready when GET /healthz answers 200.
 SIGTERM and SIGINT stop it in an orderly way; a second one stops it at once.`
 }
 
@@ -101,7 +103,7 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	return explain(log, app.Run(ctx, app.Config{
-		TrustedProxies: cmd.TrustedProxy, Limits: limits,
+		TokenFile: cmd.tokenFile(env.Stdout), TrustedProxies: cmd.TrustedProxy, Limits: limits,
 		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
 		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways, Maxima: limit.Limits(cmd.Maxima),
 		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), Version: env.Version, Logger: log,
@@ -113,12 +115,29 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 	}))
 }
 
-// announce tells people that the control plane answers, and the first admin's
-// token when it was made just now. The token goes nowhere else.
+// tokenFile is where the first admin's token goes when nobody would see it on
+// the standard output, which then most likely ends in a log.
+func (cmd *serve) tokenFile(stdout io.Writer) string {
+	if cli.IsTerminal(stdout) {
+		return ""
+	}
+	file := filepath.Join(cmd.DataDir, "admin-token")
+	// Whoever reads of it in a log is in another directory.
+	if absolute, err := filepath.Abs(file); err == nil {
+		return absolute
+	}
+	return file
+}
+
+// announce tells people that the control plane answers, and where the first
+// admin's token is when it was made just now: here, on a terminal, or in a file.
 func announce(w io.Writer, s app.Started) error {
 	text := fmt.Sprintf("Muster is ready at %s\n", s.URL)
 	if s.Token != "" {
 		text += fmt.Sprintf("\nThis is the first start. The admin's personal access token, shown this once:\n\n  %s\n\nLog in with it: muster login --server %s\n", s.Token, s.URL)
+	}
+	if s.TokenFile != "" {
+		text += fmt.Sprintf("\nThis is the first start. The admin's personal access token is in %s\n\nLog in with it, keep it in a safe place, and remove the file: muster login --server %s < %s\n", s.TokenFile, s.URL, s.TokenFile)
 	}
 	_, err := io.WriteString(w, text)
 	return err

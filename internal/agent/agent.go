@@ -30,6 +30,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/logbook"
 	"github.com/musterhq/muster/internal/id"
 	"github.com/musterhq/muster/internal/logtoken"
+	"github.com/musterhq/muster/internal/pace"
 	"github.com/musterhq/muster/internal/vitals"
 )
 
@@ -81,11 +82,12 @@ func newRunner(cfg Config, a addresses, h *home.Home) (*runner, error) {
 		cfg: cfg, addresses: a, home: h, network: network,
 		log: log, book: book, level: level, baseLevel: level.Level(),
 		bootID: id.New(), hostName: printable(hostName, maxHostName), system: host.Details(os.DirFS("/")),
-		prober:  gateway.New(network.Client(), log),
-		hold:    newHold(),
-		vitals:  vitals.New(log, vitals.Descriptors(), vitals.DataDisk(cfg.DataDir), vitals.LogDisk(), vitals.Goroutines()),
-		readers: make(chan struct{}, maxReaders),
-		closing: make(chan struct{}),
+		prober:    gateway.New(network.Client(), log),
+		hold:      newHold(),
+		strangers: pace.NewLines(2*time.Second, 20),
+		vitals:    vitals.New(log, vitals.Descriptors(), vitals.DataDisk(cfg.DataDir), vitals.LogDisk(), vitals.Goroutines()),
+		readers:   make(chan struct{}, maxReaders),
+		closing:   make(chan struct{}),
 	}
 	if r.codeHosts, err = newCodeHosts(r); err != nil {
 		return nil, err

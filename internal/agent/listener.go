@@ -84,6 +84,7 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 	if err == nil {
 		visit.Proved()
 	} else if f := new(fault.Error); errors.As(visit.Turn(), &f) {
+		r.noReader(&visit, err)
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, f.Message, http.StatusTooManyRequests)
 		return
@@ -104,6 +105,7 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if err != nil {
+		r.noReader(&visit, err)
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
@@ -126,6 +128,13 @@ func (r *runner) serveHTTP(w http.ResponseWriter, q *http.Request) {
 	w.Header().Set("Content-Disposition", `attachment; filename="support-bundle.tar.gz"`)
 	if err := r.writeBundle(q.Context(), out); err != nil {
 		panic(http.ErrAbortHandler) // so that nobody takes it for whole
+	}
+}
+
+// noReader logs, seldom, that somebody came with a token that is none.
+func (r *runner) noReader(visit *door.Visit, why error) {
+	if may, left := r.strangers.Take(time.Now()); may {
+		r.log.Warn("somebody without a good logs token was refused", "address", visit.Address().String(), "reason", why.Error(), "not_shown_before", left)
 	}
 }
 

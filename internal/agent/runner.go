@@ -17,6 +17,7 @@ import (
 	"github.com/musterhq/muster/internal/agent/vault"
 	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/logtoken"
+	"github.com/musterhq/muster/internal/pace"
 	"github.com/musterhq/muster/internal/vitals"
 )
 
@@ -47,6 +48,8 @@ type runner struct {
 	vitals *vitals.Watch
 	// door bounds what comes to the listener, if there is one.
 	door *door.Door
+	// strangers bounds how often it is logged that one was refused.
+	strangers *pace.Lines
 	// closing is closed when the process stops serving its logs.
 	closing chan struct{}
 

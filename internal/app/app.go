@@ -99,30 +99,32 @@ func reason(err error) string {
 
 // plane is a built control plane.
 type plane struct {
-	confirmed  *confirmed.Clock
-	audit      *auditlog.Service
-	keys       *keyring.Service
-	idTokens   *idtoken.Service
-	readers    logReaders
-	identity   *identity.Service
-	accounts   *serviceaccount.Service
-	fleet      *fleet.Service
-	sealed     *sealed.Service
-	classes    *envclass.Service
-	scm        *scm.Service
-	hosts      *hosttoken.Service
-	signIn     *signin.Service
-	pages      *oauth.Handler
-	llm        *llm.Service
-	retention  *retention.Service
-	codeHosts  *codehost.Service
-	groups     *group.Service
-	hub        *link.Hub
-	keeper     *lease.Keeper
-	handler    *rpc.Handler
-	server     *rpc.Server
-	url        string
+	confirmed *confirmed.Clock
+	audit     *auditlog.Service
+	keys      *keyring.Service
+	idTokens  *idtoken.Service
+	readers   logReaders
+	identity  *identity.Service
+	accounts  *serviceaccount.Service
+	fleet     *fleet.Service
+	sealed    *sealed.Service
+	classes   *envclass.Service
+	scm       *scm.Service
+	hosts     *hosttoken.Service
+	signIn    *signin.Service
+	pages     *oauth.Handler
+	llm       *llm.Service
+	retention *retention.Service
+	codeHosts *codehost.Service
+	groups    *group.Service
+	hub       *link.Hub
+	keeper    *lease.Keeper
+	handler   *rpc.Handler
+	server    *rpc.Server
+	url       string
+	// token and tokenFile are those of a first start; one of them at most.
 	token      string
+	tokenFile  string
 	log        *slog.Logger
 	departures *departure.Service
 	door       *door.Door
@@ -195,8 +197,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		return nil, fault.New(fault.FailedPrecondition, fault.InvalidField, "--tls-cert and --tls-key cannot be used: %s.", err)
 	}
 	// Last, so that no failed start has made a token that nobody saw.
-	p.token, err = p.identity.Bootstrap(ctx, cfg.BootstrapToken)
-	return p, err
+	return p, p.bootstrap(ctx, cfg, store)
 }
 
 // accessChanged makes what a subject has open go by what it may do now.
@@ -224,8 +225,11 @@ func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) err
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(p.vitals.Listener(listener)) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)
+	if p.tokenFile != "" {
+		p.log.Info("this is the first start: the admin's personal access token is in a file; log in with it, keep it in a safe place, and remove the file", "file", p.tokenFile)
+	}
 	if cfg.Started != nil {
-		cfg.Started(Started{URL: p.url, Token: p.token, Listen: listener.Addr().String()})
+		cfg.Started(Started{URL: p.url, Token: p.token, TokenFile: p.tokenFile, Listen: listener.Addr().String()})
 	}
 	var err error
 	select {

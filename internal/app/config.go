@@ -45,8 +45,11 @@ type Config struct {
 	Limits Limits
 	// BootstrapToken is the first admin's token; see MUSTER_BOOTSTRAP_TOKEN.
 	BootstrapToken string
-	Version        string
-	Logger         *slog.Logger
+	// TokenFile gets the first admin's token when a start makes one; empty when
+	// Started is told it, to be shown.
+	TokenFile string
+	Version   string
+	Logger    *slog.Logger
 	// Started is called once the server answers requests.
 	Started func(Started)
 }
@@ -63,6 +66,8 @@ type Started struct {
 	URL string
 	// Token is the first admin's token if this start made it; empty otherwise.
 	Token string
+	// TokenFile has that token, when Config.TokenFile is set and this start made it.
+	TokenFile string
 	// Listen is the real address, when port 0 was asked for.
 	Listen string
 }

@@ -149,7 +149,9 @@ type Visit struct {
 	request  *http.Request
 	stranger *stranger
 	// The address is made out once it is asked for.
-	known   bool
+	known bool
+	// failed is why who came is nobody; nil when they are somebody, or need not be.
+	failed  error
 	address netip.Addr
 	share   netip.Addr
 }
@@ -257,11 +259,18 @@ func (v *Visit) Prove() (done func(), err error) {
 // Bad counts a request whose token is none. It returns what to tell the caller:
 // why it was refused, for as long as that is answered at all.
 func (v *Visit) Bad(why error) error {
+	v.Fail(why)
 	if err := v.Turn(); err != nil {
 		return err
 	}
 	return why
 }
+
+// Fail notes why it is not known who came, for the log.
+func (v *Visit) Fail(why error) { v.failed = why }
+
+// Failed is what was noted by Fail.
+func (v *Visit) Failed() error { return v.failed }
 
 // Proved notes that a token of the request is good.
 func (v *Visit) Proved() { v.door.strangers.forget(v.stranger) }

@@ -11,10 +11,12 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/pace"
 	"github.com/musterhq/muster/internal/rpc/rpcerr"
 )
 
@@ -41,6 +43,9 @@ type call struct {
 	err      error        // why it failed, for the log
 	told     connect.Code // what the caller was told of that
 }
+
+// linkProcedure is that of the links of runners.
+var linkProcedure = strings.TrimPrefix(linkv1connect.LinkServiceConnectProcedure, "/")
 
 type callKey struct{}
 
@@ -130,39 +135,88 @@ func (h *Handler) finish(c *call, r *http.Request) {
 		}
 	}
 	took := time.Since(c.start)
-	if c.procedure == nil {
-		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("pattern", c.pattern),
-			slog.Int("status", c.status), slog.Duration("duration", took), slog.String("request_id", c.requestID))
-		return
+	if c.procedure != nil {
+		c.procedure.metrics.observe(c.code(), took)
 	}
-	code := c.code()
-	c.procedure.metrics.observe(code, took)
-	level := slog.LevelDebug
-	switch {
-	case code == connect.CodeInternal || code == connect.CodeUnknown:
-		level = slog.LevelError
-	case fault.HasReason(c.err, fault.LimitReached):
-		// Whoever goes beyond a limit does so often.
-	case code != 0:
-		level = slog.LevelInfo
+	h.report(c, r, took)
+}
+
+// report logs a line about the call. Those that anybody can cause are bounded:
+// the others of their kind are on the debug level.
+func (h *Handler) report(c *call, r *http.Request, took time.Duration) {
+	level, message, attrs := slog.LevelDebug, "request", make([]slog.Attr, 0, 10)
+	var code connect.Code
+	if c.procedure != nil {
+		code, message = c.code(), "call"
+		level = levelOf(code, c.err)
+	}
+	why := c.err
+	if lines, refused := h.refusalOf(c, code); lines != nil {
+		message, why, level = refused.message, refused.why, slog.LevelDebug
+		if may, left := lines.Take(time.Now()); may {
+			level = slog.LevelInfo
+			attrs = append(attrs, slog.Int("not_shown_before", left))
+		}
+		attrs = append(attrs, slog.String("address", c.visit.Address().String()))
 	}
 	if !h.cfg.Logger.Enabled(r.Context(), level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("procedure", c.procedure.name), slog.String("code", codeName(code)),
-		slog.Duration("duration", took), slog.String("request_id", c.requestID))
+	if c.procedure != nil {
+		attrs = append(attrs, slog.String("procedure", c.procedure.name), slog.String("code", codeName(code)))
+	} else {
+		attrs = append(attrs, slog.String("pattern", c.pattern), slog.Int("status", c.status))
+	}
+	attrs = append(attrs, slog.Duration("duration", took), slog.String("request_id", c.requestID))
 	if !c.caller.Anonymous() {
 		attrs = append(attrs, slog.String("caller", c.caller.Principal.String()+" "+c.caller.ID))
 	}
-	if c.err != nil {
-		f := rpcerr.Fault(c.err)
+	if why != nil {
+		f := rpcerr.Fault(why)
 		attrs = append(attrs, slog.String("reason", string(f.Reason)))
 		if level == slog.LevelError {
 			attrs = append(attrs, slog.String("error", f.Error()))
 		}
 	}
-	h.cfg.Logger.LogAttrs(r.Context(), level, "call", attrs...)
+	h.cfg.Logger.LogAttrs(r.Context(), level, message, attrs...)
+}
+
+func levelOf(code connect.Code, err error) slog.Level {
+	switch {
+	case code == connect.CodeInternal || code == connect.CodeUnknown:
+		return slog.LevelError
+	case code == 0 || fault.HasReason(err, fault.LimitReached):
+		// Whoever goes beyond a limit does so often.
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// refused is a sign-in or a link that was refused.
+type refused struct {
+	message string
+	why     error
+}
+
+// refusalOf tells whether a call was the attempt of somebody who is nobody, or of
+// a runner that may not link; the lines are those of the kind.
+func (h *Handler) refusalOf(c *call, code connect.Code) (*pace.Lines, refused) {
+	why := c.visit.Failed()
+	if why == nil && code == connect.CodeUnauthenticated {
+		why = c.err
+	}
+	link := c.procedure != nil && c.procedure.name == linkProcedure
+	switch {
+	case why != nil && !link:
+		return h.signIns, refused{"a sign-in was refused", why}
+	case why != nil:
+		return h.links, refused{"a link was refused", why}
+	case link && (code == connect.CodePermissionDenied || code == connect.CodeFailedPrecondition || code == connect.CodeInvalidArgument ||
+		code == connect.CodeAborted || code == connect.CodeResourceExhausted):
+		return h.links, refused{"a link was refused", c.err}
+	}
+	return nil, refused{}
 }
 
 // code is the outcome of the call; 0 for success.

@@ -15,6 +15,7 @@ import (
 	"github.com/musterhq/muster/internal/audit"
 	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
+	"github.com/musterhq/muster/internal/pace"
 )
 
 // Handler answers every request to the control plane.
@@ -28,7 +29,9 @@ type Handler struct {
 	// like others without a token.
 	guarded, probes map[string]bool
 	errors          *connect.ErrorWriter
-	metrics         *metrics
+	// signIns and links bound how often it is logged that one was refused.
+	signIns, links *pace.Lines
+	metrics        *metrics
 
 	draining context.Context //nolint:containedctx // it lives as long as the handler
 	drain    context.CancelCauseFunc

@@ -25,6 +25,7 @@ import (
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/door"
+	"github.com/musterhq/muster/internal/pace"
 )
 
 // Config is what a Handler is made of. Authenticate and Services are required.
@@ -83,6 +84,9 @@ const (
 	nameMaxBody      = 64 << 10
 	defaultKeepAlive = 25 * time.Second
 	defaultTimeout   = 30 * time.Second
+	// Sign-ins and links that are refused are logged that often, after some at once.
+	refusalEvery   = 2 * time.Second
+	refusalsAtOnce = 20
 	// compressMin is the size from which compressing a message pays.
 	compressMin = 4 << 10
 )
@@ -142,6 +146,8 @@ func New(cfg Config) (*Handler, error) {
 		procedures: map[string]*procedure{},
 		errors:     connect.NewErrorWriter(),
 		metrics:    newMetrics(),
+		signIns:    pace.NewLines(refusalEvery, refusalsAtOnce),
+		links:      pace.NewLines(refusalEvery, refusalsAtOnce),
 	}
 	h.draining, h.drain = context.WithCancelCause(context.Background())
 	h.unbuilt = h.newProcedure(connect.Spec{Procedure: "/unbuilt"}, access.Rule{Permission: access.Unbuilt}, true)

@@ -174,7 +174,7 @@ var rooms = map[string]room{
 	"internal/rpc/codec":  {own: []string{"internal/fault"}, foreign: []string{protobuf}},
 	"internal/rpc/jsonl":  {},
 	"internal/rpc/rpcerr": {own: []string{"internal/fault"}, foreign: []string{connect, protobuf, details}},
-	"internal/rpc/oauth":  {own: []string{"internal/audit", "internal/fault", "internal/signin"}},
+	"internal/rpc/oauth":  {own: []string{"internal/audit", "internal/door", "internal/fault", "internal/signin"}},
 	"internal/rpc/oidc":   {own: []string{"internal/audit", "internal/idtoken", "internal/rpc/rpcerr"}, foreign: []string{connect}},
 	"internal/rpc/relay": {
 		own:     []string{"internal/audit", "internal/door", "internal/fault", "internal/id", "internal/link", "internal/logtoken", "internal/rpc/rpcerr"},
@@ -206,7 +206,7 @@ var rooms = map[string]room{
 	// The transport knows no noun.
 	"internal/rpc": {
 		own: []string{
-			"gen", "internal/access", "internal/audit", "internal/door", "internal/event", "internal/fault", "internal/id", "internal/rpc/codec", "internal/rpc/jsonl",
+			"gen", "internal/access", "internal/audit", "internal/door", "internal/event", "internal/fault", "internal/id", "internal/pace", "internal/rpc/codec", "internal/rpc/jsonl",
 			"internal/rpc/rpcerr",
 		},
 		foreign: []string{connect, "connectrpc.com/grpcreflect", "buf.build/go/protovalidate", protobuf, metrics},
@@ -230,7 +230,7 @@ var rooms = map[string]room{
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/door", "internal/fault", "internal/id", "internal/logtoken", "internal/scmurl", "internal/seal", "internal/vitals"},
+		own:     []string{"gen", "internal/agent", "internal/clock", "internal/door", "internal/fault", "internal/id", "internal/logtoken", "internal/pace", "internal/scmurl", "internal/seal", "internal/vitals"},
 		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
 	},
 	// Vendors' own clients are known here and nowhere else; nothing of the link is.
@@ -253,7 +253,7 @@ var rooms = map[string]room{
 	"internal/cli/out":      {foreign: []string{protobuf, "go.yaml.in/yaml/v3"}},
 
 	"cmd/muster": {
-		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/confirmed", "internal/fault", "internal/limit"},
+		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/clock", "internal/confirmed", "internal/fault", "internal/limit"},
 		foreign: []string{"github.com/alecthomas/kong", "github.com/lmittmann/tint"},
 	},
 

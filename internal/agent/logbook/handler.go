@@ -3,6 +3,8 @@ package logbook
 import (
 	"context"
 	"log/slog"
+
+	"github.com/musterhq/muster/internal/clock"
 )
 
 // Handler returns a handler that writes records from level on into the book, as
@@ -11,7 +13,7 @@ func (b *Book) Handler(level slog.Leveler, also slog.Handler) slog.Handler {
 	if also == nil {
 		also = slog.DiscardHandler
 	}
-	return &tee{level: level, book: slog.NewJSONHandler(b, &slog.HandlerOptions{Level: level}), also: also}
+	return &tee{level: level, book: slog.NewJSONHandler(b, &slog.HandlerOptions{Level: level, ReplaceAttr: clock.WithUnits}), also: also}
 }
 
 type tee struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/audit"
+	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 )
 
@@ -65,6 +66,7 @@ var errOtherSite = fault.New(fault.PermissionDenied, fault.SignInFailed, "Anothe
 // refuse shows why it goes no further.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f, request := fault.From(err), audit.RequestID(r.Context())
+	door.VisitOf(r).Fail(err)
 	if f.Code == fault.Internal || f.Code == fault.Unknown {
 		h.log.Error("signing in failed", "request_id", request, "error", f)
 	}
