@@ -156,9 +156,7 @@ func (r *runner) stayConnected(ctx context.Context) error {
 	standby := false
 	for {
 		e := r.link(ctx, standby)
-		if e.lasted() {
-			b.reset()
-		}
+		b.after(e)
 		if e.why != lost && e.why != drained && e.why != rotatedToken {
 			// The right to act as the runner is gone.
 			r.vault.Close()
@@ -204,11 +202,10 @@ func (r *runner) stayConnected(ctx context.Context) error {
 			r.log.Info("reconnecting with the new access token")
 			continue
 		case drained:
-			wait = e.retryAfter + b.next()
+			wait = b.wait(e)
 			r.log.Info("reconnecting, as the control plane asked", "in", wait.String())
 		case lost:
-			// The jitter comes on top, so that not all runners obey at once.
-			wait = e.retryAfter + b.next()
+			wait = b.wait(e)
 			r.log.Warn("lost the link", "error", e.err, "next", wait.String())
 			r.say("lost the link: %v; next try in %s", e.err, seconds(wait))
 		}

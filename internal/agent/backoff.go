@@ -1,10 +1,14 @@
 package agent
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 )
 
 const (
@@ -16,8 +20,37 @@ const (
 )
 
 // backoff spreads attempts: each wait is anything between nothing and a
-// ceiling that doubles.
-type backoff struct{ ceiling time.Duration }
+// ceiling that doubles. It belongs to failures in a row, and ends with a link that
+// is confirmed. That a control plane which had welcomed this runner asks it to go
+// elsewhere is no failure either; but one that does so over and over, as soon as
+// it has welcomed it, is not let off.
+type backoff struct {
+	ceiling time.Duration
+	// brief is set when the last link was not confirmed, and this runner was asked.
+	brief bool
+}
+
+// after takes note of how a link has ended.
+func (b *backoff) after(e ending) {
+	brief := e.asked() && !e.confirmed
+	if e.confirmed || brief && !b.brief {
+		b.reset()
+	}
+	b.brief = brief
+}
+
+// wait is how long to wait after a link that was drained or lost. Asked to
+// reconnect, that is what was told; the rest comes on top, so that not all runners
+// obey at once.
+func (b *backoff) wait(e ending) time.Duration {
+	if e.why == drained && e.welcomed {
+		return e.retryAfter // which has its spread
+	}
+	return e.retryAfter + b.next()
+}
+
+// spread is for runners that were all told the same time.
+func spread() time.Duration { return rand.N(firstWait) } //nolint:gosec // jitter is no secret
 
 func (b *backoff) next() time.Duration {
 	b.ceiling = min(max(2*b.ceiling, firstWait), maxWait)
@@ -25,6 +58,24 @@ func (b *backoff) next() time.Duration {
 }
 
 func (b *backoff) reset() { b.ceiling = 0 }
+
+// told is how long an error says to wait: in its metadata, or else in itself.
+func told(err error, now time.Time) time.Duration {
+	if d := retryAfter(meta(err), now); d > 0 {
+		return d
+	}
+	c := new(connect.Error)
+	if !errors.As(err, &c) {
+		return 0
+	}
+	for _, detail := range c.Details() {
+		value, err := detail.Value()
+		if info, ok := value.(*errdetails.RetryInfo); ok && err == nil {
+			return min(max(info.GetRetryDelay().AsDuration(), 0), maxRetryAfter)
+		}
+	}
+	return 0
+}
 
 // retryAfter reads the header of that name, in seconds or as a date.
 func retryAfter(h http.Header, now time.Time) time.Duration {

@@ -10,9 +10,9 @@ type ending struct {
 	host string
 	// retryAfter is how long to wait at least.
 	retryAfter time.Duration
-	// welcomed is set when the link had a lease, which it held for lived.
-	welcomed     bool
-	lived, lease time.Duration
+	// welcomed is set when the link had a lease, and confirmed when the control
+	// plane then also renewed it: the link worked.
+	welcomed, confirmed bool
 }
 
 type why uint8
@@ -38,6 +38,10 @@ const (
 	fatal
 )
 
-// lasted tells whether the link was good for long enough to forget the
-// failures before it.
-func (e ending) lasted() bool { return e.welcomed && e.lived >= e.lease }
+// confirmedAfter is how long a link must have lived at least to be confirmed,
+// however often its lease is renewed.
+const confirmedAfter = 5 * time.Second
+
+// asked tells whether a control plane that had welcomed this runner asked it to
+// reconnect, and when.
+func (e ending) asked() bool { return e.welcomed && (e.why == drained || e.retryAfter > 0) }

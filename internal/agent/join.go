@@ -86,7 +86,7 @@ func (r *runner) redeem(ctx context.Context) (string, error) {
 		if final := r.judge(err, attempt); final != nil {
 			return "", final
 		}
-		wait := retryAfter(meta(err), time.Now()) + b.next()
+		wait := told(err, time.Now()) + b.next()
 		r.log.Warn("the control plane cannot be reached", "error", describe(err), "next", wait.String())
 		r.say("cannot reach %s: %s; next try in %s", r.server, describe(err), seconds(wait))
 		select {

@@ -20,6 +20,7 @@ type keeper struct {
 	lastBeat          time.Time
 	nextRenewal       time.Time
 	giveUp            time.Time
+	answered          bool // a renewal was
 }
 
 // start begins with a lease that was asked for at a time and granted now.
@@ -90,6 +91,7 @@ func (l *link) renewed(sequence uint64) {
 			delete(k.asked, s)
 		}
 	}
+	k.answered = true
 	l.r.hold.confirm(asked, k.lease)
 	l.r.log.Debug("the lease was renewed", "renewal", sequence)
 	// An answer from before a suspension confirms nothing any more.

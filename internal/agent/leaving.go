@@ -41,10 +41,20 @@ func (l *link) drain(d *linkv1.Drain) {
 		return
 	}
 	jitter := rand.N(maxDrainJitter) //nolint:gosec // jitter is no secret
-	l.r.log.Info("the control plane is about to stop", "reason", printable(d.GetReason(), maxReason), "reconnect", jitter.String())
+	l.r.log.Info("the control plane asks to reconnect", "reason", printable(d.GetReason(), maxReason), "reconnect", jitter.String())
 	l.leaving.reconnectAt = time.Now().Add(jitter)
 	l.leaving.at = time.After(jitter)
 	l.leaving.limit = drainPatience
+}
+
+// whenDrained is how long to wait when the control plane ends the link before this
+// runner has left: for what is left of the time that was chosen, or as it says now.
+// It tells all of them the same, so that takes a spread of its own.
+func whenDrained(left, told time.Duration) time.Duration {
+	if told <= left {
+		return max(left, 0)
+	}
+	return told + spread()
 }
 
 // delete ends all work. It also takes the place of a drain.

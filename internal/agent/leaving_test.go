@@ -2,12 +2,14 @@ package agent_test
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	linkv1 "github.com/musterhq/muster/gen/muster/link/v1"
@@ -211,4 +213,175 @@ func TestStopWhileNothingAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// outage refuses a runner so often that its waits are long, and welcomes it then.
+func (p *plane) outage(t *testing.T) *planeLink {
+	t.Helper()
+	for range 10 {
+		p.accept(t).end(t, connect.NewError(connect.CodeUnavailable, errors.New("away")))
+	}
+	return p.welcomed(t)
+}
+
+// Asked to reconnect, a runner does so within what it was told: an outage that is
+// over is no reason to wait.
+func TestAnOldOutageIsNotWaitedOut(t *testing.T) {
+	retryAfter := func(seconds string) error {
+		err := connect.NewError(connect.CodeUnavailable, errors.New("reconnect"))
+		err.Meta().Set("Retry-After", seconds)
+		return err
+	}
+	for name, c := range map[string]struct {
+		lived       time.Duration
+		ask         func(t *testing.T, l *planeLink)
+		least, most time.Duration
+	}{
+		"drained": {20 * time.Second, func(t *testing.T, l *planeLink) {
+			l.send(t, drain())
+			l.ended(t)
+		}, 0, 5500 * time.Millisecond},
+		"drained as soon as it was welcomed": {time.Second, func(t *testing.T, l *planeLink) {
+			l.send(t, drain())
+			l.ended(t)
+		}, 0, 5500 * time.Millisecond},
+		"drained and cut": {20 * time.Second, func(t *testing.T, l *planeLink) {
+			l.send(t, drain())
+			l.end(t, retryAfter("1"))
+		}, time.Second, 5500 * time.Millisecond},
+		"told when": {20 * time.Second, func(t *testing.T, l *planeLink) { l.end(t, retryAfter("3")) }, 3 * time.Second, 3500 * time.Millisecond},
+		"told when, as soon as it was welcomed": {time.Second, func(t *testing.T, l *planeLink) {
+			l.end(t, retryAfter("3"))
+		}, 3 * time.Second, 3500 * time.Millisecond},
+		"cut without a word, once it worked": {12 * time.Second, func(t *testing.T, l *planeLink) { l.end(t, nil) }, 0, 500 * time.Millisecond},
+		"told a time that is none":           {20 * time.Second, func(t *testing.T, l *planeLink) { l.end(t, retryAfter("4000000000")) }, 5 * time.Minute, 5*time.Minute + 500*time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := inMemory(t)
+				p.join(t, nil)
+				for range 6 { // so often that no luck helps
+					l := p.outage(t)
+					<-time.After(c.lived)
+					before := time.Now()
+					c.ask(t, l)
+					l = p.welcomed(t)
+					if waited := time.Since(before); waited < c.least || waited > c.most {
+						t.Errorf("the runner was back after %s", waited)
+					}
+					<-time.After(2 * lease)
+					l.end(t, nil)
+				}
+			})
+		})
+	}
+}
+
+// What the log says of when is so.
+func TestADrainSaysWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		pr := p.join(t, nil)
+		l := p.outage(t)
+		told := func(key string) time.Duration {
+			t.Helper()
+			found := regexp.MustCompile(`"`+key+`":"([^"]+)"`).FindAllStringSubmatch(pr.logs.String(), -1)
+			if len(found) == 0 {
+				t.Fatalf("the log does not have %q:\n%s", key, pr.logs)
+			}
+			d, err := time.ParseDuration(found[len(found)-1][1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		for round := range 10 {
+			before := time.Now()
+			l.send(t, drain())
+			synctest.Wait()
+			reconnect := told("reconnect")
+			if round%2 == 0 {
+				l.ended(t)
+			} else {
+				l.end(t, nil)
+			}
+			left := reconnect - time.Since(before)
+			l = p.welcomed(t)
+			waited := time.Since(before)
+			if in := told("in"); (in-max(left, 0)).Abs() > time.Millisecond || (waited-reconnect).Abs() > time.Millisecond {
+				t.Errorf("it said %s, then %s with %s to go, and was back after %s", reconnect, in, left, waited)
+			}
+		}
+	})
+}
+
+// Who welcomes a runner and sends it away at once, over and over, is not stormed.
+func TestAWelcomeAloneEndsNoBackoff(t *testing.T) {
+	for name, end := range map[string]func() error{
+		"without a word": func() error { return nil },
+		"with a time": func() error {
+			err := connect.NewError(connect.CodeUnavailable, errors.New("reconnect"))
+			err.Meta().Set("Retry-After", "1")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := inMemory(t)
+				p.join(t, nil)
+				before := time.Now()
+				const links = 20
+				for range links {
+					l := p.accept(t)
+					// Renewals that are answered at once are no proof either.
+					l.welcome(t, func(w *linkv1.Welcome) { w.RenewEvery = durationpb.New(time.Millisecond) })
+					<-time.After(100 * time.Millisecond)
+					l.end(t, end())
+				}
+				if took := time.Since(before); took < (links+20)*time.Second {
+					t.Errorf("%d links took %s", links, took)
+				}
+			})
+		})
+	}
+}
+
+// A hint that comes without the header is one, too.
+func TestALimitIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		p.join(t, nil)
+		for told, most := range map[time.Duration]time.Duration{7 * time.Second: 7 * time.Second, 1000 * time.Hour: 5 * time.Minute} {
+			busy := connect.NewError(connect.CodeResourceExhausted, errors.New("too many links"))
+			detail, err := connect.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: durationpb.New(told)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			busy.AddDetail(detail)
+			before := time.Now()
+			p.accept(t).end(t, busy)
+			l := p.welcomed(t)
+			if waited := time.Since(before); waited < most || waited > most+2*time.Second {
+				t.Errorf("told %s, it was back after %s", told, waited)
+			}
+			<-time.After(lease)
+			l.end(t, nil)
+		}
+	})
+}
+
+// A runner that waits because it was told to can be stopped.
+func TestStopWhileToldToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		pr := p.join(t, nil)
+		err := connect.NewError(connect.CodeUnavailable, errors.New("reconnect"))
+		err.Meta().Set("Retry-After", "200")
+		p.welcomed(t).end(t, err)
+		synctest.Wait()
+		before := time.Now()
+		if err := pr.stop(nil); err != nil || time.Since(before) > time.Second {
+			t.Errorf("stopping took %s, %v", time.Since(before), err)
+		}
+	})
 }

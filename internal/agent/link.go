@@ -82,7 +82,7 @@ func (r *runner) link(ctx context.Context, standby bool) ending {
 
 	e := l.run(ctx)
 	if !l.welcomed.IsZero() {
-		e.welcomed, e.lived, e.lease = true, time.Since(l.welcomed), l.keeper.lease
+		e.welcomed, e.confirmed = true, l.keeper.answered && time.Since(l.welcomed) >= confirmedAfter
 	}
 	r.vault.Disconnect()
 	cancel()
@@ -269,11 +269,11 @@ func (l *link) broken(err error) ending {
 	if l.leaving.forGood {
 		return l.depart(false) // the control plane did not wait
 	}
-	e := ending{why: lost, err: errors.New(describe(err)), retryAfter: retryAfter(meta(err), time.Now())}
+	e := ending{why: lost, err: errors.New(describe(err)), retryAfter: told(err, time.Now())}
 	switch {
 	case !l.leaving.reconnectAt.IsZero():
 		// The control plane was about to stop, and this is it.
-		e.why, e.retryAfter = drained, max(e.retryAfter, time.Until(l.leaving.reconnectAt))
+		e.why, e.retryAfter = drained, whenDrained(time.Until(l.leaving.reconnectAt), e.retryAfter)
 	case errors.Is(err, io.EOF):
 		e.err = errors.New("the control plane closed it")
 	case !connect.IsWireError(err):

@@ -106,31 +106,41 @@ func detail(err error) *errdetails.ErrorInfo {
 	return nil
 }
 
-// maxRetryAfter bounds what a server may ask to wait.
-const maxRetryAfter = 5 * time.Minute
-
-// retryAfter is how long the server asked to wait before another attempt; 0 when
-// it did not say.
-func retryAfter(err error) time.Duration {
-	var plain *refusal
-	if errors.As(err, &plain) {
-		return plain.after
-	}
-	var wire *connect.Error
-	if errors.As(err, &wire) {
-		return seconds(wire.Meta().Get("Retry-After"))
-	}
-	return 0
-}
-
-func seconds(header string) time.Duration {
-	n, _ := strconv.ParseUint(header, 10, 31)
-	return min(time.Duration(n)*time.Second, maxRetryAfter)
-}
-
 // retrying says that something is tried again, and when.
 func retrying(env *Env, err error, wait time.Duration) {
 	fmt.Fprintf(env.Stderr, "muster: %s; trying again in %s\n", strings.TrimSuffix(sentence(err), "."), wait.Round(100*time.Millisecond))
+}
+
+// toldToWait is how long a server's error says to wait, within bounds; 0 when it
+// does not say.
+func toldToWait(err error) time.Duration {
+	var told time.Duration
+	var plain *refusal
+	var wire *connect.Error
+	switch {
+	case errors.As(err, &plain):
+		told = plain.wait
+	case errors.As(err, &wire):
+		for _, d := range wire.Details() {
+			m, err := d.Value()
+			if info, ok := m.(*errdetails.RetryInfo); ok && err == nil {
+				told = info.GetRetryDelay().AsDuration()
+			}
+		}
+		if told == 0 {
+			told = seconds(wire.Meta().Get("Retry-After"))
+		}
+	}
+	return min(max(told, 0), maxTold)
+}
+
+// seconds reads the value of a Retry-After; 0 when it is none.
+func seconds(value string) time.Duration {
+	n, err := strconv.ParseUint(value, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 func isCanceled(err error) bool {
@@ -205,7 +215,8 @@ func isThere(err error) bool {
 type refusal struct {
 	message string
 	info    *errdetails.ErrorInfo
-	after   time.Duration // when to come back; 0 when the answer did not say
+	// wait is when to try again; 0 when the server does not say.
+	wait time.Duration
 }
 
 func (e *refusal) Error() string { return e.message }
@@ -224,7 +235,7 @@ func refused(resp *http.Response) error {
 	if json.Unmarshal(body, &said) != nil || said.Message == "" {
 		return fmt.Errorf("%s answered %s", resp.Request.URL.Redacted(), resp.Status)
 	}
-	r := &refusal{message: out.Clean(said.Message), after: seconds(resp.Header.Get("Retry-After"))}
+	r := &refusal{message: out.Clean(said.Message), wait: seconds(resp.Header.Get("Retry-After"))}
 	for _, d := range said.Details {
 		info := &errdetails.ErrorInfo{}
 		raw, err := base64.RawStdEncoding.DecodeString(d.Value)

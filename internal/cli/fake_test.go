@@ -17,6 +17,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
@@ -53,7 +54,13 @@ type plane struct {
 	checked  *adminv1.CheckRunnerSecretsResponse
 	held     []*adminv1.RunnerToken // by runners
 	watchers map[chan *gitpodv1.WatchEventsResponse]struct{}
-	audit    auditFake
+	// away is how many event streams are refused; stands has a value for each that
+	// stands, if somebody waits for it.
+	away   int
+	stands chan struct{}
+	// told is what streams that are cut are told to wait.
+	told  time.Duration
+	audit auditFake
 	// logs answers the log URL of every runner.
 	logs func(http.ResponseWriter, *http.Request)
 }
@@ -346,8 +353,16 @@ type events struct {
 func (e *events) WatchEvents(ctx context.Context, _ *connect.Request[gitpodv1.WatchEventsRequest], stream *connect.ServerStream[gitpodv1.WatchEventsResponse]) error {
 	ch := make(chan *gitpodv1.WatchEventsResponse, 100)
 	e.mu.Lock()
+	if e.away > 0 {
+		e.away--
+		e.mu.Unlock()
+		return failure(connect.CodeUnavailable, "shutting-down", "The control plane is away.")
+	}
 	e.watchers[ch] = struct{}{}
 	e.mu.Unlock()
+	if e.stands != nil {
+		e.stands <- struct{}{}
+	}
 	defer func() {
 		e.mu.Lock()
 		delete(e.watchers, ch)
@@ -362,7 +377,16 @@ func (e *events) WatchEvents(ctx context.Context, _ *connect.Request[gitpodv1.Wa
 			return ctx.Err()
 		case ev, ok := <-ch:
 			if !ok {
-				return failure(connect.CodeUnavailable, "shutting-down", "The control plane is shutting down.")
+				err := failure(connect.CodeUnavailable, "shutting-down", "The control plane is shutting down.")
+				var wire *connect.Error
+				if e.told > 0 && errors.As(err, &wire) {
+					detail, derr := connect.NewErrorDetail(&errdetails.RetryInfo{RetryDelay: durationpb.New(e.told)})
+					if derr != nil {
+						return derr
+					}
+					wire.AddDetail(detail)
+				}
+				return err
 			}
 			if err := stream.Send(ev); err != nil {
 				return err

@@ -73,7 +73,7 @@ func (cmd *RunnerLogs) follow(ctx context.Context, c *Client, id string, body io
 			}
 			attempt = 0
 		}
-		wait := retryAfter(failed) + backoff(attempt)
+		wait := untilNext(attempt, failed)
 		attempt++
 		if failed != nil {
 			retrying(c.env, failed, wait)

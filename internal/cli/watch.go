@@ -50,7 +50,8 @@ func (c *Client) watchRunners(ctx context.Context, w watch) error {
 		case err == nil:
 			err = errors.New("the control plane closed the stream")
 		}
-		wait := retryAfter(err) + backoff(f.attempt)
+		f.settle()
+		wait := untilNext(f.attempt, err)
 		f.attempt++
 		retrying(c.env, err, wait)
 		if c.env.Pause(ctx, wait) != nil {
@@ -64,6 +65,24 @@ func (c *Client) watchRunners(ctx context.Context, w watch) error {
 func backoff(attempt int) time.Duration {
 	wait := min(500*time.Millisecond<<min(attempt, 10), 30*time.Second)
 	return wait - rand.N(wait/4) //nolint:gosec // jitter is no secret
+}
+
+const (
+	// maxTold bounds what a server, or something in front of it, may ask for.
+	maxTold = 5 * time.Minute
+	// steadyAfter is how long a stream on which nothing comes must have stood to be
+	// no failure. One that is refused stands, too, until it is read from.
+	steadyAfter = 2 * time.Second
+)
+
+// untilNext is how long to wait before another attempt: the backoff, or as long as
+// the server says if that is longer.
+func untilNext(attempt int, err error) time.Duration {
+	wait := backoff(attempt)
+	if told := toldToWait(err); told > wait {
+		return told + rand.N(500*time.Millisecond) //nolint:gosec // jitter is no secret
+	}
+	return wait
 }
 
 // stopped carries the error of a watch's own function through the follower.
@@ -85,12 +104,23 @@ type follower struct {
 	// known is every runner as it was last seen; nil before the first list.
 	known   map[string]*gitpodv1.Runner
 	attempt int
+	// stood is when the last stream stood and the list had come; zero when it never
+	// did.
+	stood time.Time
+}
+
+// settle forgets the failures in a row when the last stream was none.
+func (f *follower) settle() {
+	if !f.stood.IsZero() && time.Since(f.stood) >= steadyAfter {
+		f.attempt = 0
+	}
 }
 
 // follow opens one stream and follows it to its end.
 func (f *follower) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.stood = time.Time{}
 	types := &gitpodv1.WatchEventsRequest_ResourceTypeFilter{ResourceType: gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER}
 	if f.id != "" {
 		types.ResourceIds = []string{f.id}
@@ -109,6 +139,7 @@ func (f *follower) follow(ctx context.Context) error {
 	if err := f.list(ctx); err != nil {
 		return err
 	}
+	f.stood = time.Now()
 	for stream.Receive() {
 		f.attempt = 0
 		if err := f.event(ctx, stream.Msg()); err != nil {

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 )
@@ -160,5 +161,62 @@ func TestWatchIgnoresOthers(t *testing.T) {
 	p.set(runnerID(1), inactive, "")
 	if got := next(t, b.lines); !strings.Contains(got, "RUNNER_PHASE_INACTIVE") {
 		t.Errorf("the first line is %s", got)
+	}
+}
+
+// A stream that stands ends the backoff of the outage before it, also when nothing
+// happens on it; one that breaks as soon as it stands, over and over, does not.
+func TestAWatchWaitsOutNoOldOutage(t *testing.T) {
+	p := newPlane(t)
+	p.stands = make(chan struct{}, 100)
+	p.add("lab", active)
+	b := start(t, "runner", "watch")
+	next(t, b.notes)
+	again := func() time.Duration {
+		t.Helper()
+		note := next(t, b.notes)
+		_, in, _ := strings.Cut(note, "; trying again in ")
+		d, err := time.ParseDuration(in)
+		if err != nil {
+			t.Fatalf("it says %q", note)
+		}
+		return d
+	}
+	<-p.stands
+	p.cut(func() { p.away = 10 })
+	again()
+	for range 10 {
+		again()
+	}
+	<-p.stands
+	<-time.After(2500 * time.Millisecond)
+	p.cut(func() {})
+	if d := again(); d > 500*time.Millisecond {
+		t.Errorf("after an outage that is over it waits %s", d)
+	}
+	var last time.Duration
+	for range 8 {
+		<-p.stands
+		p.cut(func() {})
+		last = again()
+	}
+	if last < 20*time.Second {
+		t.Errorf("the eighth stream that broke at once is waited for %s", last)
+	}
+	// What happens on a stream shows that it works, and what the server says counts.
+	<-p.stands
+	p.set(runnerID(1), inactive, "")
+	next(t, b.lines) // the header
+	next(t, b.lines)
+	p.cut(func() { p.told = 3 * time.Second })
+	if d := again(); d < 3*time.Second || d > 3500*time.Millisecond {
+		t.Errorf("told 3 s, it waits %s", d)
+	}
+	<-p.stands
+	p.set(runnerID(1), active, "")
+	next(t, b.lines)
+	p.cut(func() { p.told = 1000 * time.Hour })
+	if d := again(); d > 6*time.Minute {
+		t.Errorf("told for ever, it waits %s", d)
 	}
 }
