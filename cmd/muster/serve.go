@@ -24,6 +24,7 @@ type serve struct {
 	TLSCert       string     `name:"tls-cert" env:"MUSTER_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate to serve HTTPS with."`
 	TLSKey        string     `name:"tls-key" env:"MUSTER_TLS_KEY" placeholder:"FILE" help:"PEM file with the key of that certificate."`
 	Gateway       []gateway  `sep:";" env:"MUSTER_GATEWAY" placeholder:"NAME=URL[,REGION]" help:"A gateway that runners measure their distance to. May be repeated; in the environment, separate with semicolons."`
+	Accept        bool       `name:"accept-database" help:"Serve a database that does not belong to the data directory, such as one from an old backup. For one start only."`
 	Maxima        limitFlags `embed:"" prefix:"max-"`
 	Logs          logFlags   `embed:"" prefix:"log-" set:"level=info"`
 	TrustedProxy  []string   `env:"MUSTER_TRUSTED_PROXY" placeholder:"CIDR" help:"Network or address of a reverse proxy in front, such as 10.0.0.0/8: its X-Forwarded-For says who calls. Repeatable, or with commas."`
@@ -106,7 +107,7 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 		TokenFile: cmd.tokenFile(env.Stdout), TrustedProxies: cmd.TrustedProxy, Limits: limits,
 		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
 		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways, Maxima: limit.Limits(cmd.Maxima),
-		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), Version: env.Version, Logger: log,
+		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), AcceptDatabase: cmd.Accept, Version: env.Version, Logger: log,
 		Started: func(s app.Started) {
 			if err := announce(env.Stdout, s); err != nil {
 				log.Error("what this start has to say could not be written to standard output; if it was the first one, the admin's token is lost: stop, remove the data directory, which holds nothing else yet, and start again", "error", err)

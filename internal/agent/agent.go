@@ -157,7 +157,7 @@ func (r *runner) stayConnected(ctx context.Context) error {
 	for {
 		e := r.link(ctx, standby)
 		b.after(e)
-		if e.why != lost && e.why != drained && e.why != rotatedToken {
+		if e.why != lost && e.why != drained && e.why != rotatedToken && !(e.why == refused && r.isForeign(e.installation)) {
 			// The right to act as the runner is gone.
 			r.vault.Close()
 			r.codeHosts.credentials.Forget(credentials.Kinds)
@@ -178,13 +178,19 @@ func (r *runner) stayConnected(ctx context.Context) error {
 			if r.tryOtherToken(e.err) {
 				continue
 			}
-			if err := r.rejoin(ctx, e.err); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			err := r.rejoin(ctx, e.err)
+			switch {
+			case err == nil:
+				continue
+			case ctx.Err() != nil:
+				return nil
+			case !r.isForeign(e.installation):
 				return err
 			}
-			continue
+			wait = b.wait(e)
+			text := r.wrongPlane(e.installation, "refuses this runner")
+			r.log.Warn("lost the link", "error", text, "refusal", e.err, "next", wait.String())
+			r.say("lost the link: %s; next try in %s", text, seconds(wait))
 		case superseded:
 			r.log.Warn("another host took over this runner's identity; standing by", "host", e.host, "hint", adviceOnTwoHosts)
 			r.say("the host %q took over this runner's identity; standing by until it leaves. %s", e.host, adviceOnTwoHosts)

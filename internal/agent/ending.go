@@ -8,6 +8,9 @@ type ending struct {
 	err error
 	// host is who took over.
 	host string
+	// installation is that of the control plane that refused; empty when it names
+	// none.
+	installation string
 	// retryAfter is how long to wait at least.
 	retryAfter time.Duration
 	// welcomed is set when the link had a lease, and confirmed when the control

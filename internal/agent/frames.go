@@ -88,6 +88,8 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 		return &ending{why: lost, err: errors.New("the control plane sent a second welcome")}
 	case lease <= 0 || renewEvery <= 0 || renewEvery >= lease || !id.Valid(w.GetRunnerId()) || !id.Valid(w.GetOrganizationId()):
 		return &ending{why: lost, err: errors.New("the control plane sent a welcome that makes no sense")}
+	case r.identity.RunnerID != "" && r.identity.RunnerID != w.GetRunnerId() && r.isForeign(w.GetInstallationId()):
+		return &ending{why: lost, err: errors.New(r.wrongPlane(w.GetInstallationId(), "takes it for another runner"))}
 	case r.identity.RunnerID != "" && r.identity.RunnerID != w.GetRunnerId():
 		return &ending{why: fatal, err: fault.New(fault.FailedPrecondition, fault.RunnerRefused,
 			"The control plane at %s takes the identity in %s for runner %s, but it is that of runner %s. Check --server, or restore the identity from a backup.",
@@ -103,6 +105,7 @@ func (l *link) welcome(w *linkv1.Welcome) *ending {
 	r.hold.confirm(l.asked, lease)
 	r.trust.Store(logtoken.NewTrust(w.GetIssuer(), id.Runner(w.GetRunnerId()), verificationKeys(w.GetVerificationKeys())))
 	r.standing.runnerID, r.standing.organizationID, r.standing.epoch = w.GetRunnerId(), w.GetOrganizationId(), w.GetEpoch()
+	r.meet(w.GetInstallationId())
 	r.remember()
 	keys := r.identity.KeyPair
 	r.keys.Store(&keys)

@@ -34,13 +34,14 @@ func (r *runner) join(ctx context.Context) error {
 	if err := r.home.Save(r.identity); err != nil {
 		return err
 	}
-	token, err := r.redeem(ctx)
+	token, installation, err := r.redeem(ctx)
 	if err != nil {
 		return err
 	}
 	r.redeemed = true
 	r.identity.Server, r.identity.AccessToken, r.identity.PreviousToken = r.server.String(), token, ""
-	r.identity.RunnerID, r.identity.OrganizationID = "", "" // the first Welcome tells
+	r.identity.RunnerID, r.identity.OrganizationID, r.identity.InstallationID = "", "", "" // the first Welcome tells
+	r.meet(installation)
 	if err := r.home.Save(r.identity); err != nil {
 		return fault.New(fault.FailedPrecondition, fault.DataDirectory,
 			"The exchange token was redeemed, but the runner's token could not be stored and is lost. %s Then make a new token with 'muster runner token RUNNER' and join again with it.", fault.From(err).Message).WithCause(err)
@@ -76,29 +77,29 @@ func (r *runner) rejoin(ctx context.Context, refusal error) error {
 // redeem calls the control plane until it answers. The token works once, so
 // trying it again is also the way to learn whether a try without an answer, or
 // with one that the control plane could not be sure of, has used it.
-func (r *runner) redeem(ctx context.Context) (string, error) {
+func (r *runner) redeem(ctx context.Context) (token, installation string, err error) {
 	var b backoff
 	for attempt := 1; ; attempt++ {
-		token, err := r.redeemOnce(ctx, r.cfg.ExchangeToken)
+		token, installation, err := r.redeemOnce(ctx, r.cfg.ExchangeToken)
 		if err == nil {
-			return token, nil
+			return token, installation, nil
 		}
 		if final := r.judge(err, attempt); final != nil {
-			return "", final
+			return "", "", final
 		}
 		wait := told(err, time.Now()) + b.next()
 		r.log.Warn("the control plane cannot be reached", "error", describe(err), "next", wait.String())
 		r.say("cannot reach %s: %s; next try in %s", r.server, describe(err), seconds(wait))
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return "", "", ctx.Err()
 		case <-time.After(wait):
 		}
 	}
 }
 
 // redeemOnce is safe for all.
-func (r *runner) redeemOnce(ctx context.Context, exchangeToken string) (string, error) {
+func (r *runner) redeemOnce(ctx context.Context, exchangeToken string) (token, installation string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redeemTimeout)
 	defer cancel()
 	conn := r.network.Connect(r.server)
@@ -107,12 +108,12 @@ func (r *runner) redeemOnce(ctx context.Context, exchangeToken string) (string, 
 	request.Header().Set("User-Agent", r.userAgent())
 	response, err := gitpodv1connect.NewIdentityServiceClient(conn, r.server.String()).ExchangeToken(ctx, request)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if response.Msg.GetAccessToken() == "" {
-		return "", connect.NewError(connect.CodeUnimplemented, errors.New("the answer holds no token"))
+		return "", "", connect.NewError(connect.CodeUnimplemented, errors.New("the answer holds no token"))
 	}
-	return response.Msg.GetAccessToken(), nil
+	return response.Msg.GetAccessToken(), response.Header().Get(installationHeader), nil
 }
 
 func (r *runner) userAgent() string { return "muster-runner/" + r.cfg.Version }

@@ -122,9 +122,11 @@ func (l *link) receive(alive context.Context, stream *connect.BidiStreamForClien
 		f, err := stream.Receive()
 		if err != nil {
 			// An error in front of the control plane has its headers here only.
-			if c := new(connect.Error); errors.As(err, &c) && c.Meta().Get("Retry-After") == "" {
-				if after := stream.ResponseHeader().Get("Retry-After"); after != "" {
-					c.Meta().Set("Retry-After", after)
+			if c := new(connect.Error); errors.As(err, &c) {
+				for _, name := range []string{"Retry-After", installationHeader} {
+					if value := stream.ResponseHeader().Get(name); value != "" && c.Meta().Get(name) == "" {
+						c.Meta().Set(name, value)
+					}
 				}
 			}
 			l.failed <- err
@@ -278,7 +280,7 @@ func (l *link) broken(err error) ending {
 		e.err = errors.New("the control plane closed it")
 	case !connect.IsWireError(err):
 	case connect.CodeOf(err) == connect.CodeUnauthenticated:
-		e.why = refused
+		e.why, e.installation = refused, meta(err).Get(installationHeader)
 		if reasonOf(err) == fault.ExpiredToken {
 			e.err = fault.New(fault.Unauthenticated, fault.ExpiredToken, "%s", e.err)
 		}

@@ -73,6 +73,7 @@ func (pr *process) wait() error {
 }
 
 type identity struct {
+	InstallationID                                string
 	RunnerID, OrganizationID, Server, AccessToken string
 	PublicKey, PrivateKey                         []byte
 	Next                                          *struct{ PublicKey, PrivateKey []byte }

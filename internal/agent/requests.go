@@ -84,7 +84,7 @@ func (q *requests) start(in *linkv1.Request) bool {
 			if err != nil {
 				err = errors.New("it was sealed to another key than this runner's")
 			} else {
-				token, err = q.r.redeemOnce(ctx, string(exchange))
+				token, _, err = q.r.redeemOnce(ctx, string(exchange))
 			}
 			q.rotated <- rotated{in.GetRequestId(), token, err}
 		}

@@ -62,20 +62,16 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	key, err := seal.LoadKey(cfg.SecretKeyFile)
-	if err != nil {
-		return fault.New(fault.FailedPrecondition, fault.KeyMismatch, "%s.", err)
-	}
 	bus := event.NewBus()
-	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: cfg.DataDir, URL: cfg.DatabaseURL, Publish: bus.Publish, Logger: cfg.Logger})
+	store, belongs, err := openStore(ctx, &cfg, sqlstore.Options{Publish: bus.Publish})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := store.Close(); err != nil {
-			cfg.Logger.Error("the database could not be closed", "error", err)
-		}
-	}()
+	defer closeStore(store, cfg.Logger)
+	key, err := belongs.secretKey(cfg.SecretKeyFile)
+	if err != nil {
+		return err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fault.New(fault.FailedPrecondition, fault.InvalidField, "Cannot listen at %s: %s. Choose another address with --listen.", cfg.Listen, reason(err)).WithCause(err)
@@ -85,6 +81,14 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := p.identify(ctx, store, belongs); err != nil {
+		return err
+	}
+	// Last, so that no failed start has made a token that nobody saw.
+	if err := p.bootstrap(ctx, &cfg, store); err != nil {
+		return err
+	}
+	belongs.claim(p.installation, cfg.Logger)
 	return p.run(ctx, &cfg, listener)
 }
 
@@ -130,6 +134,8 @@ type plane struct {
 	door       *door.Door
 	health     *health
 	vitals     *vitals.Watch
+	// installation is the id that the database has.
+	installation string
 	// failed gets what must stop the process.
 	failed chan error
 }
@@ -196,8 +202,7 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	if err != nil {
 		return nil, fault.New(fault.FailedPrecondition, fault.InvalidField, "--tls-cert and --tls-key cannot be used: %s.", err)
 	}
-	// Last, so that no failed start has made a token that nobody saw.
-	return p, p.bootstrap(ctx, cfg, store)
+	return p, nil
 }
 
 // accessChanged makes what a subject has open go by what it may do now.

@@ -58,15 +58,12 @@ func withClock(ctx context.Context, cfg Config, do func(confirmed.Store) (ClockS
 	if err := cfg.checkDatabase(); err != nil {
 		return ClockState{}, err
 	}
-	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: cfg.DataDir, URL: cfg.DatabaseURL, Logger: cfg.Logger, Beside: true})
+	store, _, err := openStore(ctx, &cfg, sqlstore.Options{Beside: true})
 	if err != nil {
 		return ClockState{}, err
 	}
-	state, err := do(store.Confirmed())
-	if cerr := store.Close(); err == nil && cerr != nil {
-		err = fault.Wrap(cerr, "closing the database")
-	}
-	return state, err
+	defer closeStore(store, cfg.Logger)
+	return do(store.Confirmed())
 }
 
 // checkDatabase refuses a data directory without a database, for commands that

@@ -50,6 +50,8 @@ type Config struct {
 	TokenFile string
 	Version   string
 	Logger    *slog.Logger
+	// AcceptDatabase takes a database that does not belong to DataDir.
+	AcceptDatabase bool
 	// Started is called once the server answers requests.
 	Started func(Started)
 }

@@ -31,7 +31,7 @@ func ResetAdmin(ctx context.Context, cfg Config, organization string) (Reset, er
 	if err := cfg.checkDatabase(); err != nil {
 		return Reset{}, err
 	}
-	store, err := sqlstore.Open(ctx, sqlstore.Options{DataDir: cfg.DataDir, URL: cfg.DatabaseURL, Logger: cfg.Logger})
+	store, _, err := openStore(ctx, &cfg, sqlstore.Options{})
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return Reset{}, fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
 			"The data directory %q is in use. Stop the control plane first, then run this again, and start it afterwards.", cfg.DataDir)
@@ -39,8 +39,8 @@ func ResetAdmin(ctx context.Context, cfg Config, organization string) (Reset, er
 	if err != nil {
 		return Reset{}, err
 	}
-	made, err := resetAdmin(ctx, identity.New(store.Identity(), nobody{}, cfg.Logger), organization)
-	return made, errors.Join(err, store.Close())
+	defer closeStore(store, cfg.Logger)
+	return resetAdmin(ctx, identity.New(store.Identity(), nobody{}, cfg.Logger), organization)
 }
 
 func resetAdmin(ctx context.Context, s *identity.Service, organization string) (Reset, error) {

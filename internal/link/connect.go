@@ -168,7 +168,7 @@ func (h *Hub) open(ctx context.Context, caller access.Caller, c *conn) (*session
 		Epoch: s.epoch, Lease: durationpb.New(Lease), RenewEvery: durationpb.New(RenewEvery),
 		RunnerId: string(runner), OrganizationId: string(desired.Organization),
 		Configuration: configuration(desired), Gateways: gateways(h.cfg.Gateways),
-		VerificationKeys: h.keys(), Issuer: h.cfg.Issuer, PublicKey: desired.PublicKey,
+		VerificationKeys: h.keys(), Issuer: h.cfg.Issuer, PublicKey: desired.PublicKey, InstallationId: h.cfg.Installation,
 	}
 	if !caller.Expires.IsZero() {
 		welcome.TokenValidFor = durationpb.New(max(time.Until(caller.Expires), 0))

@@ -67,6 +67,9 @@ type Replica interface {
 type Config struct {
 	// Fleet may be set later with SetFleet, since the fleet needs the hub too.
 	Fleet Fleet
+	// Installation is the id of the installation, which runners remember. It may be
+	// set later with SetInstallation.
+	Installation string
 	// Secrets may be set later with SetSecrets.
 	Secrets Secrets
 	// Tokens may be set later with SetTokens.
@@ -121,6 +124,9 @@ func (h *Hub) keys() *linkv1.VerificationKeys {
 
 // SetFleet completes the configuration.
 func (h *Hub) SetFleet(f Fleet) { h.cfg.Fleet = f }
+
+// SetInstallation completes the configuration.
+func (h *Hub) SetInstallation(id string) { h.cfg.Installation = id }
 
 // SetSecrets completes the configuration.
 func (h *Hub) SetSecrets(s Secrets) { h.cfg.Secrets = s }

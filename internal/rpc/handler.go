@@ -33,6 +33,9 @@ type Handler struct {
 	signIns, links *pace.Lines
 	metrics        *metrics
 
+	// installation is what the header Muster-Installation says; nil for none.
+	installation []string
+
 	draining context.Context //nolint:containedctx // it lives as long as the handler
 	drain    context.CancelCauseFunc
 }
@@ -43,10 +46,17 @@ func (h *Handler) Drain() {
 	h.drain(fault.New(fault.Unavailable, fault.ShuttingDown, "This replica of the control plane is shutting down. Connect again."))
 }
 
+// SetInstallation makes every answer name the installation. It must be called
+// before any request is served.
+func (h *Handler) SetInstallation(id string) { h.installation = []string{id} }
+
 // ServeHTTP answers a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{ResponseWriter: w, requestID: requestID(r.Header), start: time.Now(), visit: h.cfg.Door.Visit(r)}
 	w.Header()["X-Request-Id"] = []string{c.requestID}
+	if h.installation != nil {
+		w.Header()["Muster-Installation"] = h.installation
+	}
 	defer h.finish(c, r)
 
 	procedurePath := r.URL.Path

@@ -29,14 +29,21 @@ var ErrKeyFileChanged = errors.New("the secret-key file was changed since this p
 // LoadKey reads the secret-key file, or makes it with mode 0600 when there is
 // none. A file that others can read is refused.
 func LoadKey(path string) (*Key, error) {
-	keys, err := readKeyFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeKeyFile(path); err != nil {
-			return nil, err
-		}
-		// Read what is there now: another replica may have been faster.
-		keys, err = readKeyFile(path)
+	k, err := OpenKey(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return k, err
 	}
+	if err := makeKeyFile(path); err != nil {
+		return nil, err
+	}
+	// Read what is there now: another replica may have been faster.
+	return OpenKey(path)
+}
+
+// OpenKey reads the secret-key file, and makes none: the error is fs.ErrNotExist
+// then. A file that others can read is refused.
+func OpenKey(path string) (*Key, error) {
+	keys, err := readKeyFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -83,6 +83,8 @@ var rooms = map[string]room{
 	"internal/auditlog": {own: []string{
 		"internal/access", "internal/audit", "internal/change", "internal/fault", "internal/id", "internal/page", "internal/resource",
 	}},
+	// Which database and data directory belong together.
+	"internal/installation": {own: []string{"internal/fault", "internal/id"}},
 	// By which time things are removed by age; it knows no noun.
 	"internal/confirmed": {own: []string{"internal/access", "internal/audit", "internal/change", "internal/event", "internal/fault", "internal/id"}},
 	// The control plane's own keys, and the tokens that one of them signs.
@@ -141,7 +143,7 @@ var rooms = map[string]room{
 			"internal/hosttoken", "internal/scm",
 			"internal/group", "internal/resource",
 			"internal/departure",
-			"internal/confirmed",
+			"internal/confirmed", "internal/installation",
 			"internal/serviceaccount", "internal/retention",
 			"internal/codehost", "internal/scmurl", "internal/signin",
 		},
@@ -224,6 +226,7 @@ var rooms = map[string]room{
 			"internal/serviceaccount", "internal/llm", "internal/retention",
 			"internal/confirmed",
 			"internal/codehost", "internal/signin", "internal/door", "internal/vitals",
+			"internal/installation",
 		},
 		foreign: []string{connect, protobuf, metrics},
 	},

@@ -20,6 +20,9 @@ var binary string
 // onExit is called when the tests of a package have run.
 var onExit []func()
 
+// Binary is the path of the muster that Main built.
+func Binary() string { return binary }
+
 // Main builds muster, runs the tests of a package, and ends the process. It is
 // for TestMain.
 func Main(m *testing.M) {

@@ -23,13 +23,19 @@ type database struct {
 // be running.
 func databaseOf(t *testing.T, s *muster.Server, o muster.ServerOptions) *database {
 	t.Helper()
-	d := &database{sqlite: o.DatabaseURL == ""}
-	driver, source := "pgx", o.DatabaseURL
+	if o.DatabaseURL == "" && s.Running() {
+		t.Fatal("the control plane has its database to itself")
+	}
+	return openDatabase(t, s.DataDir, o.DatabaseURL)
+}
+
+// openDatabase opens a database at a URL, or the one of SQLite in a directory.
+func openDatabase(t *testing.T, dir, url string) *database {
+	t.Helper()
+	d := &database{sqlite: url == ""}
+	driver, source := "pgx", url
 	if d.sqlite {
-		if s.Running() {
-			t.Fatal("the control plane has its database to itself")
-		}
-		driver, source = "sqlite", filepath.Join(s.DataDir, "muster.db")
+		driver, source = "sqlite", filepath.Join(dir, "muster.db")
 	}
 	var err error
 	if d.DB, err = sql.Open(driver, source); err != nil {

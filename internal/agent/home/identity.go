@@ -14,6 +14,9 @@ type Identity struct {
 	// them, with its first Welcome.
 	RunnerID       string `json:"runnerId,omitempty"`
 	OrganizationID string `json:"organizationId,omitempty"`
+	// InstallationID is the installation of the control plane that it joined; empty
+	// when that is not known.
+	InstallationID string `json:"installationId,omitempty"`
 	// Server is the address of the control plane.
 	Server string `json:"server"`
 	// AccessToken is what the exchange token was redeemed for; empty before.

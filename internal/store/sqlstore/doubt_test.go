@@ -20,7 +20,7 @@ type brittle struct {
 }
 
 func (b brittle) Connect(context.Context) (driver.Conn, error) {
-	conn, err := b.sqlite.Open(filepath.Join(b.fail.dir, databaseFile))
+	conn, err := b.sqlite.Open(filepath.Join(b.fail.dir, DatabaseFile))
 	return brittleConn{conn, b.fail}, err
 }
 
@@ -82,7 +82,7 @@ func TestACommitThatTheDiskFailsIsInDoubt(t *testing.T) {
 		if unknown := fault.HasReason(err, "outcome-unknown"); err == nil || unknown != inDoubt || (published == 1) != inDoubt {
 			t.Errorf("%d: %v, published %d", code, err, published)
 		}
-		if err := g.close(); err != nil {
+		if err := g.close(func(*sql.Conn) error { return nil }); err != nil {
 			t.Error(err)
 		}
 		_ = db.Close()

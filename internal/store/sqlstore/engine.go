@@ -17,6 +17,10 @@ type engine interface {
 	dialect
 	// migrationDB is where the schema is changed, and how goose calls the engine.
 	migrationDB() (*sql.DB, goose.Dialect)
+	// hasTable tells whether there is a table, whatever the schema is, and name is
+	// what people call the database.
+	hasTable(ctx context.Context, table string) (bool, error)
+	name() string
 	// lockMigrations keeps other processes from changing the schema until unlock
 	// is called.
 	lockMigrations(ctx context.Context) (unlock func(), err error)

@@ -56,11 +56,12 @@ func newGroupCommitter(conn *sql.Conn, d dialect, cache *runnerCache, publish fu
 	return g
 }
 
-// close may be called when no call of write is under way or comes.
-func (g *groupCommitter) close() error {
+// close calls last with the connection, which nothing uses any more. It may be
+// called when no call of write is under way or comes.
+func (g *groupCommitter) close(last func(*sql.Conn) error) error {
 	close(g.calls)
 	<-g.stopped
-	return g.conn.Close()
+	return errors.Join(g.db.close(), last(g.conn), g.conn.Close())
 }
 
 func (g *groupCommitter) write(ctx context.Context, fn func(*Tx) error) error {

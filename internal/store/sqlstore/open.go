@@ -10,6 +10,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/musterhq/muster/internal/event"
+	"github.com/musterhq/muster/internal/installation"
 	"github.com/musterhq/muster/internal/store/migrations"
 )
 
@@ -23,6 +24,9 @@ type Options struct {
 	// Beside opens a database that a control plane may have open, or start to use,
 	// for a small change. It must have the schema of this program.
 	Beside bool
+	// Admit judges what is in the database before anything in it is changed. Nil
+	// takes any.
+	Admit func(installation.Database) error
 	// Publish gets the events of committed transactions, in the order of their
 	// commits and one call at a time. It must return soon: writes wait for it.
 	// Nil drops the events.
@@ -33,7 +37,7 @@ type Options struct {
 
 // Initialized tells whether a data directory has a database.
 func Initialized(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, databaseFile))
+	_, err := os.Stat(filepath.Join(dir, DatabaseFile))
 	return err == nil
 }
 
@@ -49,6 +53,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	e, err := openEngine(o)
 	if err != nil {
 		return nil, err
+	}
+	if err := admit(ctx, e, o.Admit); err != nil {
+		return nil, errors.Join(err, e.close())
 	}
 	prepare := migrate
 	if o.Beside {
@@ -72,6 +79,17 @@ func openEngine(o Options) (engine, error) {
 	default:
 		return nil, unusable(nil, "There is no place for the data. Name a directory with --data-dir, or a PostgreSQL database with --database-url.")
 	}
+}
+
+func admit(ctx context.Context, e engine, judge func(installation.Database) error) error {
+	if judge == nil {
+		return nil
+	}
+	d, err := contents(ctx, e)
+	if err != nil {
+		return err
+	}
+	return judge(d)
 }
 
 // migrate brings the schema up to date. A schema that is newer than this

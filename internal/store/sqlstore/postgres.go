@@ -68,6 +68,13 @@ func (e *postgresEngine) migrationDB() (*sql.DB, goose.Dialect) {
 	return e.schema, goose.DialectPostgres
 }
 
+func (e *postgresEngine) hasTable(ctx context.Context, table string) (there bool, err error) {
+	err = e.db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", table).Scan(&there)
+	return there, err
+}
+
+func (e *postgresEngine) name() string { return fmt.Sprintf("%q on %s", e.database, e.server) }
+
 // lockMigrations lets one of several replicas that start at once change the
 // schema.
 func (e *postgresEngine) lockMigrations(ctx context.Context) (func(), error) {

@@ -17,8 +17,8 @@ import (
 	"github.com/musterhq/muster/internal/store/sqlstore/query"
 )
 
-// databaseFile is the SQLite database in the data directory.
-const databaseFile = "muster.db"
+// DatabaseFile is the SQLite database in the data directory.
+const DatabaseFile = "muster.db"
 
 // busyTimeout waits for other programs, such as the sqlite3 shell or a backup;
 // muster itself has one writer.
@@ -54,7 +54,7 @@ func openSQLite(dir string, publish func([]event.Event), beside bool) (engine, e
 		}
 	}
 	e := &sqliteEngine{sqliteDialect: d, lock: lock, publish: publish, cache: newRunnerCache()}
-	if err := e.openFiles(filepath.Join(dir, databaseFile)); err != nil {
+	if err := e.openFiles(filepath.Join(dir, DatabaseFile)); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
@@ -101,6 +101,13 @@ func sqliteName(path string, settings url.Values) string {
 
 func (e *sqliteEngine) migrationDB() (*sql.DB, goose.Dialect) { return e.writeDB, goose.DialectSQLite3 }
 
+func (e *sqliteEngine) hasTable(ctx context.Context, table string) (there bool, err error) {
+	err = e.writeDB.QueryRowContext(ctx, "SELECT COUNT(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1", table).Scan(&there)
+	return there, err
+}
+
+func (e *sqliteEngine) name() string { return filepath.Join(e.dir, DatabaseFile) }
+
 // lockMigrations has nothing to do: the lock on the directory is held already.
 func (e *sqliteEngine) lockMigrations(context.Context) (func(), error) { return func() {}, nil }
 
@@ -125,18 +132,38 @@ func (e *sqliteEngine) pool() *sql.DB { return e.readDB }
 
 func (e *sqliteEngine) exclusive() bool { return true }
 
+// close leaves one whole file: the readers go first, then the log is emptied into
+// the file, and with the last connection it is removed.
 func (e *sqliteEngine) close() error {
 	var err error
-	if e.commits != nil {
-		err = e.commits.close()
+	if e.readers != nil {
+		err = errors.Join(e.readers.close(), e.readDB.Close())
 	}
-	for _, db := range []*sql.DB{e.readDB, e.writeDB} {
-		if db != nil {
-			err = errors.Join(err, db.Close())
+	if e.commits != nil {
+		last := checkpoint
+		if e.lock == nil { // the other process has yet to work with the log
+			last = func(*sql.Conn) error { return nil }
 		}
+		err = errors.Join(err, e.commits.close(last))
+	}
+	if e.writeDB != nil {
+		err = errors.Join(err, e.writeDB.Close())
 	}
 	return errors.Join(err, e.lock.release())
 }
+
+// checkpoint empties the log into the database file. A program that reads the
+// database meanwhile may keep it from that.
+func checkpoint(conn *sql.Conn) error {
+	var busy, frames, moved int
+	err := conn.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved)
+	if err == nil && busy != 0 {
+		err = errBusy
+	}
+	return err
+}
+
+var errBusy = errors.New("sqlstore: another program reads the database, so what was written last stays in muster.db-wal: keep the two files together")
 
 // sqliteDialect explains SQLite's errors. Those that name the directory are of
 // use to the operator of a control plane and tell others nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -26,6 +27,20 @@ type statements struct {
 
 func newStatements(db query.DBTX) *statements {
 	return &statements{db: db, prepared: map[string]*sql.Stmt{}}
+}
+
+// close lets go of the statements: a connection of SQLite stays open for as long as
+// it has one, also when it was closed, and then nobody moves what the log has into
+// the database file. No call may be under way or come.
+func (s *statements) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, stmt := range s.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	clear(s.prepared)
+	return errors.Join(errs...)
 }
 
 func (s *statements) statement(ctx context.Context, text string) (*sql.Stmt, error) {

@@ -2328,8 +2328,13 @@ type Welcome struct {
 	// How long the access token still works, by the control plane's clock; absent
 	// when it does not end by itself.
 	TokenValidFor *durationpb.Duration `protobuf:"bytes,11,opt,name=token_valid_for,json=tokenValidFor,proto3" json:"token_valid_for,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The installation that the control plane is; every answer of its API names it
+	// in the header Muster-Installation, too. A runner that is refused by another
+	// one, or by one that names none, has met a wrong control plane, and tries again.
+	// Empty from a control plane that does not know this field.
+	InstallationId string `protobuf:"bytes,12,opt,name=installation_id,json=installationId,proto3" json:"installation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -2437,6 +2442,13 @@ func (x *Welcome) GetTokenValidFor() *durationpb.Duration {
 		return x.TokenValidFor
 	}
 	return nil
+}
+
+func (x *Welcome) GetInstallationId() string {
+	if x != nil {
+		return x.InstallationId
+	}
+	return ""
 }
 
 // Renewed confirms that the session still holds its epoch.
@@ -4541,7 +4553,7 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\ftoken_stored\x18\x0f \x01(\v2\x1b.muster.link.v1.TokenStoredH\x00R\vtokenStoredB\a\n" +
 	"\x05frame\"1\n" +
 	"\fKeyChallenge\x12!\n" +
-	"\fsealed_nonce\x18\x01 \x01(\fR\vsealedNonce\"\x90\x04\n" +
+	"\fsealed_nonce\x18\x01 \x01(\fR\vsealedNonce\"\xb9\x04\n" +
 	"\aWelcome\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12/\n" +
 	"\x05lease\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12:\n" +
@@ -4556,7 +4568,8 @@ const file_muster_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"public_key\x18\n" +
 	" \x01(\fR\tpublicKey\x12A\n" +
-	"\x0ftoken_valid_for\x18\v \x01(\v2\x19.google.protobuf.DurationR\rtokenValidFor\"%\n" +
+	"\x0ftoken_valid_for\x18\v \x01(\v2\x19.google.protobuf.DurationR\rtokenValidFor\x12'\n" +
+	"\x0finstallation_id\x18\f \x01(\tR\x0einstallationId\"%\n" +
 	"\aRenewed\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xd0\x01\n" +
 	"\rConfiguration\x12\x1a\n" +
