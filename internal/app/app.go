@@ -27,6 +27,7 @@ import (
 	"github.com/musterhq/muster/internal/hosttoken"
 	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/idtoken"
+	"github.com/musterhq/muster/internal/installation"
 	"github.com/musterhq/muster/internal/keyring"
 	"github.com/musterhq/muster/internal/lease"
 	"github.com/musterhq/muster/internal/link"
@@ -68,6 +69,14 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer closeStore(store, cfg.Logger)
+	p := &plane{log: cfg.Logger, failed: make(chan error, 1), door: cfg.door()}
+	if err := p.own(ctx, store, belongs); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was asked to stop while it waited
+		}
+		return err
+	}
+	defer p.keeper.Leave(ctx)
 	key, err := belongs.secretKey(cfg.SecretKeyFile)
 	if err != nil {
 		return err
@@ -77,11 +86,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return fault.New(fault.FailedPrecondition, fault.InvalidField, "Cannot listen at %s: %s. Choose another address with --listen.", cfg.Listen, reason(err)).WithCause(err)
 	}
 	defer func() { _ = listener.Close() }()
-	p, err := build(ctx, &cfg, store, key, bus, cfg.publicURL(listener.Addr()))
-	if err != nil {
-		return err
-	}
-	if err := p.identify(ctx, store, belongs); err != nil {
+	p.url = cfg.publicURL(listener.Addr())
+	if err := p.build(ctx, &cfg, store, key, bus); err != nil {
 		return err
 	}
 	// Last, so that no failed start has made a token that nobody saw.
@@ -140,15 +146,40 @@ type plane struct {
 	failed chan error
 }
 
+// own makes this process the one that serves the database, or says which other
+// one does. Nothing listens before that is decided.
+func (p *plane) own(ctx context.Context, store *sqlstore.Store, b *belonging) error {
+	var err error
+	if p.installation, err = store.Installation(ctx, installation.Candidate(b.id, b.database)); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	p.keeper = lease.New(lease.Config{
+		Store: store.Lease(), HostName: host, Grace: link.Lease, Peer: p.refuseToShare, Log: p.log,
+		// They are made later, and not needed before.
+		EndSessions: func(ctx context.Context, replica string) (int, error) { return p.fleet.EndSessionsOf(ctx, replica) },
+		Lost:        func(cause error) { p.hub.Lost(cause) },
+		Beaten:      func(err error) { p.health.beaten(err) },
+	})
+	owner, err := p.keeper.Claim(ctx)
+	if owner != nil {
+		return shared(*owner)
+	}
+	return fault.Wrap(err, "registering this control plane")
+}
+
 // build makes the parts and writes what the first start needs.
-func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus, url string) (*plane, error) {
-	p := &plane{url: url, log: cfg.Logger, failed: make(chan error, 1), door: cfg.door()}
+func (p *plane) build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Key, bus *event.Bus) error {
+	url := p.url
 	p.confirmed = confirmed.New(confirmed.Config{Store: store.Confirmed(), Log: cfg.Logger})
 	if err := p.confirmed.Load(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.loadKeys(ctx, store, key); err != nil {
-		return nil, err
+		return err
 	}
 	p.audit = auditlog.New(store.AuditLog(), auditSigner{p.keys.Ring(keyring.Audit)}, p.confirmed.Now, cfg.Logger)
 	p.hub = link.New(link.Config{Gateways: cfg.gateways(), Issuer: url, Keys: p.verificationKeys, Welcome: p.door.Welcome, Log: cfg.Logger})
@@ -165,14 +196,6 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 		Store: store.Fleet(), Links: p.hub, Asker: p.hub, Revoker: p.identity, Reconnect: p.identity.Shortened, Key: key, Log: cfg.Logger, PublicURL: url,
 		Sign: p.signLogsToken, Limits: cfg.Maxima,
 	})
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	p.keeper = lease.New(lease.Config{
-		Store: store.Lease(), HostName: host, Grace: link.Lease, EndSessions: p.fleet.EndSessionsOf,
-		Lost: p.hub.Lost, Peer: p.refuseToShare, Beaten: func(err error) { p.health.beaten(err) }, Log: cfg.Logger,
-	})
 	p.health = newHealth(store.Check, p.keeper.Held, cfg.Logger)
 	p.vitals = vitals.New(cfg.Logger, cfg.resources(store)...)
 	p.sealed = sealed.New(store.Sealed(), p.hub)
@@ -187,22 +210,22 @@ func build(ctx context.Context, cfg *Config, store *sqlstore.Store, key *seal.Ke
 	p.hub.SetSecrets(p.sealed)
 	p.hub.SetTokens(p.hosts)
 	p.hub.SetReplica(p.keeper)
-	if err := p.keeper.Register(ctx); err != nil {
-		return nil, fault.Wrap(err, "registering this control plane")
-	}
+	p.hub.SetInstallation(p.installation)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), fleetMetrics(p.hub, p.fleet), clockMetrics(p.confirmed), doorCollector{p.door}, vitalsCollector{p.vitals, p.health})
+	var err error
 	if p.pages, err = oauth.New(p.signIn, url, cfg.Logger); err != nil {
-		return nil, err
+		return err
 	}
 	if p.handler, err = rpc.New(p.rpcConfig(cfg, bus, registry)); err != nil {
-		return nil, err
+		return err
 	}
+	p.handler.SetInstallation(p.installation)
 	p.server, err = rpc.NewServer(rpc.ServerConfig{Handler: p.handler, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: cfg.Logger})
 	if err != nil {
-		return nil, fault.New(fault.FailedPrecondition, fault.InvalidField, "--tls-cert and --tls-key cannot be used: %s.", err)
+		return fault.New(fault.FailedPrecondition, fault.InvalidField, "--tls-cert and --tls-key cannot be used: %s.", err)
 	}
-	return p, nil
+	return nil
 }
 
 // accessChanged makes what a subject has open go by what it may do now.
@@ -214,12 +237,15 @@ func (p *plane) accessChanged(ctx context.Context, s access.Subject) {
 // database: without a message bus, each would miss the other's events and
 // runners.
 func (p *plane) refuseToShare(other lease.Replica) {
-	err := fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
-		"Another control plane, on %q, is live on this database. This version runs one at a time: stop the other one first.", other.HostName)
 	select {
-	case p.failed <- err:
+	case p.failed <- shared(other):
 	default:
 	}
+}
+
+func shared(other lease.Replica) error {
+	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
+		"Another control plane, on %q, is live on this database. This version runs one at a time: stop the other one first.", other.HostName)
 }
 
 // run serves until ctx ends, and then stops in order.

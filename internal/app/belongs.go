@@ -73,18 +73,6 @@ func (b *belonging) secretKey(path string) (*seal.Key, error) {
 	return key, nil
 }
 
-// identify reads the id of the installation from the database, which gets one if
-// it has none.
-func (p *plane) identify(ctx context.Context, store *sqlstore.Store, b *belonging) error {
-	var err error
-	if p.installation, err = store.Installation(ctx, installation.Candidate(b.id, b.database)); err != nil {
-		return err
-	}
-	p.hub.SetInstallation(p.installation)
-	p.handler.SetInstallation(p.installation)
-	return nil
-}
-
 // claim notes in the data directory to which installation it belongs. A directory
 // that does not say so is taken for one from before there was such an id, so that a
 // failure ends nothing.

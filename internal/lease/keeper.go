@@ -57,7 +57,7 @@ type Keeper struct {
 	// elders were there when this replica came.
 	elders map[string]bool
 
-	// Only Run uses what follows.
+	// Claim and, after it, Run use what follows.
 	looked time.Time   // when the other replicas were last looked at
 	buried chan string // gets a dead replica when its sessions have ended
 	busy   bool        // one is being buried
@@ -68,17 +68,12 @@ type Keeper struct {
 type sighting struct {
 	beat  int64
 	since time.Time
-	moves int // how often the beat has moved
 }
-
-// tieMoves is how often a replica that came at the same time is seen to beat
-// before the ids decide who gives way: one that came later has left by then.
-const tieMoves = 6
 
 // ErrLost is the cause that Lost gets.
 var ErrLost = errors.New("lease: this control plane could not renew its lease in time, or was taken over")
 
-// New makes a keeper; Register must be called before anything else.
+// New makes a keeper; Claim must be called before anything else.
 func New(cfg Config) *Keeper {
 	return &Keeper{cfg: cfg, complaints: pace.NewLines(time.Minute, 1), buried: make(chan string, 1), seen: map[string]sighting{}, heirs: map[string]time.Time{}}
 }
@@ -87,17 +82,13 @@ func New(cfg Config) *Keeper {
 func (k *Keeper) Register(ctx context.Context) error {
 	fresh := id.New()
 	begun := time.Now()
-	rows, err := k.cfg.Store.Replicas(ctx)
+	rows, err := k.cfg.Store.RegisterReplica(ctx, Replica{ID: fresh, HostName: k.cfg.HostName, StartedAt: begun})
 	if err != nil {
 		return err
 	}
 	elders := map[string]bool{}
 	for _, r := range rows {
 		elders[r.ID] = true
-	}
-	err = k.cfg.Store.InsertReplica(ctx, Replica{ID: fresh, HostName: k.cfg.HostName, StartedAt: begun})
-	if err != nil {
-		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -233,26 +224,17 @@ func (k *Keeper) observe(ctx context.Context) error {
 		}
 		last, known := k.seen[r.ID]
 		if !known || last.beat != r.Beat {
-			moves := 0
-			if known {
-				moves = last.moves + 1
-			}
-			last = sighting{r.Beat, now, moves}
+			last = sighting{r.Beat, now}
 			k.seen[r.ID] = last
-			if r.TakenOverBy == "" && k.givesWay(r.ID, moves) {
+			if known && r.TakenOverBy == "" && k.givesWay(r.ID) {
 				k.cfg.Peer(r)
 			}
 		}
 		// What has an heir is left to it while the heir is there.
-		orphan := r.TakenOverBy == "" || r.TakenOverBy == self || !present[r.TakenOverBy]
-		if dead := k.cfg.Store.Exclusive() || now.Sub(last.since) >= Length; dead && orphan {
-			ok, err := k.cfg.Store.TakeOver(ctx, r.ID, r.Beat, self)
-			if err != nil {
+		orphan := r.TakenOverBy == "" || r.TakenOverBy == self || r.left() || !present[r.TakenOverBy]
+		if dead := k.cfg.Store.Exclusive() || r.left() || now.Sub(last.since) >= Length; dead && orphan {
+			if _, err := k.takeOver(ctx, &r, now); err != nil {
 				return err
-			}
-			if ok {
-				k.heirs[r.ID] = now.Add(k.cfg.Grace)
-				k.cfg.Log.Info("taking over from a control plane that stopped; its runners have one lease to come back", "replica", r.ID, "host", r.HostName)
 			}
 		}
 	}
@@ -264,15 +246,22 @@ func (k *Keeper) observe(ctx context.Context) error {
 	return nil
 }
 
-// givesWay tells whether this replica came later than another one that has been
-// seen to live.
-func (k *Keeper) givesWay(other string, moves int) bool {
-	if k.cfg.Peer == nil || moves == 0 {
-		return false
+// takeOver makes this replica the heir of a dead one; false means that it lives, or
+// has another heir.
+func (k *Keeper) takeOver(ctx context.Context, dead *Replica, now time.Time) (bool, error) {
+	ok, err := k.cfg.Store.TakeOver(ctx, dead.ID, dead.Beat, k.ID())
+	if ok {
+		k.heirs[dead.ID] = now.Add(k.cfg.Grace)
+		k.cfg.Log.Info("taking over from a control plane that stopped; its runners have one lease to come back", "replica", dead.ID, "host", dead.HostName)
 	}
+	return ok, err
+}
+
+// givesWay tells whether this replica came later than another one.
+func (k *Keeper) givesWay(other string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.elders[other] || moves >= tieMoves && other < k.id
+	return k.cfg.Peer != nil && k.elders[other]
 }
 
 // buryNext ends the sessions of a replica that was taken over a grace ago. That

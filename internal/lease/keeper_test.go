@@ -18,7 +18,6 @@ type table struct {
 	rows      map[string]lease.Replica
 	live      map[string]bool // replicas with live sessions
 	exclusive bool
-	blind     bool // Replicas returns none
 	down      bool
 	beats     int
 	burial    time.Duration // how long it takes to end the sessions of a replica
@@ -44,16 +43,30 @@ func (t *table) setDown(down bool) {
 	t.down = down
 }
 
-func (t *table) InsertReplica(_ context.Context, r lease.Replica) error {
-	return t.do(func() { t.rows[r.ID] = r; t.live[r.ID] = true })
+func (t *table) RegisterReplica(_ context.Context, r lease.Replica) (before []lease.Replica, err error) {
+	err = t.do(func() {
+		for _, other := range t.rows {
+			before = append(before, other)
+		}
+		t.rows[r.ID] = r
+		t.live[r.ID] = true
+	})
+	return before, err
+}
+
+func (t *table) LeaveReplica(_ context.Context, id string) error {
+	return t.do(func() {
+		if r, found := t.rows[id]; found && r.TakenOverBy == "" {
+			r.TakenOverBy = id
+			t.rows[id] = r
+		}
+	})
 }
 
 func (t *table) Replicas(context.Context) (out []lease.Replica, err error) {
 	err = t.do(func() {
 		for _, r := range t.rows {
-			if !t.blind {
-				out = append(out, r)
-			}
+			out = append(out, r)
 		}
 	})
 	return out, err
@@ -84,7 +97,11 @@ func (t *table) TakeOver(_ context.Context, dead string, beat int64, by string) 
 }
 
 func (t *table) DeleteReplica(_ context.Context, id string) error {
-	return t.do(func() { delete(t.rows, id) })
+	return t.do(func() {
+		if !t.live[id] {
+			delete(t.rows, id)
+		}
+	})
 }
 
 func (t *table) Exclusive() bool { return t.exclusive }
@@ -204,26 +221,6 @@ func TestOfTwoReplicasTheLaterGivesWay(t *testing.T) {
 			t.Errorf("the earlier was asked %d times and lost its lease %d times", a.peers, a.lost)
 		}
 		a.stop()
-	})
-}
-
-// Replicas that came at the same moment do not know who was first: one of them
-// gives way all the same.
-func TestOfReplicasThatCameTogetherOneStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newTable()
-		store.blind = true // neither sees the other when it comes
-		a, b := start(t, store), start(t, store)
-		store.mu.Lock()
-		store.blind = false
-		store.mu.Unlock()
-		time.Sleep(10 * lease.BeatEvery)
-		synctest.Wait()
-		if (a.peers == 0) == (b.peers == 0) {
-			t.Errorf("asked to give way: %d and %d times", a.peers, b.peers)
-		}
-		a.stop()
-		b.stop()
 	})
 }
 
@@ -371,4 +368,98 @@ func TestNobodyTakesOverWhatOneProcessHas(t *testing.T) {
 			r.stop()
 		})
 	}
+}
+
+// claim lets a replica claim a store, and tells how long that took.
+func claim(t *testing.T, store *table) (k *lease.Keeper, owner *lease.Replica, took time.Duration) {
+	t.Helper()
+	k = lease.New(lease.Config{Store: store, HostName: "h", Grace: grace, Log: slog.New(slog.DiscardHandler)})
+	begun := time.Now()
+	owner, err := k.Claim(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	return k, owner, time.Since(begun)
+}
+
+func TestWhoOwnsADatabaseIsDecidedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		if _, owner, took := claim(t, newTable()); owner != nil || took != 0 {
+			t.Errorf("an empty database is owned by %v, after %v", owner, took)
+		}
+		a := start(t, store)
+		time.Sleep(time.Minute)
+		store.mu.Lock()
+		store.live = map[string]bool{a.first: true}
+		store.mu.Unlock()
+		later, owner, took := claim(t, store)
+		if owner == nil || owner.ID != a.first || took > lease.BeatEvery+2*time.Second {
+			t.Errorf("a database that is in use is owned by %v, after %v", owner, took)
+		}
+		if later.ID() == "" || a.lost != 0 {
+			t.Error("the owner lost its lease")
+		}
+		// One that crashed is watched for a lease.
+		a.stop()
+		synctest.Wait()
+		_, owner, took = claim(t, store)
+		if owner != nil || took < lease.Length || took > lease.Length+2*time.Second {
+			t.Errorf("after a crash it is owned by %v, after %v", owner, took)
+		}
+	})
+}
+
+func TestAReplicaThatWasStoppedInOrderKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		a := start(t, store)
+		time.Sleep(time.Minute)
+		a.stop()
+		synctest.Wait()
+		a.Leave(t.Context())
+		if store.heirOf(a.first) != a.first {
+			t.Fatalf("the rows are %v", store.rows)
+		}
+		if _, owner, took := claim(t, store); owner != nil || took != 0 {
+			t.Errorf("it is owned by %v, after %v", owner, took)
+		}
+		// Its sessions are ended by the next one, after the grace.
+		b := start(t, store)
+		time.Sleep(grace + 2*lease.BeatEvery)
+		synctest.Wait()
+		if store.hasLive(a.first) || len(b.ended) == 0 {
+			t.Errorf("its sessions are live; ended are those of %v", b.ended)
+		}
+		b.stop()
+	})
+}
+
+// Of several that come at once to a database whose owner crashed, one stays.
+func TestOfReplicasThatComeTogetherOneOwns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		a := start(t, store)
+		time.Sleep(time.Minute)
+		a.stop()
+		synctest.Wait()
+		var mu sync.Mutex
+		owners := 0
+		for range 5 {
+			go func() {
+				if _, owner, _ := claim(t, store); owner == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					owners++
+				}
+			}()
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if owners != 1 {
+			t.Errorf("%d of five own the database", owners)
+		}
+	})
 }

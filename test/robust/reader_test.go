@@ -3,9 +3,9 @@ package robust_test
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -199,14 +199,7 @@ func TestALogOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close() //nolint:errcheck // nothing is in it
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	listen := freeAddress(t)
 	p := muster.StartOn(t, full, nil, "serve", "--data-dir", t.TempDir(), "--listen", listen, "--log-level", "debug")
 	ask := asks("http://" + listen)
 	muster.Until(t, muster.Patience, func() error {
@@ -234,6 +227,9 @@ func TestAOneShotCommandEndsWithItsReader(t *testing.T) {
 // A terminal that is closed stops a process in order.
 func TestAClosedTerminalStopsInOrder(t *testing.T) {
 	t.Parallel()
+	// Whoever runs the tests may do so under nohup, which a process passes on unless
+	// it takes the signal itself.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	s := muster.Serve(t, muster.ServerOptions{})
 	s.Signal(t, syscall.SIGHUP)
 	if code := s.Wait(t, muster.Patience); code != 0 {

@@ -9,12 +9,27 @@ import (
 
 var _ lease.Store = (*Store)(nil)
 
-// InsertReplica adds the row of a process.
-func (s *Store) InsertReplica(ctx context.Context, r lease.Replica) error {
-	return s.write(ctx, func(tx *Tx) error {
+// RegisterReplica adds the row of a process, and returns those that were there
+// before. Registrations wait for each other.
+func (s *Store) RegisterReplica(ctx context.Context, r lease.Replica) (before []lease.Replica, err error) {
+	err = s.write(ctx, func(tx *Tx) error {
+		if err := tx.q.LockRegistration(ctx); err != nil {
+			return tx.explained(err, "registering this replica")
+		}
+		if before, err = tx.Replicas(ctx); err != nil {
+			return err
+		}
 		return tx.explained(tx.q.InsertReplica(ctx, query.InsertReplicaParams{
 			ID: r.ID, HostName: r.HostName, Beat: r.Beat, TakenOverBy: r.TakenOverBy, StartedAt: micros(r.StartedAt),
 		}), "registering this replica")
+	})
+	return before, err
+}
+
+// LeaveReplica makes a replica its own heir, if nobody has taken it over.
+func (s *Store) LeaveReplica(ctx context.Context, replica string) error {
+	return s.write(ctx, func(tx *Tx) error {
+		return tx.explained(tx.q.LeaveReplica(ctx, replica), "leaving the database")
 	})
 }
 

@@ -45,6 +45,50 @@ func replicaTests() map[string]func(*testing.T, *world) {
 			ok, err = w.store.Lease().TakeOver(t.Context(), a.ID, 1, c.ID)
 			found(t, a, ok, err)
 		},
+		"Whoever registers knows who was there before": func(t *testing.T, w *world) {
+			a, c := w.addReplica(t, 1), lease.Replica{ID: id.New(), HostName: "host", StartedAt: at(3)}
+			before, err := w.store.Lease().RegisterReplica(t.Context(), c)
+			if diff := cmp.Diff([]lease.Replica{a}, before); diff != "" || err != nil {
+				t.Errorf("%v: %s", err, diff)
+			}
+		},
+		"Of replicas that register at once, each knows all that came before": func(t *testing.T, w *world) {
+			if _, err := w.store.Installation(t.Context(), id.New()); err != nil {
+				t.Fatal(err)
+			}
+			const n = 8
+			known := make(chan int, n)
+			for range n {
+				go func() {
+					before, err := w.store.Lease().RegisterReplica(t.Context(), lease.Replica{ID: id.New(), HostName: "host", StartedAt: at(1)})
+					if err != nil {
+						t.Error(err)
+					}
+					known <- len(before)
+				}()
+			}
+			seen := map[int]bool{}
+			for range n {
+				seen[<-known] = true
+			}
+			if len(seen) != n {
+				t.Errorf("of %d replicas, some know as many as others: %v", n, seen)
+			}
+		},
+		"A replica that leaves is its own heir, unless it has another": func(t *testing.T, w *world) {
+			a, b := w.addReplica(t, 1), w.addReplica(t, 2)
+			ok, err := w.store.Lease().TakeOver(t.Context(), b.ID, 0, a.ID)
+			found(t, b, ok, err)
+			must(t, w.store.Lease().LeaveReplica(t.Context(), a.ID))
+			must(t, w.store.Lease().LeaveReplica(t.Context(), b.ID))
+			must(t, w.store.Lease().LeaveReplica(t.Context(), id.New()))
+			a.TakenOverBy, b.TakenOverBy, b.Beat = a.ID, a.ID, 1
+			if diff := cmp.Diff([]lease.Replica{a, b}, w.replicas(t)); diff != "" {
+				t.Error(diff)
+			}
+			ok, err = w.store.Lease().Beat(t.Context(), a.ID)
+			missing(t, a, ok, err)
+		},
 		"An unknown replica neither beats nor dies": func(t *testing.T, w *world) {
 			ok, err := w.store.Lease().Beat(t.Context(), id.New())
 			missing(t, "", ok, err)
@@ -76,7 +120,9 @@ func replicaTests() map[string]func(*testing.T, *world) {
 func (w *world) addReplica(t *testing.T, n int) lease.Replica {
 	t.Helper()
 	r := lease.Replica{ID: id.New(), HostName: "host", StartedAt: at(n)}
-	must(t, w.store.Lease().InsertReplica(t.Context(), r))
+	if _, err := w.store.Lease().RegisterReplica(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,6 +54,7 @@ type Store interface {
 	Keyring() keyring.Store
 	Confirmed() confirmed.Store
 	Departures() departure.Store
+	Installation(ctx context.Context, id string) (string, error)
 	Close() error
 }
 

@@ -2,6 +2,14 @@
 INSERT INTO replicas (id, host_name, beat, taken_over_by, started_at)
 VALUES (@id, @host_name, @beat, @taken_over_by, @started_at);
 
+-- LockRegistration changes nothing. The row that it writes stays locked until the
+-- transaction ends.
+-- name: LockRegistration :exec
+UPDATE installation SET installation_id = installation_id WHERE one = 1;
+
+-- name: LeaveReplica :exec
+UPDATE replicas SET taken_over_by = id WHERE id = @id AND taken_over_by = '';
+
 -- name: ListReplicas :many
 SELECT * FROM replicas ORDER BY started_at, id;
 

@@ -59,6 +59,15 @@ func (q *Queries) InsertReplica(ctx context.Context, arg InsertReplicaParams) er
 	return err
 }
 
+const leaveReplica = `-- name: LeaveReplica :exec
+UPDATE replicas SET taken_over_by = id WHERE id = $1 AND taken_over_by = ''
+`
+
+func (q *Queries) LeaveReplica(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, leaveReplica, id)
+	return err
+}
+
 const listReplicas = `-- name: ListReplicas :many
 SELECT id, host_name, beat, taken_over_by, started_at FROM replicas ORDER BY started_at, id
 `
@@ -90,6 +99,17 @@ func (q *Queries) ListReplicas(ctx context.Context) ([]Replica, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const lockRegistration = `-- name: LockRegistration :exec
+UPDATE installation SET installation_id = installation_id WHERE one = 1
+`
+
+// LockRegistration changes nothing. The row that it writes stays locked until the
+// transaction ends.
+func (q *Queries) LockRegistration(ctx context.Context) error {
+	_, err := q.db.ExecContext(ctx, lockRegistration)
+	return err
 }
 
 const takeOver = `-- name: TakeOver :execrows
