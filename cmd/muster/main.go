@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/musterhq/muster/internal/cli"
 )
@@ -33,6 +34,10 @@ func main() {
 	os.Exit(cli.Main(untilSignal(), &commands{}, env, os.Args[1:]))
 }
 
+// sameOrder is how long after a signal another one is still the same order to
+// stop.
+const sameOrder = 500 * time.Millisecond
+
 // untilSignal returns a context that the first SIGINT or SIGTERM ends, so that
 // the command stops in an orderly way. The second one ends the process. A
 // terminal that is closed counts as a first one, unless nohup said otherwise.
@@ -49,7 +54,10 @@ func untilSignal() context.Context {
 		case <-hangup:
 		}
 		cancel()
-		<-signals
+		// Who signals a process and its group means one order.
+		for begun := time.Now(); time.Since(begun) < sameOrder; {
+			<-signals
+		}
 		os.Exit(1)
 	}()
 	return ctx

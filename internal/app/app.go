@@ -56,7 +56,7 @@ const (
 
 // Run runs the control plane until ctx ends, and returns nil after an orderly
 // stop.
-func Run(ctx context.Context, cfg Config) error {
+func Run(ctx context.Context, cfg Config) (err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -68,7 +68,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer closeStore(store, cfg.Logger)
+	defer func() { err = errors.Join(err, closeStore(store)) }()
 	p := &plane{log: cfg.Logger, failed: make(chan error, 1), door: cfg.door()}
 	if err := p.own(ctx, store, belongs); err != nil {
 		if ctx.Err() != nil {

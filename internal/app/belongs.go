@@ -50,8 +50,19 @@ func openStore(ctx context.Context, cfg *Config, o sqlstore.Options) (*sqlstore.
 }
 
 // closeStore closes a database. What was acknowledged is safe in any case.
-func closeStore(store *sqlstore.Store, log *slog.Logger) {
-	if err := store.Close(); err != nil {
+func closeStore(store *sqlstore.Store) error {
+	err := store.Close()
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
+		"The database could not be closed in order: another program reads it, or its disk fails. With SQLite, what was written last may still be in muster.db-wal: keep the two files together. The next orderly stop makes them one.").WithCause(err)
+}
+
+// closeAfter closes a database for a command whose work is done: what it has to
+// show is worth more than how it closed.
+func closeAfter(store *sqlstore.Store, log *slog.Logger) {
+	if err := closeStore(store); err != nil {
 		log.Error("the database could not be closed in order", "error", err)
 	}
 }

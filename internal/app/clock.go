@@ -62,7 +62,7 @@ func withClock(ctx context.Context, cfg Config, do func(confirmed.Store) (ClockS
 	if err != nil {
 		return ClockState{}, err
 	}
-	defer closeStore(store, cfg.Logger)
+	defer closeAfter(store, cfg.Logger)
 	return do(store.Confirmed())
 }
 

@@ -39,7 +39,7 @@ func ResetAdmin(ctx context.Context, cfg Config, organization string) (Reset, er
 	if err != nil {
 		return Reset{}, err
 	}
-	defer closeStore(store, cfg.Logger)
+	defer closeAfter(store, cfg.Logger)
 	return resetAdmin(ctx, identity.New(store.Identity(), nobody{}, cfg.Logger), organization)
 }
 

@@ -236,3 +236,14 @@ func TestAClosedTerminalStopsInOrder(t *testing.T) {
 		t.Errorf("it ended with code %d", code)
 	}
 }
+
+// Who signals a process and its group, as timeout does, means one order.
+func TestTwoSignalsAtOnceAreOneOrder(t *testing.T) {
+	t.Parallel()
+	s := muster.Serve(t, muster.ServerOptions{})
+	s.Signal(t, syscall.SIGTERM)
+	s.Signal(t, syscall.SIGTERM)
+	if code := s.Wait(t, muster.Patience); code != 0 {
+		t.Errorf("it ended with code %d", code)
+	}
+}
