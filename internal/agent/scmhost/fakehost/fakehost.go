@@ -245,15 +245,18 @@ func (f *fault) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// bomb is compressed once, which takes a while.
-var bomb = sync.OnceValue(func() []byte {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, _ = io.WriteString(z, `{"junk":"`)
-	_, _ = io.CopyN(z, zeros{}, 64<<20)
-	_ = z.Close()
-	return b.Bytes()
-})
+// bomb is made of 64 parts of 1 MiB, of which one is compressed: a host that
+// compressed all of it would be slower than its clients wait.
+func bomb() []byte {
+	part := func(text io.Reader) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, _ = io.Copy(z, text)
+		_ = z.Close()
+		return b.Bytes()
+	}
+	return append(part(strings.NewReader(`{"junk":"`)), bytes.Repeat(part(io.LimitReader(zeros{}, 1<<20)), 64)...)
+}
 
 // zeros is endless.
 type zeros struct{}
