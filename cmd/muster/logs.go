@@ -26,10 +26,15 @@ type logFlags struct {
 
 // handler logs to w; the returned level can be changed while it does.
 func (f *logFlags) handler(w io.Writer) (slog.Handler, *slog.LevelVar) {
+	level := f.level()
+	return f.format(w, cli.IsTerminal(w), level), level
+}
+
+func (f *logFlags) level() *slog.LevelVar {
 	level := new(slog.LevelVar)
 	// The grammar lets no other names pass.
 	_ = level.UnmarshalText([]byte(f.Level))
-	return f.format(w, cli.IsTerminal(w), level), level
+	return level
 }
 
 // lasting logs to w like handler, for a process that outlives whoever reads its
@@ -43,7 +48,7 @@ func (f *logFlags) lasting(w io.Writer) (h slog.Handler, level *slog.LevelVar, s
 		slog.New(f.format(&line, terminal, slog.LevelError)).Error("lines of this log are lost: nobody read them, or there was no room", "lines", lost)
 		return line.Bytes()
 	})
-	_, level = f.handler(w)
+	level = f.level()
 	return f.format(o, terminal, level), level, o.Close
 }
 

@@ -2,10 +2,9 @@ package app
 
 import (
 	"context"
-	"errors"
 	"os"
-	"path/filepath"
 
+	"github.com/musterhq/muster/internal/durable"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/store/sqlstore"
 	"github.com/musterhq/muster/internal/token"
@@ -32,7 +31,7 @@ func (p *plane) bootstrap(ctx context.Context, cfg *Config, store *sqlstore.Stor
 		return nil
 	}
 	secret, _ := token.New(token.Personal)
-	if err := writeToken(cfg.TokenFile, secret); err != nil {
+	if err := durable.Write(cfg.TokenFile, []byte(secret+"\n")); err != nil {
 		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
 			"The token of the first admin cannot be written to %s, and there is no terminal to show it on. Fix the permissions of the directory, or choose a token in MUSTER_BOOTSTRAP_TOKEN. Nothing was made.", cfg.TokenFile).WithCause(err)
 	}
@@ -45,26 +44,4 @@ func (p *plane) bootstrap(ctx context.Context, cfg *Config, store *sqlstore.Stor
 	}
 	p.tokenFile = cfg.TokenFile
 	return nil
-}
-
-// writeToken writes a file that only its owner can read, all of it or nothing,
-// and onto the disk. What was there before is replaced.
-func writeToken(path, secret string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // unless it has its name by then
-	_, err = f.WriteString(secret + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/musterhq/muster/internal/durable"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
 )
@@ -53,31 +54,14 @@ func Read(dir string) (string, error) {
 // Write makes an installation that of a data directory. It returns once the file
 // would survive a loss of power, and leaves the old one or the new one.
 func Write(dir, installation string) error {
-	temporary, err := os.CreateTemp(dir, "."+fileName+"-*") // with mode 0600
-	if err != nil {
+	if err := durable.Write(filepath.Join(dir, fileName), []byte(installation+"\n")); err != nil {
 		return fmt.Errorf("installation: %w", err)
 	}
-	_, err = temporary.WriteString(installation + "\n")
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), filepath.Join(dir, fileName))
-	}
-	if err != nil {
-		return fmt.Errorf("installation: %w", errors.Join(err, os.Remove(temporary.Name())))
-	}
-	folder, err := os.Open(dir) //nolint:gosec // the operator names the directory
-	if err != nil {
-		return fmt.Errorf("installation: %w", err)
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return nil
 }
 
 // RemoveLeftovers removes what a process left that died in Write.
-func RemoveLeftovers(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, "."+fileName+"-*"))
-	for _, path := range left {
-		_ = os.Remove(path) // it is in nobody's way
-	}
-}
+func RemoveLeftovers(dir string) { durable.RemoveLeftovers(filepath.Join(dir, fileName)) }
 
 // Check refuses a database that does not belong to a data directory with that
 // installation; empty is one that has none yet.

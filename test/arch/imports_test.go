@@ -33,6 +33,7 @@ var rooms = map[string]room{
 
 	"internal/limit":    {own: []string{"internal/fault"}},
 	"internal/pace":     {},
+	"internal/durable":  {},
 	"internal/resource": {},
 
 	// What the domain stands on.
@@ -60,7 +61,7 @@ var rooms = map[string]room{
 
 	// The domain: no wire, no SQL, and no noun imports another.
 	"internal/fleet": {own: []string{
-		"internal/departure", "internal/limit",
+		"internal/departure", "internal/durable", "internal/limit",
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/resource", "internal/seal",
 		"internal/token",
 	}},
@@ -72,7 +73,7 @@ var rooms = map[string]room{
 		"internal/resource",
 	}},
 	"internal/group": {own: []string{
-		"internal/departure", "internal/limit",
+		"internal/departure", "internal/durable", "internal/limit",
 		"internal/access", "internal/change", "internal/event", "internal/fault", "internal/id", "internal/page", "internal/resource",
 	}},
 	// What belongs to runners may know them, and nothing of each other.
@@ -84,7 +85,7 @@ var rooms = map[string]room{
 		"internal/access", "internal/audit", "internal/change", "internal/fault", "internal/id", "internal/page", "internal/resource",
 	}},
 	// Which database and data directory belong together.
-	"internal/installation": {own: []string{"internal/fault", "internal/id"}},
+	"internal/installation": {own: []string{"internal/durable", "internal/fault", "internal/id"}},
 	// By which time things are removed by age; it knows no noun.
 	"internal/confirmed": {own: []string{"internal/access", "internal/audit", "internal/change", "internal/event", "internal/fault", "internal/id"}},
 	// The control plane's own keys, and the tokens that one of them signs.
@@ -215,7 +216,7 @@ var rooms = map[string]room{
 	},
 	"internal/app": {
 		own: []string{
-			"internal/departure", "internal/limit",
+			"internal/departure", "internal/durable", "internal/limit",
 			"gen", "internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
 			"internal/lease", "internal/link", "internal/logtoken", "internal/rpc", "internal/seal", "internal/store/sqlstore", "internal/token",
 			"internal/sealed",
@@ -233,7 +234,7 @@ var rooms = map[string]room{
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/clock", "internal/door", "internal/fault", "internal/id", "internal/logtoken", "internal/pace", "internal/scmurl", "internal/seal", "internal/vitals"},
+		own:     []string{"gen", "internal/agent", "internal/clock", "internal/door", "internal/durable", "internal/fault", "internal/id", "internal/logtoken", "internal/pace", "internal/scmurl", "internal/seal", "internal/vitals"},
 		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
 	},
 	// Vendors' own clients are known here and nowhere else; nothing of the link is.

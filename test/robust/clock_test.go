@@ -1,7 +1,6 @@
 package robust_test
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,10 +43,10 @@ func TestOneWrongClockRemovesNothing(t *testing.T) {
 			before := counts(t, s, options)
 
 			s.RestartWith(t, muster.WrongClock(2*365*24*time.Hour))
-			if text := pageOf(t, s.URL+"/readyz"); !strings.Contains(text, "730 days ahead") || !strings.HasPrefix(text, "ok\n") {
+			if _, text := get(t, http.DefaultClient, s.URL+"/readyz"); !strings.Contains(text, "730 days ahead") || !strings.HasPrefix(text, "ok\n") {
 				t.Errorf("/readyz says %q", text)
 			}
-			if text := pageOf(t, s.URL+"/metrics"); !strings.Contains(text, "\nmuster_removal_paused 1\n") {
+			if text := metricsOf(t, s); !strings.Contains(text, "\nmuster_removal_paused 1\n") {
 				t.Errorf("no metric says that removal is paused")
 			}
 			// The token has expired by the clock of the process, which judges it.
@@ -71,7 +70,7 @@ func TestOneWrongClockRemovesNothing(t *testing.T) {
 			if _, err := admin.Runner(t, runner); err != nil {
 				t.Errorf("the runner is gone: %v", err)
 			}
-			if text := pageOf(t, s.URL+"/readyz"); text != "ok\n" {
+			if _, text := get(t, http.DefaultClient, s.URL+"/readyz"); text != "ok\n" {
 				t.Errorf("/readyz says %q", text)
 			}
 			s.Await(t, `"msg":"this credential was made[^\n]*"description":"made meanwhile"`)
@@ -104,18 +103,4 @@ func newPersonalToken(t *testing.T, a *muster.API, description string) string {
 		t.Fatal(err)
 	}
 	return made.Msg.GetToken()
-}
-
-func pageOf(t *testing.T, url string) string {
-	t.Helper()
-	got, err := http.Get(url) //nolint:noctx // a test
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer got.Body.Close() //nolint:errcheck // it was read
-	text, err := io.ReadAll(got.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -234,12 +234,7 @@ func TestRunningOutOfDescriptors(t *testing.T) {
 	t.Parallel()
 	s := muster.Serve(t, muster.ServerOptions{})
 	_, token := s.Admin().NewRunner(t, "with a listener")
-	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := free.Addr().String()
-	_ = free.Close()
+	listen := freeAddress(t)
 	runner := s.Join(t, token, "MUSTER_LOG_LISTEN="+listen, "MUSTER_LOG_ADVERTISE_URL=http://"+listen)
 	runner.Await(t, "connected to")
 	for name, tt := range map[string]struct {

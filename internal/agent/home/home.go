@@ -17,13 +17,13 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/musterhq/muster/internal/durable"
 	"github.com/musterhq/muster/internal/fault"
 )
 
 const (
 	identityFile = "identity.json"
 	lockFile     = "lock"
-	tempPattern  = ".identity-*"
 )
 
 // Home is a data directory that this process holds.
@@ -52,7 +52,7 @@ func Open(dir string) (*Home, error) {
 		return nil, err
 	}
 	h := &Home{dir: dir, lock: lock}
-	h.removeLeftovers()
+	durable.RemoveLeftovers(h.identityFile()) // they may hold a token
 	return h, nil
 }
 
@@ -95,8 +95,7 @@ const othersWrite = 0o022
 
 // own tells whether a file of this name is the runner's, or nobody's.
 func own(name string) bool {
-	temporary, err := filepath.Match(tempPattern, name)
-	return name == lockFile || name == "lost+found" || temporary && err == nil
+	return name == lockFile || name == "lost+found" || durable.IsLeftover(identityFile, name)
 }
 
 // hold locks the lock file. The system lets go of it when the process ends, in
@@ -130,15 +129,6 @@ func process(holder string) string {
 	return " (process " + holder + ")"
 }
 
-// removeLeftovers removes what a process that died in Save left behind, since
-// it may hold a token.
-func (h *Home) removeLeftovers() {
-	left, _ := filepath.Glob(filepath.Join(h.dir, tempPattern))
-	for _, path := range left {
-		_ = os.Remove(path)
-	}
-}
-
 // Close lets go of the directory.
 func (h *Home) Close() error { return h.lock.Close() }
 
@@ -147,7 +137,7 @@ func (h *Home) Dir() string { return h.dir }
 
 // Load returns the identity; the zero Identity when there is none.
 func (h *Home) Load() (Identity, error) {
-	path := filepath.Join(h.dir, identityFile)
+	path := h.identityFile()
 	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
 	if errors.Is(err, fs.ErrNotExist) {
 		return Identity{}, nil
@@ -166,48 +156,28 @@ func (h *Home) Load() (Identity, error) {
 
 // Save replaces the identity. It returns once the identity would survive a
 // loss of power.
-func (h *Home) Save(id Identity) (err error) {
+func (h *Home) Save(id Identity) error {
 	raw, err := json.MarshalIndent(id, "", "  ")
+	if err == nil {
+		err = durable.Write(h.identityFile(), append(raw, '\n'))
+	}
 	if err != nil {
-		return failed("written", h.dir, err)
-	}
-	temp, err := os.CreateTemp(h.dir, tempPattern) // with mode 0600
-	if err != nil {
-		return failed("written", h.dir, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name())
-			err = failed("written", h.dir, err)
-		}
-	}()
-	_, err = temp.Write(append(raw, '\n'))
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(temp.Name(), filepath.Join(h.dir, identityFile)); err != nil {
-		return err
-	}
-	return h.sync()
-}
-
-// Remove removes the identity for good. It is no error when there is none.
-func (h *Home) Remove() error {
-	if err := os.Remove(filepath.Join(h.dir, identityFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return failed("written", h.dir, err)
-	}
-	if err := h.sync(); err != nil {
 		return failed("written", h.dir, err)
 	}
 	return nil
 }
 
-func (h *Home) sync() error {
-	d, err := os.Open(h.dir)
-	if err != nil {
-		return err
+func (h *Home) identityFile() string { return filepath.Join(h.dir, identityFile) }
+
+// Remove removes the identity for good. It is no error when there is none.
+func (h *Home) Remove() error {
+	if err := os.Remove(h.identityFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed("written", h.dir, err)
 	}
-	return errors.Join(d.Sync(), d.Close())
+	if err := durable.Sync(h.dir); err != nil {
+		return failed("written", h.dir, err)
+	}
+	return nil
 }
 
 func failed(what, dir string, cause error) error {
