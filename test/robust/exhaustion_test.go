@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -208,22 +210,32 @@ func readOnlyPostgres(t *testing.T, _ *muster.Server, o muster.ServerOptions) (a
 	return func() { do("RESET default_transaction_read_only") }
 }
 
-// flood opens connections that say nothing, until the test ends or stop is
-// called.
+// flood keeps n connections open that say nothing, another one for each that is
+// closed from the other end, until the test ends or stop is called.
 func flood(t *testing.T, address string, n int) (stop func()) {
 	t.Helper()
-	conns := make([]net.Conn, 0, n)
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
 	for range n {
-		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, c)
+		all.Go(func() {
+			for ctx.Err() == nil {
+				c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+				if err != nil {
+					if ctx.Err() == nil {
+						t.Error(err)
+					}
+					return
+				}
+				closed := context.AfterFunc(ctx, func() { _ = c.Close() })
+				_, _ = io.Copy(io.Discard, c)
+				closed()
+				_ = c.Close()
+			}
+		})
 	}
 	stop = func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
+		cancel()
+		all.Wait()
 	}
 	t.Cleanup(stop)
 	return stop
