@@ -13,8 +13,8 @@ const leaveTime = 2 * time.Second
 
 // Claim registers this replica and returns once it is certain that none that was
 // there before lives. It returns one that does, if there is one; then this replica
-// is registered no more. A replica that was not stopped in order is watched for a
-// whole lease.
+// is registered no more. A replica that was not stopped in order is watched until
+// it is certainly dead, for a whole lease at most.
 func (k *Keeper) Claim(ctx context.Context) (owner *Replica, err error) {
 	if err := k.Register(ctx); err != nil {
 		return nil, err
@@ -44,14 +44,13 @@ func (k *Keeper) outwait(ctx context.Context) (owner *Replica, err error) {
 			if !k.elders[r.ID] || r.TakenOverBy != "" {
 				continue // it came later, was stopped, or was found dead
 			}
-			last, known := k.seen[r.ID]
+			beaten, dead, err := k.look(ctx, &r, now)
 			switch {
-			case !known:
-				k.seen[r.ID] = sighting{r.Beat, now}
-				doubtful = &rows[i]
-			case last.beat != r.Beat:
+			case err != nil:
+				return nil, err
+			case beaten:
 				return &r, nil
-			case now.Sub(last.since) < Length:
+			case !dead:
 				doubtful = &rows[i]
 			default:
 				// Whatever wakes up of it later finds that it was taken over.
@@ -69,7 +68,7 @@ func (k *Keeper) outwait(ctx context.Context) (owner *Replica, err error) {
 		}
 		if !told {
 			told = true
-			k.cfg.Log.Info("waiting before anything is served: another control plane was not stopped in order, or is live on this database; it is watched for one lease",
+			k.cfg.Log.Info("waiting before anything is served: another control plane was not stopped in order, or is live on this database; it is watched until that is certain",
 				"replica", doubtful.ID, "host", doubtful.HostName, "at_most", Length.String())
 		}
 		if now.Sub(beaten) >= BeatEvery {

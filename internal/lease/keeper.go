@@ -68,6 +68,28 @@ type Keeper struct {
 type sighting struct {
 	beat  int64
 	since time.Time
+	gone  bool
+}
+
+// look looks at another replica. It tells whether it has beaten since it was last
+// looked at, and whether it is certainly dead.
+func (k *Keeper) look(ctx context.Context, r *Replica, now time.Time) (beaten, dead bool, err error) {
+	last, known := k.seen[r.ID]
+	beaten = known && last.beat != r.Beat
+	if !known || beaten {
+		last = sighting{beat: r.Beat, since: now}
+	}
+	gone := false
+	if r.TakenOverBy == "" {
+		if gone, err = k.cfg.Store.Gone(ctx, r.ID); err != nil {
+			return false, false, err
+		}
+	}
+	// A process whose connection broke has another one before it is looked at again.
+	dead = k.cfg.Store.Exclusive() || r.left() || gone && last.gone || now.Sub(last.since) >= Length
+	last.gone = gone
+	k.seen[r.ID] = last
+	return beaten, dead, nil
 }
 
 // ErrLost is the cause that Lost gets.
@@ -222,17 +244,16 @@ func (k *Keeper) observe(ctx context.Context) error {
 		if _, mine := k.heirs[r.ID]; mine && r.TakenOverBy == self {
 			continue
 		}
-		last, known := k.seen[r.ID]
-		if !known || last.beat != r.Beat {
-			last = sighting{r.Beat, now}
-			k.seen[r.ID] = last
-			if known && r.TakenOverBy == "" && k.givesWay(r.ID) {
-				k.cfg.Peer(r)
-			}
+		beaten, dead, err := k.look(ctx, &r, now)
+		if err != nil {
+			return err
+		}
+		if beaten && r.TakenOverBy == "" && k.givesWay(r.ID) {
+			k.cfg.Peer(r)
 		}
 		// What has an heir is left to it while the heir is there.
 		orphan := r.TakenOverBy == "" || r.TakenOverBy == self || r.left() || !present[r.TakenOverBy]
-		if dead := k.cfg.Store.Exclusive() || r.left() || now.Sub(last.since) >= Length; dead && orphan {
+		if dead && orphan {
 			if _, err := k.takeOver(ctx, &r, now); err != nil {
 				return err
 			}

@@ -18,12 +18,15 @@ type table struct {
 	rows      map[string]lease.Replica
 	live      map[string]bool // replicas with live sessions
 	exclusive bool
+	gone      map[string]bool // replicas of which the database knows that they are gone
 	down      bool
 	beats     int
 	burial    time.Duration // how long it takes to end the sessions of a replica
 }
 
-func newTable() *table { return &table{rows: map[string]lease.Replica{}, live: map[string]bool{}} }
+func newTable() *table {
+	return &table{rows: map[string]lease.Replica{}, live: map[string]bool{}, gone: map[string]bool{}}
+}
 
 var errDown = errors.New("the database is down")
 
@@ -102,6 +105,17 @@ func (t *table) DeleteReplica(_ context.Context, id string) error {
 			delete(t.rows, id)
 		}
 	})
+}
+
+func (t *table) Gone(_ context.Context, id string) (gone bool, err error) {
+	err = t.do(func() { gone = t.gone[id] })
+	return gone, err
+}
+
+func (t *table) setGone(id string, gone bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone[id] = gone
 }
 
 func (t *table) Exclusive() bool { return t.exclusive }
@@ -406,6 +420,33 @@ func TestWhoOwnsADatabaseIsDecidedFirst(t *testing.T) {
 		_, owner, took = claim(t, store)
 		if owner != nil || took < lease.Length || took > lease.Length+2*time.Second {
 			t.Errorf("after a crash it is owned by %v, after %v", owner, took)
+		}
+	})
+}
+
+// Where the database knows who is connected, one that crashed is found gone by two
+// looks; one whose connection broke for a moment is not.
+func TestAReplicaThatIsGoneKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newTable()
+		a := start(t, store)
+		time.Sleep(time.Minute)
+		store.mu.Lock()
+		store.live = map[string]bool{a.first: true}
+		store.mu.Unlock()
+		store.setGone(a.first, true)
+		time.AfterFunc(time.Second/2, func() { store.setGone(a.first, false) })
+		if _, owner, _ := claim(t, store); owner == nil || owner.ID != a.first {
+			t.Errorf("a database whose owner has lost a connection is owned by %v", owner)
+		}
+		a.stop()
+		synctest.Wait()
+		store.setGone(a.first, true)
+		if _, owner, took := claim(t, store); owner != nil || took > 2*time.Second {
+			t.Errorf("after a crash it is owned by %v, after %v", owner, took)
+		}
+		if store.heirOf(a.first) == "" {
+			t.Error("nobody took over")
 		}
 	})
 }

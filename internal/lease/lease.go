@@ -5,7 +5,8 @@
 // monotonic clock see that it lives; no two clocks are ever compared. A replica
 // whose counter has stood still for a whole lease may be taken over, by a
 // compare-and-swap on the counter that makes the old owner's next beat fail. One
-// that stops in order says so.
+// that stops in order says so, and one that crashed is found gone earlier where the
+// database knows who is connected.
 package lease
 
 import (
@@ -44,6 +45,9 @@ type Store interface {
 	// LeaveReplica makes a replica its own heir, if nobody has taken it over: it was
 	// stopped in order.
 	LeaveReplica(ctx context.Context, replica string) error
+	// Gone tells that the process of a replica has no connection to the database,
+	// for the moment at least; false when that cannot be told.
+	Gone(ctx context.Context, replica string) (bool, error)
 	// DeleteReplica removes the row once no live session refers to it.
 	DeleteReplica(ctx context.Context, replica string) error
 	// Exclusive tells that no other process can have the database open, so that

@@ -20,7 +20,7 @@ type Message struct {
 	FromServer bool
 	// Kind is the byte that it begins with; 0 for the first of a connection.
 	Kind byte
-	// Body is what follows its length.
+	// Body is what follows its length. It is passed as whoever judges leaves it.
 	Body []byte
 }
 
@@ -195,7 +195,8 @@ func read(from io.Reader, first bool) (m Message, raw []byte, err error) {
 	if !first {
 		m.Kind = head[0]
 	}
-	m.Body = make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4)
+	raw = slices.Concat(head, make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4))
+	m.Body = raw[len(head):]
 	_, err = io.ReadFull(from, m.Body)
-	return m, slices.Concat(head, m.Body), err
+	return m, raw, err
 }

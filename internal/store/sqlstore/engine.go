@@ -42,6 +42,11 @@ type engine interface {
 	pool() *sql.DB
 	// exclusive tells that no other process can have the database open.
 	exclusive() bool
+	// present makes it known that this process lives, until close; others find out
+	// by the key. It is 0 where there are no others.
+	present(ctx context.Context) (key int64, err error)
+	// gone tells that no process holds the key.
+	gone(ctx context.Context, key int64) (bool, error)
 	close() error
 }
 

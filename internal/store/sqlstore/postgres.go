@@ -34,6 +34,7 @@ type postgresEngine struct {
 	events *publisher
 	// schema is for changes of the schema, which may take any time.
 	schema *sql.DB
+	*presence
 }
 
 func openPostgres(url string, publish func([]event.Event)) (engine, error) {
@@ -61,6 +62,7 @@ func openPostgres(url string, publish func([]event.Event)) (engine, error) {
 		db:              reconnecting{db},
 		events:          newPublisher(publish),
 		schema:          stdlib.OpenDB(*c),
+		presence:        newPresence(c),
 	}, nil
 }
 
@@ -105,7 +107,17 @@ func (e *postgresEngine) pool() *sql.DB { return e.db.DB }
 
 func (e *postgresEngine) exclusive() bool { return false }
 
-func (e *postgresEngine) close() error { return errors.Join(e.schema.Close(), e.db.Close()) }
+func (e *postgresEngine) present(ctx context.Context) (int64, error) { return e.hold(ctx) }
+
+func (e *postgresEngine) gone(ctx context.Context, key int64) (free bool, err error) {
+	err = e.db.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", key).Scan(&free)
+	return free, err
+}
+
+func (e *postgresEngine) close() error {
+	e.release()
+	return errors.Join(e.schema.Close(), e.db.Close())
+}
 
 // write repeats a transaction once, too, whose connection broke before it was to
 // be committed. One that broke later is left as it is, whatever that is.

@@ -12,6 +12,10 @@ var _ lease.Store = (*Store)(nil)
 // RegisterReplica adds the row of a process, and returns those that were there
 // before. Registrations wait for each other.
 func (s *Store) RegisterReplica(ctx context.Context, r lease.Replica) (before []lease.Replica, err error) {
+	key, err := s.engine.present(ctx)
+	if err != nil {
+		return nil, explained(s.engine, err, "registering this replica")
+	}
 	err = s.write(ctx, func(tx *Tx) error {
 		if err := tx.q.LockRegistration(ctx); err != nil {
 			return tx.explained(err, "registering this replica")
@@ -21,6 +25,7 @@ func (s *Store) RegisterReplica(ctx context.Context, r lease.Replica) (before []
 		}
 		return tx.explained(tx.q.InsertReplica(ctx, query.InsertReplicaParams{
 			ID: r.ID, HostName: r.HostName, Beat: r.Beat, TakenOverBy: r.TakenOverBy, StartedAt: micros(r.StartedAt),
+			LockKey: key,
 		}), "registering this replica")
 	})
 	return before, err
@@ -31,6 +36,17 @@ func (s *Store) LeaveReplica(ctx context.Context, replica string) error {
 	return s.write(ctx, func(tx *Tx) error {
 		return tx.explained(tx.q.LeaveReplica(ctx, replica), "leaving the database")
 	})
+}
+
+// Gone tells that the process of a replica has no connection to the database.
+func (s *Store) Gone(ctx context.Context, replica string) (bool, error) {
+	const doing = "looking whether a replica is gone"
+	key, err := s.q.GetLockKey(ctx, replica)
+	if err != nil || key == 0 {
+		return false, s.explained(err, doing)
+	}
+	gone, err := s.engine.gone(ctx, key)
+	return gone, s.explained(err, doing)
 }
 
 // Replicas returns all rows.

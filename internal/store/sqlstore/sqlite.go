@@ -132,6 +132,10 @@ func (e *sqliteEngine) pool() *sql.DB { return e.readDB }
 
 func (e *sqliteEngine) exclusive() bool { return true }
 
+func (*sqliteEngine) present(context.Context) (int64, error) { return 0, nil }
+
+func (*sqliteEngine) gone(context.Context, int64) (bool, error) { return false, nil }
+
 // close leaves one whole file: the readers go first, then the log is emptied into
 // the file, and with the last connection it is removed.
 func (e *sqliteEngine) close() error {

@@ -168,6 +168,7 @@ type Replica struct {
 	Beat        int64
 	TakenOverBy string
 	StartedAt   int64
+	LockKey     int64
 }
 
 type RoleAssignment struct {

@@ -1,6 +1,6 @@
 -- name: InsertReplica :exec
-INSERT INTO replicas (id, host_name, beat, taken_over_by, started_at)
-VALUES (@id, @host_name, @beat, @taken_over_by, @started_at);
+INSERT INTO replicas (id, host_name, beat, taken_over_by, started_at, lock_key)
+VALUES (@id, @host_name, @beat, @taken_over_by, @started_at, @lock_key);
 
 -- LockRegistration changes nothing. The row that it writes stays locked until the
 -- transaction ends.
@@ -12,6 +12,9 @@ UPDATE replicas SET taken_over_by = id WHERE id = @id AND taken_over_by = '';
 
 -- name: ListReplicas :many
 SELECT * FROM replicas ORDER BY started_at, id;
+
+-- name: GetLockKey :one
+SELECT lock_key FROM replicas WHERE id = @id;
 
 -- name: Beat :execrows
 UPDATE replicas SET beat = beat + 1 WHERE id = @id AND taken_over_by = '';

@@ -35,9 +35,20 @@ func (q *Queries) DeleteReplica(ctx context.Context, id string) error {
 	return err
 }
 
+const getLockKey = `-- name: GetLockKey :one
+SELECT lock_key FROM replicas WHERE id = $1
+`
+
+func (q *Queries) GetLockKey(ctx context.Context, id string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, getLockKey, id)
+	var lock_key int64
+	err := row.Scan(&lock_key)
+	return lock_key, err
+}
+
 const insertReplica = `-- name: InsertReplica :exec
-INSERT INTO replicas (id, host_name, beat, taken_over_by, started_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO replicas (id, host_name, beat, taken_over_by, started_at, lock_key)
+VALUES ($1, $2, $3, $4, $5, $6)
 `
 
 type InsertReplicaParams struct {
@@ -46,6 +57,7 @@ type InsertReplicaParams struct {
 	Beat        int64
 	TakenOverBy string
 	StartedAt   int64
+	LockKey     int64
 }
 
 func (q *Queries) InsertReplica(ctx context.Context, arg InsertReplicaParams) error {
@@ -55,6 +67,7 @@ func (q *Queries) InsertReplica(ctx context.Context, arg InsertReplicaParams) er
 		arg.Beat,
 		arg.TakenOverBy,
 		arg.StartedAt,
+		arg.LockKey,
 	)
 	return err
 }
@@ -69,7 +82,7 @@ func (q *Queries) LeaveReplica(ctx context.Context, id string) error {
 }
 
 const listReplicas = `-- name: ListReplicas :many
-SELECT id, host_name, beat, taken_over_by, started_at FROM replicas ORDER BY started_at, id
+SELECT id, host_name, beat, taken_over_by, started_at, lock_key FROM replicas ORDER BY started_at, id
 `
 
 func (q *Queries) ListReplicas(ctx context.Context) ([]Replica, error) {
@@ -87,6 +100,7 @@ func (q *Queries) ListReplicas(ctx context.Context) ([]Replica, error) {
 			&i.Beat,
 			&i.TakenOverBy,
 			&i.StartedAt,
+			&i.LockKey,
 		); err != nil {
 			return nil, err
 		}
