@@ -16,14 +16,19 @@ type stall struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	until time.Time // zero between writes
+	late  bool      // the write has had its time
 }
+
+// secondChance is for a write that has had its time: it may be this process that
+// stood still, and not the reader.
+const secondChance = time.Second
 
 // begin starts the clock of a write; end must be called after it, and before
 // the request ends.
 func (s *stall) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.until = time.Now().Add(s.timeout)
+	s.until, s.late = time.Now().Add(s.timeout), false
 	if s.timer == nil {
 		s.timer = time.AfterFunc(s.timeout, s.expire)
 		return
@@ -41,7 +46,12 @@ func (s *stall) end() {
 func (s *stall) expire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.until.IsZero() && !time.Now().Before(s.until) {
+	switch {
+	case s.until.IsZero() || time.Now().Before(s.until):
+	case !s.late:
+		s.until, s.late = time.Now().Add(secondChance), true
+		s.timer.Reset(secondChance)
+	default:
 		// A deadline in the past ends the write that is under way.
 		_ = s.ctrl.SetWriteDeadline(time.Unix(1, 0))
 	}
