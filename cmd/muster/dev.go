@@ -36,8 +36,9 @@ const localName = "local"
 
 // Run runs the command.
 func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
+	terminal := cli.IsTerminal(env.Stdout)
 	defer outlive(env)()
-	handler, _, flushLog := cmd.Logs.lasting(env.Stderr)
+	handler, _, flushLog := cmd.Logs.lasting(env)
 	defer flushLog()
 	log := slog.New(handler)
 	state, err := openState(env.Dir)
@@ -81,7 +82,7 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	defer func() { _ = runner.end() }()
-	suggest(env, state, url)
+	suggest(env, state, url, terminal)
 
 	select {
 	case <-ctx.Done():
@@ -143,10 +144,14 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 	return runner, nil
 }
 
-// suggest says what to do next; every line works as it is.
-func suggest(env *cli.Env, state *state, url string) {
-	self := program()
-	fmt.Fprintf(env.Stdout, `The admin's token is in %s: %s
+// suggest says what to do next; every line works as it is. The token is for the eyes
+// of somebody at a terminal only: elsewhere it would stay in a log.
+func suggest(env *cli.Env, state *state, url string, terminal bool) {
+	self, token := program(), "."
+	if terminal {
+		token = ": " + state.token
+	}
+	fmt.Fprintf(env.Stdout, `The admin's token is in %s%s
 
 Try, from another terminal in this directory:
 
@@ -156,7 +161,7 @@ Try, from another terminal in this directory:
 
 Ctrl-C stops all of it; another start goes on from here.
 `,
-		filepath.Join(cli.DevDir, cli.DevTokenFile), state.token, self, self, localName,
+		filepath.Join(cli.DevDir, cli.DevTokenFile), token, self, self, localName,
 		filepath.Join(cli.DevDir, cli.DevTokenFile), url)
 }
 

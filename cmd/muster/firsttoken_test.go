@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -37,7 +38,7 @@ func terminal(t *testing.T) (screen, stdout *os.File) {
 	return screen, stdout
 }
 
-// On a terminal somebody sees the first token, and there is no file of it.
+// On a terminal somebody sees the first token, and there is no file of it any more.
 func TestTheFirstTokenOnATerminal(t *testing.T) {
 	screen, stdout := terminal(t)
 	stderr, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -70,5 +71,47 @@ func TestTheFirstTokenOnATerminal(t *testing.T) {
 	}
 	if log, err := os.ReadFile(stderr.Name()); err != nil || regexp.MustCompile("muster_pat_").Match(log) {
 		t.Errorf("%v, the log: %s", err, log)
+	}
+}
+
+// A terminal that stands still shows nothing, so the token stays in its file, and
+// nobody waits.
+func TestTheFirstTokenOnATerminalThatStandsStill(t *testing.T) {
+	_, stdout := terminal(t)
+	fd := int(stdout.Fd()) // which makes it one that waits
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := unix.Write(fd, make([]byte, 256)); err != nil {
+			break // nobody reads, and there is no room
+		}
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	ctx, cancel := context.WithCancel(t.Context())
+	var log bytes.Buffer
+	up := make(chan struct{})
+	stderr := writerFunc(func(b []byte) (int, error) {
+		if bytes.Contains(b, []byte("the control plane is up")) {
+			close(up)
+		}
+		return log.Write(b)
+	})
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main(ctx, &commands{}, &cli.Env{Stdout: stdout, Stderr: stderr, Version: "test", Now: time.Now},
+			[]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0"})
+	}()
+	<-up
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d: %s", code, &log)
+	}
+	secret, err := os.ReadFile(filepath.Join(dir, "admin-token"))
+	if err != nil || !regexp.MustCompile(`^muster_pat_\S+\n$`).Match(secret) {
+		t.Errorf("the file has %d bytes, %v", len(secret), err)
 	}
 }

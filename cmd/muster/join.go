@@ -39,7 +39,7 @@ stop it in an orderly way; a second one stops it at once.`
 // Run runs the command.
 func (cmd *join) Run(ctx context.Context, env *cli.Env) error {
 	defer outlive(env)()
-	handler, level, flushLog := cmd.Logs.lasting(env.Stderr)
+	handler, level, flushLog := cmd.Logs.lasting(env)
 	defer flushLog()
 	return explain(slog.New(handler), agent.Run(ctx, agent.Config{
 		Server: cmd.Server, ExchangeToken: cmd.ExchangeToken, RotateKey: cmd.RotateKey, DataDir: cmd.DataDir, CAFile: cmd.CAFile, Region: cmd.Region,

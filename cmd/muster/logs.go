@@ -37,11 +37,13 @@ func (f *logFlags) level() *slog.LevelVar {
 	return level
 }
 
-// lasting logs to w like handler, for a process that outlives whoever reads its
-// output: from here on a broken pipe is the error of a write, and no signal. stop
-// writes what waits.
-func (f *logFlags) lasting(w io.Writer) (h slog.Handler, level *slog.LevelVar, stop func()) {
+// lasting logs to the standard error like handler, for a process that outlives
+// whoever reads its output: from here on a broken pipe is the error of a write, and no
+// signal. stop writes what waits; what is said afterwards, such as why the process
+// ends, does not wait long for a reader either.
+func (f *logFlags) lasting(env *cli.Env) (h slog.Handler, level *slog.LevelVar, stop func()) {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	w := env.Stderr
 	terminal := cli.IsTerminal(w)
 	o := newOutlet(w, func(lost int) []byte {
 		var line bytes.Buffer
@@ -49,6 +51,7 @@ func (f *logFlags) lasting(w io.Writer) (h slog.Handler, level *slog.LevelVar, s
 		return line.Bytes()
 	})
 	level = f.level()
+	env.Stderr = lastWords{w}
 	return f.format(o, terminal, level), level, o.Close
 }
 

@@ -143,6 +143,25 @@ func (w *lineWriter) write(b []byte) bool {
 	return true
 }
 
+// lastWords is an output that a process waits for no longer than a moment.
+type lastWords struct{ to io.Writer }
+
+// Write gives up what nobody reads.
+func (w lastWords) Write(b []byte) (int, error) {
+	b = bytes.Clone(b) // whoever writes it may be told that it is written before it is
+	written := make(chan error, 1)
+	go func() {
+		_, err := w.to.Write(b)
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		return len(b), err
+	case <-time.After(outletLast):
+		return len(b), nil
+	}
+}
+
 // outlive gives a command that runs long an outlet as standard output, until
 // stop; the log has its own. A command that runs once has none: in a pipe it ends
 // with its reader.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -92,9 +91,11 @@ type limitFlags struct {
 
 // Run runs the command.
 func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
-	handler, _, flush := cmd.Logs.lasting(env.Stderr)
+	handler, _, flush := cmd.Logs.lasting(env)
 	defer flush()
 	log := slog.New(handler)
+	news := newAnnouncement(env.Stdout, log)
+	defer news.end()
 	gateways := make([]app.Gateway, len(cmd.Gateway))
 	for i, g := range cmd.Gateway {
 		gateways[i] = app.Gateway(g)
@@ -104,42 +105,20 @@ func (cmd *serve) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	return explain(log, app.Run(ctx, app.Config{
-		TokenFile: cmd.tokenFile(env.Stdout), TrustedProxies: cmd.TrustedProxy, Limits: limits,
+		TokenFile: cmd.tokenFile(), TrustedProxies: cmd.TrustedProxy, Limits: limits,
 		DataDir: cmd.DataDir, Listen: cmd.Listen, PublicURL: cmd.PublicURL, DatabaseURL: cmd.DatabaseURL,
 		SecretKeyFile: cmd.SecretKeyFile, TLSCert: cmd.TLSCert, TLSKey: cmd.TLSKey, Gateways: gateways, Maxima: limit.Limits(cmd.Maxima),
 		BootstrapToken: os.Getenv("MUSTER_BOOTSTRAP_TOKEN"), AcceptDatabase: cmd.Accept, Version: env.Version, Logger: log,
-		Started: func(s app.Started) {
-			if err := announce(env.Stdout, s); err != nil {
-				log.Error("what this start has to say could not be written to standard output; if it was the first one, the admin's token is lost: stop, remove the data directory, which holds nothing else yet, and start again", "error", err)
-			}
-		},
+		Started: news.tell,
 	}))
 }
 
-// tokenFile is where the first admin's token goes when nobody would see it on
-// the standard output, which then most likely ends in a log.
-func (cmd *serve) tokenFile(stdout io.Writer) string {
-	if cli.IsTerminal(stdout) {
-		return ""
-	}
+// tokenFile is where the first admin's token is until somebody has seen it. Whoever
+// reads of it in a log is in another directory.
+func (cmd *serve) tokenFile() string {
 	file := filepath.Join(cmd.DataDir, "admin-token")
-	// Whoever reads of it in a log is in another directory.
 	if absolute, err := filepath.Abs(file); err == nil {
 		return absolute
 	}
 	return file
-}
-
-// announce tells people that the control plane answers, and where the first
-// admin's token is when it was made just now: here, on a terminal, or in a file.
-func announce(w io.Writer, s app.Started) error {
-	text := fmt.Sprintf("Muster is ready at %s\n", s.URL)
-	if s.Token != "" {
-		text += fmt.Sprintf("\nThis is the first start. The admin's personal access token, shown this once:\n\n  %s\n\nLog in with it: muster login --server %s\n", s.Token, s.URL)
-	}
-	if s.TokenFile != "" {
-		text += fmt.Sprintf("\nThis is the first start. The admin's personal access token is in %s\n\nLog in with it, keep it in a safe place, and remove the file: muster login --server %s < %s\n", s.TokenFile, s.URL, s.TokenFile)
-	}
-	_, err := io.WriteString(w, text)
-	return err
 }

@@ -109,32 +109,30 @@ func reason(err error) string {
 
 // plane is a built control plane.
 type plane struct {
-	confirmed *confirmed.Clock
-	audit     *auditlog.Service
-	keys      *keyring.Service
-	idTokens  *idtoken.Service
-	readers   logReaders
-	identity  *identity.Service
-	accounts  *serviceaccount.Service
-	fleet     *fleet.Service
-	sealed    *sealed.Service
-	classes   *envclass.Service
-	scm       *scm.Service
-	hosts     *hosttoken.Service
-	signIn    *signin.Service
-	pages     *oauth.Handler
-	llm       *llm.Service
-	retention *retention.Service
-	codeHosts *codehost.Service
-	groups    *group.Service
-	hub       *link.Hub
-	keeper    *lease.Keeper
-	handler   *rpc.Handler
-	server    *rpc.Server
-	url       string
-	// token and tokenFile are those of a first start; one of them at most.
-	token      string
-	tokenFile  string
+	confirmed  *confirmed.Clock
+	audit      *auditlog.Service
+	keys       *keyring.Service
+	idTokens   *idtoken.Service
+	readers    logReaders
+	identity   *identity.Service
+	accounts   *serviceaccount.Service
+	fleet      *fleet.Service
+	sealed     *sealed.Service
+	classes    *envclass.Service
+	scm        *scm.Service
+	hosts      *hosttoken.Service
+	signIn     *signin.Service
+	pages      *oauth.Handler
+	llm        *llm.Service
+	retention  *retention.Service
+	codeHosts  *codehost.Service
+	groups     *group.Service
+	hub        *link.Hub
+	keeper     *lease.Keeper
+	handler    *rpc.Handler
+	server     *rpc.Server
+	url        string
+	first      firstToken
 	log        *slog.Logger
 	departures *departure.Service
 	door       *door.Door
@@ -256,11 +254,8 @@ func (p *plane) run(ctx context.Context, cfg *Config, listener net.Listener) err
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(p.vitals.Listener(listener)) }()
 	p.log.Info("the control plane is up", "url", p.url, "listen", listener.Addr().String(), "version", cfg.Version)
-	if p.tokenFile != "" {
-		p.log.Info("this is the first start: the admin's personal access token is in a file; log in with it, keep it in a safe place, and remove the file", "file", p.tokenFile)
-	}
 	if cfg.Started != nil {
-		cfg.Started(Started{URL: p.url, Token: p.token, TokenFile: p.tokenFile, Listen: listener.Addr().String()})
+		cfg.Started(Started{URL: p.url, Token: p.first.secret, TokenFile: p.first.file, Listen: listener.Addr().String()})
 	}
 	var err error
 	select {

@@ -45,8 +45,7 @@ type Config struct {
 	Limits Limits
 	// BootstrapToken is the first admin's token; see MUSTER_BOOTSTRAP_TOKEN.
 	BootstrapToken string
-	// TokenFile gets the first admin's token when a start makes one; empty when
-	// Started is told it, to be shown.
+	// TokenFile gets the first admin's token when a start makes one; empty for none.
 	TokenFile string
 	Version   string
 	Logger    *slog.Logger
@@ -68,7 +67,7 @@ type Started struct {
 	URL string
 	// Token is the first admin's token if this start made it; empty otherwise.
 	Token string
-	// TokenFile has that token, when Config.TokenFile is set and this start made it.
+	// TokenFile has that token; empty when there is none, or no Config.TokenFile.
 	TokenFile string
 	// Listen is the real address, when port 0 was asked for.
 	Listen string

@@ -247,3 +247,62 @@ func TestTwoSignalsAtOnceAreOneOrder(t *testing.T) {
 		t.Errorf("it ended with code %d", code)
 	}
 }
+
+// Nobody may ever have read: a pipe that is full from the start holds up neither
+// the work, nor the end, nor what is said of why it ends.
+func TestNobodyEverReadTheOutput(t *testing.T) {
+	t.Parallel()
+	s := muster.Serve(t, muster.ServerOptions{})
+	_, token := s.Admin().NewRunner(t, "lab")
+	taken := strings.TrimPrefix(s.URL, "http://")
+	listen, elsewhere := freeAddress(t), freeAddress(t)
+	for name, tt := range map[string]struct {
+		args  []string
+		ready func() error // nil for one that ends by itself
+		code  int
+	}{
+		"serve": {[]string{"serve", "--data-dir", t.TempDir(), "--listen", listen}, asks("http://" + listen), 0},
+		"dev":   {[]string{"dev", "--listen", elsewhere}, asks("http://" + elsewhere), 0},
+		"join": {
+			[]string{"join", "--server", s.URL, "--data-dir", t.TempDir(), "--exchange-token", token},
+			func() error { return links(t, s, 1) }, 0,
+		},
+		"serve that cannot": {[]string{"serve", "--data-dir", t.TempDir(), "--listen", taken}, nil, 1},
+		"dev that cannot":   {[]string{"dev", "--listen", taken}, nil, 1},
+		"join that cannot":  {[]string{"join", "--server", s.URL, "--data-dir", t.TempDir(), "--exchange-token", "no-token"}, nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out := newPipe(t)
+			fill(t, out.write)
+			p := muster.StartOn(t, out.write, nil, tt.args...)
+			if tt.ready != nil {
+				muster.Until(t, muster.Patience, tt.ready)
+				p.Signal(t, syscall.SIGTERM)
+			}
+			if code := p.Wait(t, muster.Patience); code != tt.code {
+				t.Errorf("it ended with code %d, want %d", code, tt.code)
+			}
+		})
+	}
+}
+
+// fill leaves no room in a pipe. It is as the process that inherits it expects it
+// afterwards.
+func fill(t *testing.T, w *os.File) {
+	t.Helper()
+	fd := int(w.Fd()) // which makes it one that waits
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{4096, 1} {
+		for {
+			if _, err := syscall.Write(fd, make([]byte, n)); err != nil {
+				break // there is no room
+			}
+		}
+	}
+	if err := syscall.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+}
