@@ -78,6 +78,9 @@ func newRunner(cfg Config, a addresses, h *home.Home) (*runner, error) {
 	}
 	book := logbook.New(logLines, logBytes)
 	log := slog.New(book.Handler(level, cfg.LogHandler))
+	if flaw := h.Flaw(); flaw != nil {
+		log.Warn("another user could replace the runner's identity", "data_dir", h.Dir(), "why", flaw.Why, "hint", flaw.Remedy)
+	}
 	r := &runner{
 		cfg: cfg, addresses: a, home: h, network: network,
 		log: log, book: book, level: level, baseLevel: level.Level(),

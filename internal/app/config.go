@@ -3,6 +3,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/musterhq/muster/internal/datadir"
 	"github.com/musterhq/muster/internal/door"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/fleet"
@@ -136,22 +138,19 @@ func (c *Config) makeDataDir() error {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be made. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
 	}
-	info, err := os.Stat(c.DataDir)
-	if err != nil {
+	err := datadir.Private(c.DataDir)
+	if err == nil {
+		return nil
+	}
+	flaw, ok := errors.AsType[*datadir.Flaw](err)
+	if !ok {
 		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be looked at. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
 	}
-	const othersWrite = 0o022
-	mode := info.Mode().Perm()
-	if mode&othersWrite == 0 {
+	if _, err := os.Stat(c.SecretKeyFile); err == nil || sqlstore.Initialized(c.DataDir) {
+		c.Logger.Warn("other users could replace what is in the data directory", "data_dir", c.DataDir, "why", flaw.Why, "hint", flaw.Remedy)
 		return nil
 	}
-	_, keyErr := os.Stat(c.SecretKeyFile)
-	if keyErr == nil || sqlstore.Initialized(c.DataDir) {
-		c.Logger.Warn("other users can write to the data directory, and so could replace what is in it; take that away with chmod go-w", "data_dir", c.DataDir, "mode", fmt.Sprintf("%#o", mode))
-		return nil
-	}
-	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable,
-		"Other users can write to the data directory %s (mode %#o), and so could replace what the control plane keeps there. Take that away (chmod go-w), or name another directory with --data-dir.", c.DataDir, mode)
+	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "%s. %s, or name another directory with --data-dir.", flaw.Why, flaw.Remedy)
 }
 
 // publicURL is where people reach a server that listens at addr.

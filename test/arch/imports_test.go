@@ -34,6 +34,7 @@ var rooms = map[string]room{
 	"internal/limit":    {own: []string{"internal/fault"}},
 	"internal/pace":     {},
 	"internal/durable":  {},
+	"internal/datadir":  {},
 	"internal/resource": {},
 
 	// What the domain stands on.
@@ -136,6 +137,7 @@ var rooms = map[string]room{
 	"internal/store/sqlstore/query": {},
 	"internal/store/sqlstore": {
 		own: []string{
+			"internal/datadir",
 			"internal/access", "internal/audit", "internal/auditlog", "internal/event", "internal/fault", "internal/fleet", "internal/id", "internal/identity",
 			"internal/lease", "internal/page", "internal/seal", "internal/store/migrations", "internal/store/sqlstore/query", "internal/token",
 			"internal/llm", "internal/sealed",
@@ -227,14 +229,14 @@ var rooms = map[string]room{
 			"internal/serviceaccount", "internal/llm", "internal/retention",
 			"internal/confirmed",
 			"internal/codehost", "internal/signin", "internal/door", "internal/vitals",
-			"internal/installation",
+			"internal/datadir", "internal/installation",
 		},
 		foreign: []string{connect, protobuf, metrics},
 	},
 
 	// The runner and the command line: nothing of the server.
 	"internal/agent": {
-		own:     []string{"gen", "internal/agent", "internal/clock", "internal/door", "internal/durable", "internal/fault", "internal/id", "internal/logtoken", "internal/pace", "internal/scmurl", "internal/seal", "internal/vitals"},
+		own:     []string{"gen", "internal/agent", "internal/clock", "internal/datadir", "internal/door", "internal/durable", "internal/fault", "internal/id", "internal/logtoken", "internal/pace", "internal/scmurl", "internal/seal", "internal/vitals"},
 		foreign: []string{connect, protobuf, details, "golang.org/x/net/http/httpproxy"},
 	},
 	// Vendors' own clients are known here and nowhere else; nothing of the link is.

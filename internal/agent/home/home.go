@@ -8,15 +8,13 @@ package home
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/musterhq/muster/internal/datadir"
 	"github.com/musterhq/muster/internal/durable"
 	"github.com/musterhq/muster/internal/fault"
 )
@@ -30,12 +28,12 @@ const (
 type Home struct {
 	dir  string
 	lock *os.File
+	flaw *datadir.Flaw
 }
 
 // Open makes the directory when there is none, closed to other users, and takes
-// hold of it until Close. One that is there keeps its mode and must be fit for
-// secrets: nobody else can write to it, and until it has an identity there is
-// nothing else in it. One that is not fit is left as it is.
+// hold of it until Close. One that is there keeps its mode and must be fit, as Check
+// says. One that is not fit is left as it is.
 func Open(dir string) (*Home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -44,90 +42,47 @@ func Open(dir string) (*Home, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, failed("made", dir, err)
 	}
-	if err := check(dir); err != nil {
-		return nil, err
+	h := &Home{dir: dir}
+	if err := Check(dir); err != nil && !h.tolerate(err) {
+		return nil, failed("read", dir, err)
 	}
-	lock, err := hold(filepath.Join(dir, lockFile), dir)
-	if err != nil {
-		return nil, err
+	if h.lock, err = datadir.Hold(filepath.Join(dir, lockFile), strconv.Itoa(os.Getpid())); err != nil {
+		return nil, failed("locked", dir, err)
 	}
-	h := &Home{dir: dir, lock: lock}
 	durable.RemoveLeftovers(h.identityFile()) // they may hold a token
 	return h, nil
 }
 
-// check refuses a directory that is no place for an identity.
-func check(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return failed("read", dir, err)
+// Check refuses a directory that is no place for an identity: another user could
+// replace what is in it, or it has no identity yet and holds something else. The
+// error is a datadir.Flaw, or one of package os.
+func Check(dir string) error {
+	if err := datadir.Private(dir); err != nil {
+		return err
 	}
-	if mode := info.Mode().Perm(); mode&othersWrite != 0 {
-		return fault.New(fault.FailedPrecondition, fault.DataDirectory,
-			"Other users can write to the data directory %s (mode %#o), and so could replace the runner's identity. Take that away (chmod go-w), or name another directory with --data-dir.", dir, mode)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return failed("read", dir, err)
-	}
-	var foreign []string
-	for _, e := range entries {
-		if e.Name() == identityFile {
-			return nil
-		}
-		if !own(e.Name()) {
-			foreign = append(foreign, strconv.Quote(e.Name()))
-		}
-	}
-	if len(foreign) == 0 {
+	if _, err := os.Lstat(filepath.Join(dir, identityFile)); err == nil {
 		return nil
 	}
-	const named = 3
-	if more := len(foreign) - named; more > 0 {
-		foreign = append(foreign[:named], fmt.Sprintf("%d more", more))
-	}
-	return fault.New(fault.FailedPrecondition, fault.DataDirectory,
-		"The directory %s has no runner's identity and is used for something else: it holds %s. Name an empty or a new directory with --data-dir; nothing was changed in this one.", dir, strings.Join(foreign, ", "))
+	return datadir.Unused(dir, func(name string) bool {
+		return name == lockFile && datadir.IsLock(filepath.Join(dir, name)) || durable.IsLeftover(identityFile, name)
+	})
 }
 
-// othersWrite are the bits of a mode that let other users write.
-const othersWrite = 0o022
-
-// own tells whether a file of this name is the runner's, or nobody's.
-func own(name string) bool {
-	return name == lockFile || name == "lost+found" || durable.IsLeftover(identityFile, name)
+// tolerate tells whether a runner may go on in a directory all the same: one that is
+// another user's has been its home before, since its own user has made the identity.
+// One that the other user has made would have this one obey whom that one chose.
+func (h *Home) tolerate(err error) bool {
+	flaw, ok := errors.AsType[*datadir.Flaw](err)
+	if !ok || !flaw.Owner || !datadir.Mine(h.identityFile()) {
+		return false
+	}
+	h.flaw = flaw
+	return true
 }
 
-// hold locks the lock file. The system lets go of it when the process ends, in
-// whatever way. The file stays: removing it would let a third process lock
-// another file of the same name.
-func hold(path, dir string) (*os.File, error) {
-	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
-	if err != nil {
-		return nil, failed("locked", dir, err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(lock, 32))
-		_ = lock.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, failed("locked", dir, err)
-		}
-		return nil, fault.New(fault.FailedPrecondition, fault.DataDirectory,
-			"The data directory %s is in use by another runner process%s. Stop that process, or give this runner a data directory of its own.",
-			dir, process(string(holder)))
-	}
-	// Only for the sentence above, so a failure is none of the lock.
-	_ = lock.Truncate(0)
-	_, _ = fmt.Fprintf(lock, "%d\n", os.Getpid())
-	return lock, nil
-}
-
-func process(holder string) string {
-	if holder = strings.TrimSpace(holder); holder == "" {
-		return ""
-	}
-	return " (process " + holder + ")"
-}
+// Flaw is what is wrong with the directory, although it is used; nil when nothing
+// is.
+func (h *Home) Flaw() *datadir.Flaw { return h.flaw }
 
 // Close lets go of the directory.
 func (h *Home) Close() error { return h.lock.Close() }
@@ -181,11 +136,23 @@ func (h *Home) Remove() error {
 }
 
 func failed(what, dir string, cause error) error {
+	refused := func(format string, args ...any) *fault.Error {
+		return fault.New(fault.FailedPrecondition, fault.DataDirectory, format, args...)
+	}
+	if flaw, ok := errors.AsType[*datadir.Flaw](cause); ok {
+		return refused("%s. %s, or name an empty or a new directory with --data-dir; nothing was changed in this one.", flaw.Why, flaw.Remedy)
+	}
+	if busy, ok := errors.AsType[*datadir.Busy](cause); ok {
+		holder := ""
+		if busy.Holder != "" {
+			holder = " (process " + busy.Holder + ")"
+		}
+		return refused("The data directory %s is in use by another runner process%s. Stop that process, or give this runner a data directory of its own.", dir, holder)
+	}
 	why := "the system refused it"
 	var errno syscall.Errno
 	if errors.As(cause, &errno) {
 		why = errno.Error()
 	}
-	return fault.New(fault.FailedPrecondition, fault.DataDirectory,
-		"The data directory %s cannot be %s: %s. Give the runner a directory on a local disk that it may write to, with --data-dir.", dir, what, why).WithCause(cause)
+	return refused("The data directory %s cannot be %s: %s. Give the runner a directory on a local disk that it may write to, with --data-dir.", dir, what, why).WithCause(cause)
 }

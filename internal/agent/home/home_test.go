@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -151,11 +152,65 @@ func TestADirectoryThatIsNoPlaceForAnIdentity(t *testing.T) {
 	}
 }
 
+// Nor is a lock file that is none: somebody has put it there, or it is something
+// else. Not even what is behind it is touched.
+func TestALockFileThatIsNone(t *testing.T) {
+	for name, put := range map[string]func(lock, precious string) error{
+		"a file of somebody": func(lock, precious string) error { return os.Rename(precious, lock) },
+		"a link to a file":   func(lock, precious string) error { return os.Symlink(precious, lock) },
+		"a link to nothing":  func(lock, _ string) error { return os.Symlink(lock+".none", lock) },
+		"a folder":           func(lock, _ string) error { return os.Mkdir(lock, 0o700) },
+		"a pipe":             func(lock, _ string) error { return syscall.Mkfifo(lock, 0o600) },
+	} {
+		for state, joined := range map[string]bool{"before it joined": false, "once it has joined": true} {
+			t.Run(name+" "+state, func(t *testing.T) {
+				dir := t.TempDir()
+				if joined {
+					h := open(t, dir)
+					if err := h.Save(identity(t)); err != nil {
+						t.Fatal(err)
+					}
+					_ = h.Close()
+					if err := os.Remove(filepath.Join(dir, "lock")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				outside := t.TempDir()
+				precious, lock := filepath.Join(outside, "precious"), filepath.Join(dir, "lock")
+				if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := put(lock, precious); err != nil {
+					t.Fatal(err)
+				}
+				_, err := home.Open(dir)
+				if !fault.HasReason(err, fault.DataDirectory) || !strings.Contains(fault.From(err).Message, "lock") || !strings.Contains(fault.From(err).Message, "--data-dir") {
+					t.Errorf("opening gave %v", err)
+				}
+				for _, path := range []string{precious, lock} {
+					if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+						if content, _ := os.ReadFile(path); string(content) != "precious" {
+							t.Errorf("%s now has %q", path, content)
+						}
+					}
+				}
+				if left, _ := os.ReadDir(outside); len(left) > 1 {
+					t.Errorf("there are now %v", left)
+				}
+				if _, err := os.Stat(lock + ".none"); err == nil {
+					t.Error("what the link points at was made")
+				}
+			})
+		}
+	}
+}
+
 // A new file system, and what a first start that failed left, are nobody's.
 func TestADirectoryWithNothingOfAnybodyElse(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	makeDir(t, dir, 0o755, "lock", ".identity-123")
+	makeDir(t, dir, 0o755, ".identity-123")
 	makeDir(t, filepath.Join(dir, "lost+found"), 0o700)
+	_ = open(t, dir).Close() // leaves its lock file
 	open(t, dir)
 }
 

@@ -131,6 +131,33 @@ func TestDataDirIsPrivate(t *testing.T) {
 	}
 }
 
+// A lock file that is none is left as it is, and so is what a link points at.
+func TestALockFileThatIsNone(t *testing.T) {
+	t.Parallel()
+	for name, put := range map[string]func(lock, precious string) error{
+		"a link": func(lock, precious string) error { return os.Symlink(precious, lock) },
+		"a file": func(lock, precious string) error { return os.Link(precious, lock) },
+	} {
+		dir, precious := t.TempDir(), filepath.Join(t.TempDir(), "precious")
+		if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := put(filepath.Join(dir, "muster.lock"), precious); err != nil {
+			t.Fatal(err)
+		}
+		s, err := sqlstore.Open(t.Context(), sqlstore.Options{DataDir: dir})
+		if err == nil {
+			t.Errorf("%s: it was opened", name)
+			_ = s.Close()
+		} else {
+			wantWords(t, fault.From(err).Message, "muster.lock", "--data-dir")
+		}
+		if content, _ := os.ReadFile(precious); string(content) != "precious" {
+			t.Errorf("%s: there is now %q", name, content)
+		}
+	}
+}
+
 func TestDataDirInUse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
