@@ -259,7 +259,7 @@ var rooms = map[string]room{
 	"internal/cli/out":      {foreign: []string{protobuf, "go.yaml.in/yaml/v3"}},
 
 	"cmd/muster": {
-		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/clock", "internal/confirmed", "internal/fault", "internal/limit"},
+		own:     []string{"internal/agent", "internal/app", "internal/cli", "internal/clock", "internal/confirmed", "internal/datadir", "internal/durable", "internal/fault", "internal/limit"},
 		foreign: []string{"github.com/alecthomas/kong", "github.com/lmittmann/tint"},
 	},
 
