@@ -131,26 +131,38 @@ func (c *Config) check() error {
 	return c.makeDataDir()
 }
 
+// runnersFile is what a directory has that is the home of a runner.
+const runnersFile = "identity.json"
+
 // makeDataDir makes the data directory when there is none. One that is there
 // keeps its mode; where nothing of a control plane is in it yet, it must be fit
-// for a secret key.
+// for a secret key, and not the home of a runner. Other files may be there:
+// operators keep certificates and keys beside what is made here.
 func (c *Config) makeDataDir() error {
+	unusable := func(cause error, format string, args ...any) error {
+		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, format, args...).WithCause(cause)
+	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be made. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
+		return unusable(err, "The data directory %s cannot be made. Choose another with --data-dir, or fix its permissions.", c.DataDir)
 	}
-	err := datadir.Private(c.DataDir)
-	if err == nil {
-		return nil
-	}
-	flaw, ok := errors.AsType[*datadir.Flaw](err)
-	if !ok {
-		return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "The data directory %s cannot be looked at. Choose another with --data-dir, or fix its permissions.", c.DataDir).WithCause(err)
-	}
-	if _, err := os.Stat(c.SecretKeyFile); err == nil || sqlstore.Initialized(c.DataDir) {
+	_, err := os.Stat(c.SecretKeyFile)
+	hasKey, hasDatabase := err == nil, sqlstore.Initialized(c.DataDir)
+	err = datadir.Private(c.DataDir)
+	if flaw, ok := errors.AsType[*datadir.Flaw](err); ok {
+		if !hasKey && !hasDatabase {
+			return unusable(nil, "%s. %s, or name another directory with --data-dir.", flaw.Why, flaw.Remedy)
+		}
 		c.Logger.Warn("other users could replace what is in the data directory", "data_dir", c.DataDir, "why", flaw.Why, "hint", flaw.Remedy)
-		return nil
+	} else if err != nil {
+		return unusable(err, "The data directory %s cannot be looked at. Choose another with --data-dir, or fix its permissions.", c.DataDir)
 	}
-	return fault.New(fault.FailedPrecondition, fault.StorageUnavailable, "%s. %s, or name another directory with --data-dir.", flaw.Why, flaw.Remedy)
+	if hasDatabase || c.DatabaseURL != "" && hasKey {
+		return nil // it was used as one before
+	}
+	if _, err := os.Lstat(filepath.Join(c.DataDir, runnersFile)); err == nil {
+		return unusable(nil, "The directory %s is the home of a runner (it holds %s). A control plane needs one of its own: name an empty or a new directory with --data-dir.", c.DataDir, runnersFile)
+	}
+	return nil
 }
 
 // publicURL is where people reach a server that listens at addr.
