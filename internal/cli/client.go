@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
@@ -111,7 +112,8 @@ func (c *caller) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 		resp, err := next(ctx, req)
 		lost := err != nil && sent.Load() && !answered(err) && !reads(req.Spec().Procedure)
-		if err = unreachable(c.server, err); lost {
+		err = unreachable(c.server, err)
+		if _, away := errors.AsType[*turnedAway](err); lost && !away {
 			err = &unanswered{err}
 		}
 		return resp, err

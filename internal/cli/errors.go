@@ -147,11 +147,42 @@ func isCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || connect.CodeOf(err) == connect.CodeCanceled
 }
 
+// turnedAway is the error of a call that something answered and that no control plane
+// took: nothing was done.
+type turnedAway struct {
+	message string
+	cause   error
+}
+
+func (e *turnedAway) Error() string { return e.message }
+
+func (e *turnedAway) Unwrap() error { return e.cause }
+
+// turned tells whether a call was turned away, and says by whom. Only an HTTP status
+// gives these codes to an error that is not the server's own.
+func turned(server string, err error) error {
+	var answer *connect.Error
+	if !errors.As(err, &answer) || answered(err) {
+		return nil
+	}
+	switch answer.Code() {
+	case connect.CodeUnimplemented:
+		return &turnedAway{fmt.Sprintf("the control plane at %s does not know this call: it is older than this program, or something else answers there", server), err}
+	case connect.CodeUnauthenticated, connect.CodePermissionDenied:
+		return &turnedAway{fmt.Sprintf("something in front of the control plane at %s refuses this call: %s", server, out.Clean(answer.Message())), err}
+	default:
+		return nil
+	}
+}
+
 // unreachable puts into words why a request never reached a server. What a
 // server answered passes unchanged.
 func unreachable(server string, err error) error {
 	if err == nil || isCanceled(err) || answered(err) {
 		return err
+	}
+	if away := turned(server, err); away != nil {
+		return away
 	}
 	// The innermost error is the one that says why; the outer ones repeat the URL.
 	why := err
@@ -181,6 +212,9 @@ func answered(err error) bool {
 
 // permanent tells whether trying the same call again is pointless.
 func permanent(err error) bool {
+	if _, away := errors.AsType[*turnedAway](err); away {
+		return true
+	}
 	if !answered(err) {
 		return false
 	}
