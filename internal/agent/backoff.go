@@ -24,8 +24,15 @@ const (
 // is confirmed. That a control plane which had welcomed this runner asks it to go
 // elsewhere is no failure either; but one that does so over and over, as soon as
 // it has welcomed it, is not let off.
+//
+// A runner that is refused and told when to come back waits for that long and no
+// back-off, which is for somebody who knows nothing. There is a spread, so that not
+// all runners obey at once. It doubles while nothing comes of it, up to what was
+// told: they come half as often then as they were asked to, and no less.
 type backoff struct {
 	ceiling time.Duration
+	// spread is that of the next wait that was told, from firstWait on.
+	spread time.Duration
 	// brief is set when the last link was not confirmed, and this runner was asked.
 	brief bool
 }
@@ -39,14 +46,26 @@ func (b *backoff) after(e ending) {
 	b.brief = brief
 }
 
-// wait is how long to wait after a link that was drained or lost. Asked to
-// reconnect, that is what was told; the rest comes on top, so that not all runners
-// obey at once.
+// wait is how long to wait after a link that was drained or lost.
 func (b *backoff) wait(e ending) time.Duration {
-	if e.why == drained && e.welcomed {
+	switch {
+	case e.why == drained && e.welcomed:
 		return e.retryAfter // which has its spread
+	case e.welcomed:
+		return e.retryAfter + b.next() // which grows only if it is sent away over and over
+	default:
+		return b.afterTold(e.retryAfter)
 	}
-	return e.retryAfter + b.next()
+}
+
+// afterTold is how long to wait after a failure that came with a time to wait, or
+// with none.
+func (b *backoff) afterTold(told time.Duration) time.Duration {
+	if told <= 0 {
+		return b.next()
+	}
+	b.spread = max(min(2*b.spread, told), firstWait)
+	return told + rand.N(b.spread+1) //nolint:gosec // jitter is no secret
 }
 
 // spread is for runners that were all told the same time.
@@ -57,7 +76,7 @@ func (b *backoff) next() time.Duration {
 	return rand.N(b.ceiling + 1) //nolint:gosec // jitter is no secret
 }
 
-func (b *backoff) reset() { b.ceiling = 0 }
+func (b *backoff) reset() { b.ceiling, b.spread = 0, 0 }
 
 // told is how long an error says to wait: in its metadata, or else in itself.
 func told(err error, now time.Time) time.Duration {

@@ -87,7 +87,7 @@ func (r *runner) redeem(ctx context.Context) (token, installation string, err er
 		if final := r.judge(err, attempt); final != nil {
 			return "", "", final
 		}
-		wait := told(err, time.Now()) + b.next()
+		wait := b.afterTold(told(err, time.Now()))
 		r.log.Warn("the control plane cannot be reached", "error", describe(err), "next", wait.String())
 		r.say("cannot reach %s: %s; next try in %s", r.server, describe(err), seconds(wait))
 		select {

@@ -370,6 +370,60 @@ func TestALimitIsKept(t *testing.T) {
 	})
 }
 
+// A control plane that answers after an outage, and says when to come back, is not
+// told of the outage: no back-off is added to what it says.
+func TestNoBackoffIsAddedToWhatWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		p.join(t, nil)
+		for range 6 { // so often that no luck helps
+			for range 10 {
+				p.accept(t).end(t, connect.NewError(connect.CodeUnavailable, errors.New("away")))
+			}
+			l := p.accept(t)
+			for _, most := range []time.Duration{2500 * time.Millisecond, 3 * time.Second, 4 * time.Second, 4 * time.Second} {
+				before := time.Now()
+				busy := connect.NewError(connect.CodeUnavailable, errors.New("not ready"))
+				busy.Meta().Set("Retry-After", "2")
+				l.end(t, busy)
+				l = p.accept(t)
+				if waited := time.Since(before); waited < 2*time.Second || waited > most+10*time.Millisecond {
+					t.Errorf("told 2 s, it was back after %s", waited)
+				}
+			}
+			l.welcome(t, nil)
+			<-time.After(2 * lease)
+			l.end(t, nil)
+		}
+	})
+}
+
+// Nor is one added before the runner has joined.
+func TestNoBackoffIsAddedToWhatWasToldWhileJoining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := inMemory(t)
+		var last time.Time
+		calls := 0
+		p.redeem = func(string) (string, error) {
+			waited := time.Since(last)
+			calls, last = calls+1, time.Now()
+			err := connect.NewError(connect.CodeUnavailable, errors.New("away"))
+			switch {
+			case calls <= 20:
+				return "", err
+			case calls > 22 && (waited < 2*time.Second || waited > 4*time.Second+10*time.Millisecond):
+				t.Errorf("told 2 s, it was back after %s", waited)
+			}
+			if calls < 40 {
+				err.Meta().Set("Retry-After", "2")
+				return "", err
+			}
+			return "", connect.NewError(connect.CodeUnimplemented, errors.New("the test has seen enough"))
+		}
+		_ = p.join(t, nil).wait()
+	})
+}
+
 // A runner that waits because it was told to can be stopped.
 func TestStopWhileToldToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
