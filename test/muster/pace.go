@@ -29,8 +29,8 @@ const (
 	paceWork = 20 * time.Millisecond
 	// paceEvery is the time between samples.
 	paceEvery = 500 * time.Millisecond
-	// maxSlowdown is how busy a machine may be: beyond that, nothing is judged by
-	// its time.
+	// maxSlowdown is how far a limit is stretched at most: a machine that is busier
+	// than that is none to judge time on, and what takes longer fails.
 	maxSlowdown = 10
 )
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -163,13 +162,12 @@ func TestManyRefsCostLittle(t *testing.T) {
 		{[]string{"man"}, "", ""},
 	} {
 		read.Store(0)
-		start := time.Now()
 		c, err := q.resolve(t.Context(), []scmurl.Target{{Owner: "acme", Repo: "widgets", Page: scmurl.RefPage, Ref: scmurl.Ref{Tail: row.tail}}})
 		if c.Branch != row.branch || c.Tag != row.tag || err != nil && row.branch+row.tag != "" {
 			t.Errorf("%v: branch %q, tag %q, %v", row.tail, c.Branch, c.Tag, err)
 		}
-		if took, n := time.Since(start), read.Load(); took > 2*time.Second || n > 1<<20 {
-			t.Errorf("%v took %v and %d bytes", row.tail, took, n)
+		if n := read.Load(); n > 1<<20 { // a list of all refs has more
+			t.Errorf("%v took %d bytes", row.tail, n)
 		}
 	}
 }
