@@ -16,10 +16,28 @@ func SameSight(before, after Caller, objects []Object) bool {
 			return false
 		}
 		for _, o := range objects {
-			if !same(o) || o.Type == resource.Runner && !same(o.Of(t, "")) {
+			if !sameOf(before, after, o, o, t) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// SameSightOf tells whether a caller sees of an object, and of what belongs to
+// it, what it saw before the roles on that object changed. When the caller has
+// changed since, too, it is both that count.
+func SameSightOf(before, after Caller, was, is Object) bool {
+	for t := range readOf {
+		if !sameOf(before, after, was, is, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameOf compares the sight of an object, and of what belongs to it of one type.
+func sameOf(before, after Caller, was, is Object, t resource.Type) bool {
+	return Sees(before, was) == Sees(after, is) &&
+		(was.Type != resource.Runner || Sees(before, was.Of(t, "")) == Sees(after, is.Of(t, "")))
 }

@@ -72,6 +72,7 @@ func (s *Service) Assign(ctx context.Context, c access.Caller, a Assignment) (As
 		return Assignment{}, err
 	}
 	var made Assignment
+	var changed regrant
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, err := shareable(ctx, tx, c, a.Type, a.Resource, a.Group)
 		if err != nil {
@@ -86,13 +87,14 @@ func (s *Service) Assign(ctx context.Context, c access.Caller, a Assignment) (As
 		} else if taken {
 			return already(&g, other)
 		}
+		changed = s.regrant(a.Group, on, with(on, a))
 		made, err = grant(ctx, tx, c, a, on)
 		return err
 	})
 	if !fault.MayHaveHappened(err) {
 		return Assignment{}, fault.Wrap(err, "granting the role")
 	}
-	s.announce(ctx, err, made)
+	s.announce(ctx, err, changed)
 	return made, err
 }
 
@@ -158,6 +160,14 @@ func with(on access.Object, a Assignment) access.Object {
 	return on
 }
 
+// without is a resource with one role, or several, less on it.
+func without(on access.Object, assignments ...Assignment) access.Object {
+	on.Grants = slices.DeleteFunc(slices.Clone(on.Grants), func(g access.Grant) bool {
+		return slices.ContainsFunc(assignments, func(a Assignment) bool { return g.Group == a.Group && g.Role == a.Role })
+	})
+	return on
+}
+
 // record writes down what was done to an assignment, and lets those who see the
 // resource know.
 func record(ctx context.Context, tx Tx, c access.Caller, a Assignment, on access.Object, action string, op event.Operation) error {
@@ -168,23 +178,38 @@ func record(ctx context.Context, tx Tx, c access.Caller, a Assignment, on access
 	return change.WriteRole(ctx, tx, r, on)
 }
 
-// announce makes a role on the organization take effect at once. Other roles are
-// read with their resource.
-func (s *Service) announce(ctx context.Context, err error, a Assignment) {
-	if a.Type == resource.Organization {
-		s.changed(ctx, err, access.Subject{}, a.Group, nil)
+// regrant is a change of the roles that a group has on a resource, which was one
+// thing and is another.
+type regrant struct {
+	group   id.Group
+	was, is access.Object
+	done    func(was, is access.Object)
+}
+
+// regrant begins a change of roles in its transaction; announce ends it.
+func (s *Service) regrant(g id.Group, was, is access.Object) regrant {
+	return regrant{g, was, is, s.identities.Regranting(g)}
+}
+
+// announce makes a change of roles take effect at once for what is open. One on
+// the organization changes what the members of the group are. Other roles are
+// read with their resource, and change what is seen of it.
+func (s *Service) announce(ctx context.Context, err error, r regrant) {
+	if err != nil || r.was.Type == resource.Organization {
+		s.changed(ctx, err, access.Subject{}, r.group, nil)
+		return
 	}
+	r.done(r.was, r.is)
 }
 
 // Unassign takes a role away. Those who may not see the assignment do not learn
 // that there is one.
 func (s *Service) Unassign(ctx context.Context, c access.Caller, assignment string) error {
-	var a Assignment
 	var gone *departed
+	var changed regrant
 	err := s.store.Write(ctx, func(tx Tx) error {
-		var found bool
-		var err error
-		if a, found, err = tx.Assignment(ctx, c.Organization, assignment); err != nil {
+		a, found, err := tx.Assignment(ctx, c.Organization, assignment)
+		if err != nil {
 			return err
 		}
 		if !found {
@@ -200,13 +225,13 @@ func (s *Service) Unassign(ctx context.Context, c access.Caller, assignment stri
 			}
 			return err
 		}
-		gone, err = take(ctx, tx, c, on, a)
+		gone, changed, err = s.take(ctx, tx, c, on, a)
 		return err
 	})
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "taking the role away")
 	}
-	s.announce(ctx, err, a)
+	s.announce(ctx, err, changed)
 	s.dissolved(ctx, err, gone)
 	return err
 }
@@ -222,30 +247,32 @@ func resourceOf(ctx context.Context, from roles, a Assignment) (access.Object, e
 }
 
 // take deletes assignments of one group on one resource, and the group with the
-// last one when it exists for sharing alone. It returns that group, or nil.
-func take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignments ...Assignment) (*departed, error) {
+// last one when it exists for sharing alone. It returns that group, or nil, and
+// the change of roles.
+func (s *Service) take(ctx context.Context, tx Tx, c access.Caller, on access.Object, assignments ...Assignment) (*departed, regrant, error) {
 	g, err := lockedAgain(ctx, tx, c, assignments[0].Group)
 	if err != nil {
-		return nil, err
+		return nil, regrant{}, err
 	}
+	changed := s.regrant(g.ID, on, without(on, assignments...))
 	for _, a := range assignments {
 		if err := revoke(ctx, tx, c, a, on); err != nil {
-			return nil, err
+			return nil, changed, err
 		}
 	}
 	if !g.isDirect() {
-		return nil, nil
+		return nil, changed, nil
 	}
 	left, err := tx.RolesLeft(ctx, g.ID)
 	if err != nil || left > 0 {
-		return nil, err
+		return nil, changed, err
 	}
 	gone := &departed{subject: g.Direct, group: g.ID}
 	for _, a := range assignments {
 		gone.reached = append(gone.reached, on, a.Object(on))
 	}
 	_, err = remove(ctx, tx, c, &g)
-	return gone, err
+	return gone, changed, err
 }
 
 // revoke deletes one assignment and tells of it; on is its resource as it was

@@ -63,6 +63,10 @@ type Identities interface {
 	// ChangedMuch is Changed for the members of a group that is gone and reached more
 	// than is looked at.
 	ChangedMuch(g id.Group)
+	// Regranting is called in the transaction that changes a role of a group on a
+	// resource, and what it returns after the commit, with the resource as it was
+	// and as it is.
+	Regranting(g id.Group) (done func(was, is access.Object))
 	// Doubted and DoubtedOf are called in its place when it is not known whether
 	// the commit was made.
 	Doubted(t id.Token, subject access.Subject)

@@ -73,18 +73,21 @@ func (s *Service) UpdatePolicy(ctx context.Context, c access.Caller, runner id.R
 		return Assignment{}, err
 	}
 	var a Assignment
+	var changed regrant
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, found, err := findPolicy(ctx, tx, c, runner, g)
 		if err != nil {
 			return err
 		}
+		changed = s.regrant(g, on, with(without(on, found), policy(runner, g, role)))
 		a, err = setRole(ctx, tx, c, found, on, role)
 		return err
 	})
-	if err != nil {
+	if !fault.MayHaveHappened(err) {
 		return Assignment{}, fault.Wrap(err, "changing the runner policy")
 	}
-	return a, nil
+	s.announce(ctx, err, changed)
+	return a, err
 }
 
 // findPolicy locks a runner whose roles the caller may change, and a group, and
@@ -120,17 +123,19 @@ func setRole(ctx context.Context, tx Tx, c access.Caller, a Assignment, on acces
 // DeletePolicy takes a group's role on a runner away.
 func (s *Service) DeletePolicy(ctx context.Context, c access.Caller, runner id.Runner, g id.Group) error {
 	var gone *departed
+	var changed regrant
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, a, err := findPolicy(ctx, tx, c, runner, g)
 		if err != nil {
 			return err
 		}
-		gone, err = take(ctx, tx, c, on, a)
+		gone, changed, err = s.take(ctx, tx, c, on, a)
 		return err
 	})
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "deleting the runner policy")
 	}
+	s.announce(ctx, err, changed)
 	s.dissolved(ctx, err, gone)
 	return err
 }

@@ -23,8 +23,9 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 		return err
 	}
 	var made bool
+	var changed *regrant
 	err := s.store.Write(ctx, func(tx Tx) error {
-		made = false
+		made, changed = false, nil
 		on, g, found, err := lockedDirect(ctx, tx, c, subject, a.Type, a.Resource)
 		if err != nil {
 			return err
@@ -49,12 +50,16 @@ func (s *Service) Share(ctx context.Context, c access.Caller, subject access.Sub
 		default:
 			_, err = grant(ctx, tx, c, a, on)
 		}
+		r := s.regrant(g.ID, on, with(without(on, has), a))
+		changed = &r
 		return err
 	})
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "sharing the "+a.Type.Words())
 	}
-	s.announce(ctx, err, a)
+	if changed != nil {
+		s.announce(ctx, err, *changed)
+	}
 	if made {
 		s.changed(ctx, err, subject, "", nil)
 	}
@@ -86,8 +91,8 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 	if err := checkSubject(subject); err != nil {
 		return err
 	}
-	var shared []Assignment
 	var gone *departed
+	var changed regrant
 	err := s.store.Write(ctx, func(tx Tx) error {
 		on, g, found, err := lockedDirect(ctx, tx, c, subject, t, resourceID)
 		if err != nil {
@@ -101,17 +106,17 @@ func (s *Service) Unshare(ctx context.Context, c access.Caller, subject access.S
 		if err != nil {
 			return err
 		}
-		shared = slices.DeleteFunc(all, func(a Assignment) bool { return a.Type != t || a.Resource != resourceID })
+		shared := slices.DeleteFunc(all, func(a Assignment) bool { return a.Type != t || a.Resource != resourceID })
 		if len(shared) == 0 {
 			return missing
 		}
-		gone, err = take(ctx, tx, c, on, shared...)
+		gone, changed, err = s.take(ctx, tx, c, on, shared...)
 		return err
 	})
 	if !fault.MayHaveHappened(err) {
 		return fault.Wrap(err, "taking the share back")
 	}
-	s.announce(ctx, err, shared[0])
+	s.announce(ctx, err, changed)
 	s.dissolved(ctx, err, gone)
 	return err
 }

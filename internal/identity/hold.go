@@ -72,6 +72,33 @@ func (s *Service) ChangedMuch(g id.Group) {
 	s.holds.cut(match, accessChanged())
 }
 
+// Regranting is called in the transaction that changes what role a group has on a
+// resource, while the group is locked; what it returns is called after the
+// commit, with the resource as it was and as it is. The streams of members who
+// see something else of it now are cut.
+//
+// Those count who are members at either time: one who leaves in between has lost
+// the sight with the role, if nothing is left of that when they leave.
+func (s *Service) Regranting(g id.Group) (done func(was, is access.Object)) {
+	match := concerns(access.Subject{}, g)
+	before := map[*hold]access.Caller{}
+	for _, one := range s.holds.matching(match) {
+		before[one] = one.now()
+	}
+	return func(was, is access.Object) {
+		for _, one := range s.holds.matching(match) {
+			if _, known := before[one]; !known {
+				before[one] = one.now()
+			}
+		}
+		for one, caller := range before {
+			if !access.SameSightOf(caller, one.now(), was, is) {
+				one.cancel(accessChanged())
+			}
+		}
+	}
+}
+
 // Shortened makes another end of a token take effect at once: streams that were
 // opened with it know the one before, and are cut.
 func (s *Service) Shortened(t id.Token) {

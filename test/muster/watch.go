@@ -18,14 +18,16 @@ type Watcher struct {
 	ended  bool
 }
 
-// Watch watches the organization until the test ends. It returns once the
-// subscription stands.
-func (a *API) Watch(t testing.TB) *Watcher {
+// Watch watches the organization until the test ends: everything, or some types
+// of resources. It returns once the subscription stands.
+func (a *API) Watch(t testing.TB, types ...gitpodv1.ResourceType) *Watcher {
 	t.Helper()
+	req := &gitpodv1.WatchEventsRequest{Scope: &gitpodv1.WatchEventsRequest_Organization{Organization: true}}
+	for _, typ := range types {
+		req.ResourceTypeFilters = append(req.ResourceTypeFilters, &gitpodv1.WatchEventsRequest_ResourceTypeFilter{ResourceType: typ})
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	stream, err := a.Events.WatchEvents(ctx, connect.NewRequest(&gitpodv1.WatchEventsRequest{
-		Scope: &gitpodv1.WatchEventsRequest_Organization{Organization: true},
-	}))
+	stream, err := a.Events.WatchEvents(ctx, connect.NewRequest(req))
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -118,6 +118,44 @@ func (p *people) deleteGroup(group string) {
 	p.must(err)
 }
 
+// policy gives a group a policy on a runner, or changes it.
+func (p *people) policy(group, runner string, role gitpodv1.RunnerRole, change bool) {
+	p.t.Helper()
+	policies := gitpodv1connect.NewRunnerServiceClient(p.admin.HTTP, p.s.URL)
+	var err error
+	if change {
+		_, err = policies.UpdateRunnerPolicy(p.t.Context(), connect.NewRequest(&gitpodv1.UpdateRunnerPolicyRequest{RunnerId: runner, GroupId: group, Role: role}))
+	} else {
+		_, err = policies.CreateRunnerPolicy(p.t.Context(), connect.NewRequest(&gitpodv1.CreateRunnerPolicyRequest{RunnerId: runner, GroupId: group, Role: role}))
+	}
+	p.must(err)
+}
+
+func (p *people) noPolicy(group, runner string) {
+	p.t.Helper()
+	policies := gitpodv1connect.NewRunnerServiceClient(p.admin.HTTP, p.s.URL)
+	_, err := policies.DeleteRunnerPolicy(p.t.Context(), connect.NewRequest(&gitpodv1.DeleteRunnerPolicyRequest{RunnerId: runner, GroupId: group}))
+	p.must(err)
+}
+
+func (p *people) share(user, runner string, role gitpodv1.ResourceRole) {
+	p.t.Helper()
+	_, err := p.groups.ShareResourceWithPrincipal(p.t.Context(), connect.NewRequest(&gitpodv1.ShareResourceWithPrincipalRequest{
+		PrincipalId: user, Principal: gitpodv1.Principal_PRINCIPAL_USER,
+		ResourceType: gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER, ResourceId: runner, Role: role,
+	}))
+	p.must(err)
+}
+
+func (p *people) unshare(user, runner string) {
+	p.t.Helper()
+	_, err := p.groups.UnshareResourceWithPrincipal(p.t.Context(), connect.NewRequest(&gitpodv1.UnshareResourceWithPrincipalRequest{
+		PrincipalId: user, Principal: gitpodv1.Principal_PRINCIPAL_USER,
+		ResourceType: gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER, ResourceId: runner,
+	}))
+	p.must(err)
+}
+
 func (p *people) setRole(user string, role gitpodv1.OrganizationRole) {
 	p.t.Helper()
 	organizations := gitpodv1connect.NewOrganizationServiceClient(p.admin.HTTP, p.s.URL)
@@ -185,6 +223,8 @@ func TestAStreamOutlivesWhatChangesNoSight(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(p *people) {
 		runner, _ := p.admin.NewRunner(p.t, "lab")
+		seen, _ := p.admin.NewRunner(p.t, "seen")
+		const user, admin = gitpodv1.RunnerRole_RUNNER_ROLE_USER, gitpodv1.RunnerRole_RUNNER_ROLE_ADMIN
 		member, id := p.member()
 		other, otherID := p.member()
 		for what, change := range map[string]func() (*muster.Watcher, func()){
@@ -235,6 +275,37 @@ func TestAStreamOutlivesWhatChangesNoSight(t *testing.T) {
 				_, third := p.member()
 				return member.Watch(p.t), func() { p.leave(p.join(g, third)) }
 			},
+			"an admin's group gets a role on a runner, another one, and loses it": func() (*muster.Watcher, func()) {
+				g := p.group()
+				p.join(g, p.adminID)
+				return p.admin.Watch(p.t), func() {
+					p.policy(g, runner, user, false)
+					p.policy(g, runner, admin, true)
+					p.noPolicy(g, runner)
+				}
+			},
+			"a member sees the runner through another group, too": func() (*muster.Watcher, func()) {
+				one, two := p.group(), p.group()
+				p.join(one, id)
+				p.join(two, id)
+				p.onRunner(one, seen)
+				return member.Watch(p.t), func() { p.unassign(p.onRunner(two, seen)) }
+			},
+			"a group that the member is not in gets a role on a runner": func() (*muster.Watcher, func()) {
+				g := p.group()
+				m := p.join(g, id)
+				return member.Watch(p.t), func() {
+					p.leave(m)
+					p.unassign(p.onRunner(g, runner))
+				}
+			},
+			"a group gets a role on a group": func() (*muster.Watcher, func()) {
+				g := p.group()
+				p.join(g, id)
+				return member.Watch(p.t), func() {
+					p.unassign(p.assign(g, gitpodv1.ResourceType_RESOURCE_TYPE_GROUP, p.group(), gitpodv1.ResourceRole_RESOURCE_ROLE_GROUP_ADMIN))
+				}
+			},
 			"a runner is made": func() (*muster.Watcher, func()) {
 				return member.Watch(p.t), func() { p.admin.NewRunner(p.t, "another") }
 			},
@@ -249,52 +320,112 @@ func TestAStreamOutlivesWhatChangesNoSight(t *testing.T) {
 	})
 }
 
-// What does change it ends them, and at once.
+// What does change it ends them, and at once, whatever they are filtered on: all
+// ways to come to see a runner or what hangs on it, and to lose that.
 func TestAStreamEndsWithWhatChangesItsSight(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(p *people) {
 		runner, _ := p.admin.NewRunner(p.t, "lab")
-		for what, change := range map[string]func(member *muster.API, id string) (w *muster.Watcher, do func()){
-			"joining a group with a role on a runner": func(member *muster.API, id string) (*muster.Watcher, func()) {
+		const (
+			user, admin         = gitpodv1.RunnerRole_RUNNER_ROLE_USER, gitpodv1.RunnerRole_RUNNER_ROLE_ADMIN
+			userRole, adminRole = gitpodv1.ResourceRole_RESOURCE_ROLE_RUNNER_USER, gitpodv1.ResourceRole_RESOURCE_ROLE_RUNNER_ADMIN
+		)
+		// in makes a group with the member in it.
+		in := func(id string) string {
+			g := p.group()
+			p.join(g, id)
+			return g
+		}
+		// Each prepares something for a member, and returns what then changes.
+		for what, prepare := range map[string]func(id string) (change func()){
+			"joining a group with a role on a runner": func(id string) func() {
 				g := p.group()
 				p.onRunner(g, runner)
-				return member.Watch(p.t), func() { p.join(g, id) }
+				return func() { p.join(g, id) }
 			},
-			"leaving a group with a role on a runner": func(member *muster.API, id string) (*muster.Watcher, func()) {
+			"leaving a group with a role on a runner": func(id string) func() {
 				g := p.group()
 				p.onRunner(g, runner)
 				m := p.join(g, id)
-				return member.Watch(p.t), func() { p.leave(m) }
+				return func() { p.leave(m) }
 			},
-			"the end of a group with a role on a runner": func(member *muster.API, id string) (*muster.Watcher, func()) {
-				g := p.group()
+			"the end of a group with a role on a runner": func(id string) func() {
+				g := in(id)
 				p.onRunner(g, runner)
-				p.join(g, id)
-				return member.Watch(p.t), func() { p.deleteGroup(g) }
+				return func() { p.deleteGroup(g) }
 			},
-			"a role on the organization": func(member *muster.API, id string) (*muster.Watcher, func()) {
-				g := p.group()
-				p.join(g, id)
-				return member.Watch(p.t), func() { p.onOrganization(g, gitpodv1.ResourceRole_RESOURCE_ROLE_ORG_RUNNERS_ADMIN) }
+			"a role on a runner": func(id string) func() {
+				g := in(id)
+				return func() { p.onRunner(g, runner) }
 			},
-			"the end of a role on the organization": func(member *muster.API, id string) (*muster.Watcher, func()) {
-				g := p.group()
-				p.join(g, id)
-				a := p.onOrganization(g, gitpodv1.ResourceRole_RESOURCE_ROLE_ORG_GROUPS_ADMIN)
-				return member.Watch(p.t), func() { p.unassign(a) }
+			"the end of a role on a runner": func(id string) func() {
+				a := p.onRunner(in(id), runner)
+				return func() { p.unassign(a) }
 			},
-			"becoming an admin": func(member *muster.API, id string) (*muster.Watcher, func()) {
-				return member.Watch(p.t), func() { p.setRole(id, gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN) }
+			"a policy": func(id string) func() {
+				g := in(id)
+				return func() { p.policy(g, runner, user, false) }
 			},
-			"being none any more": func(member *muster.API, id string) (*muster.Watcher, func()) {
+			"the end of a policy": func(id string) func() {
+				g := in(id)
+				p.policy(g, runner, user, false)
+				return func() { p.noPolicy(g, runner) }
+			},
+			"a policy that shows the roles on the runner": func(id string) func() {
+				g := in(id)
+				p.policy(g, runner, user, false)
+				return func() { p.policy(g, runner, admin, true) }
+			},
+			"a policy that does so no longer": func(id string) func() {
+				g := in(id)
+				p.policy(g, runner, admin, false)
+				return func() { p.policy(g, runner, user, true) }
+			},
+			"a share": func(id string) func() {
+				return func() { p.share(id, runner, userRole) }
+			},
+			"another share": func(id string) func() {
+				another, _ := p.admin.NewRunner(p.t, p.name("another"))
+				p.share(id, another, userRole)
+				return func() { p.share(id, runner, userRole) }
+			},
+			"the end of a share": func(id string) func() {
+				p.share(id, runner, userRole)
+				return func() { p.unshare(id, runner) }
+			},
+			"the end of one share of two": func(id string) func() {
+				another, _ := p.admin.NewRunner(p.t, p.name("another"))
+				p.share(id, another, userRole)
+				p.share(id, runner, userRole)
+				return func() { p.unshare(id, another) }
+			},
+			"a share with another role": func(id string) func() {
+				p.share(id, runner, userRole)
+				return func() { p.share(id, runner, adminRole) }
+			},
+			"a role on the organization": func(id string) func() {
+				g := in(id)
+				return func() { p.onOrganization(g, gitpodv1.ResourceRole_RESOURCE_ROLE_ORG_RUNNERS_ADMIN) }
+			},
+			"the end of a role on the organization": func(id string) func() {
+				a := p.onOrganization(in(id), gitpodv1.ResourceRole_RESOURCE_ROLE_ORG_GROUPS_ADMIN)
+				return func() { p.unassign(a) }
+			},
+			"becoming an admin": func(id string) func() {
+				return func() { p.setRole(id, gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN) }
+			},
+			"being none any more": func(id string) func() {
 				p.setRole(id, gitpodv1.OrganizationRole_ORGANIZATION_ROLE_ADMIN)
-				return member.Watch(p.t), func() { p.setRole(id, gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER) }
+				return func() { p.setRole(id, gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER) }
 			},
 		} {
 			member, id := p.member()
-			w, do := change(member, id)
-			do()
-			p.ended(w)
+			change := prepare(id)
+			all := member.Watch(p.t)
+			some := member.Watch(p.t, gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER)
+			change()
+			p.ended(all)
+			p.ended(some)
 			if p.t.Failed() {
 				p.t.Fatal(what)
 			}
@@ -303,7 +434,8 @@ func TestAStreamEndsWithWhatChangesItsSight(t *testing.T) {
 }
 
 // A stream that outlived a change goes by what its caller is now: it hears of
-// what the caller's new group is given, and not of what it is no longer in.
+// the roles of the caller's new group, and not of those of the one that was left,
+// and ends with what the new group comes to see.
 func TestAStreamGoesByWhatItsCallerIsNow(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(p *people) {
@@ -315,17 +447,20 @@ func TestAStreamGoesByWhatItsCallerIsNow(t *testing.T) {
 		w := member.Watch(p.t)
 		p.join(joined, id)
 		p.leave(m)
-		p.onRunner(joined, gained)
-		p.onRunner(left, never)
-		p.rename(gained)
+		onGroup := func(g string) string {
+			return p.assign(g, gitpodv1.ResourceType_RESOURCE_TYPE_GROUP, p.group(), gitpodv1.ResourceRole_RESOURCE_ROLE_GROUP_ADMIN)
+		}
+		unheard := []string{never, onGroup(left), p.onRunner(left, never)}
 		p.rename(never)
-		p.hears(w, gitpodv1.ResourceType_RESOURCE_TYPE_RUNNER, gained)
+		p.hears(w, gitpodv1.ResourceType_RESOURCE_TYPE_ROLE_ASSIGNMENT, onGroup(joined))
 		p.open(w)
 		for _, e := range w.Seen() {
-			if e.GetResourceId() == never {
+			if slices.Contains(unheard, e.GetResourceId()) {
 				p.t.Errorf("it heard of %v", e)
 			}
 		}
+		p.onRunner(joined, gained)
+		p.ended(w)
 	})
 }
 
