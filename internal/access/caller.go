@@ -121,6 +121,9 @@ type Caller struct {
 
 	// Token is the bearer token that the caller came with.
 	Token id.Token
+	// Maker is who made the token for the caller, with whom it ends; zero when
+	// nobody did.
+	Maker Subject
 	// ReadOnly limits the caller to procedures that change nothing.
 	ReadOnly bool
 	// Expires is when the token ends; zero for never.

@@ -72,7 +72,7 @@ func TestEveryChangeLeavesAnAuditEntry(t *testing.T) {
 	added, err := members.AddMember(ctx, connect.NewRequest(&adminv1.AddMemberRequest{Name: "Ann", Email: "ann@example.com", Role: gitpodv1.OrganizationRole_ORGANIZATION_ROLE_MEMBER}))
 	step("muster.admin.v1.MemberService/AddMember", "personal_access_token.create member.add", err)
 	_, err = members.CreateMemberToken(ctx, connect.NewRequest(&adminv1.CreateMemberTokenRequest{UserId: added.Msg.GetMember().GetUserId()}))
-	step("muster.admin.v1.MemberService/CreateMemberToken", "personal_access_token.create", err)
+	step("muster.admin.v1.MemberService/CreateMemberToken", "personal_access_token.create member.token.create", err)
 	ann := added.Msg.GetMember().GetUserId()
 	_, err = members.SuspendMember(ctx, connect.NewRequest(&adminv1.SuspendMemberRequest{UserId: ann}))
 	step("muster.admin.v1.MemberService/SuspendMember", "member.suspend", err)

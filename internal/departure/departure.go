@@ -90,6 +90,8 @@ type Tx interface {
 	change.Tx
 	// DeleteTokensOf deletes tokens that authenticate or admit s.
 	DeleteTokensOf(ctx context.Context, s access.Subject, limit int) ([]token.Record, error)
+	// DeleteTokensMadeBy deletes tokens that s made for members.
+	DeleteTokensMadeBy(ctx context.Context, o id.Organization, s access.Subject, limit int) ([]token.Record, error)
 	// ShareOf locks and returns the group that exists to share something with s.
 	ShareOf(ctx context.Context, o id.Organization, s access.Subject) (access.Object, bool, error)
 	// DeleteMembershipsOf takes s out of groups that are not being removed.

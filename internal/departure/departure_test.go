@@ -20,6 +20,7 @@ type tx struct {
 	departure.Tx // nothing else is called
 
 	tokens     []token.Record
+	made       []token.Record
 	shares     []departure.Role
 	groups     []id.Group
 	hostTokens []access.Object
@@ -45,6 +46,10 @@ func upTo[T any](from *[]T, limit int) ([]T, error) {
 
 func (x *tx) DeleteTokensOf(_ context.Context, _ access.Subject, limit int) ([]token.Record, error) {
 	return upTo(&x.tokens, limit)
+}
+
+func (x *tx) DeleteTokensMadeBy(_ context.Context, _ id.Organization, _ access.Subject, limit int) ([]token.Record, error) {
+	return upTo(&x.made, limit)
 }
 
 func (x *tx) ShareOf(context.Context, id.Organization, access.Subject) (access.Object, bool, error) {

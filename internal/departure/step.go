@@ -50,7 +50,7 @@ func (w *work) step(ctx context.Context, r *Removal) (bool, error) {
 func (w *work) parts(k Kind) []part {
 	switch k {
 	case OfSubject:
-		return []part{{2, w.tokens}, {2, w.hostTokens}, {3, w.memberships}}
+		return []part{{2, w.tokens}, {2, w.tokensMade}, {2, w.hostTokens}, {3, w.memberships}}
 	case OfShare:
 		return []part{{2, w.sharedRoles}}
 	case OfGroup:
@@ -102,12 +102,22 @@ func (w *work) writeDeleted(ctx context.Context, r *Removal, objects []access.Ob
 
 func (w *work) tokens(ctx context.Context, r *Removal, limit int) (int, error) {
 	tokens, err := w.tx.DeleteTokensOf(ctx, subjectOf(r.Object), limit)
+	return len(tokens), w.writeTokens(ctx, r, tokens, err)
+}
+
+// tokensMade ends what a subject that goes can have kept to act as somebody else.
+func (w *work) tokensMade(ctx context.Context, r *Removal, limit int) (int, error) {
+	tokens, err := w.tx.DeleteTokensMadeBy(ctx, r.Object.Organization, subjectOf(r.Object), limit)
+	return len(tokens), w.writeTokens(ctx, r, tokens, err)
+}
+
+func (w *work) writeTokens(ctx context.Context, r *Removal, tokens []token.Record, err error) error {
 	for _, t := range tokens {
 		if record, visible := tokenRecord(t); visible && err == nil {
 			err = w.write(ctx, r, record)
 		}
 	}
-	return len(tokens), err
+	return err
 }
 
 // tokenRecord is the end of a token. Access tokens of service accounts, which

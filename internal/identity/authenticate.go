@@ -43,6 +43,9 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	if cred.Subject.Principal == access.PrincipalUser && cred.Status != StatusActive {
 		return access.Caller{}, refusal(cred.Status)
 	}
+	if err := makerEnded(cred); err != nil {
+		return access.Caller{}, err
+	}
 	if cred.Subject.Principal == access.PrincipalServiceAccount {
 		if err := accountEnded(cred, now); err != nil {
 			return access.Caller{}, err
@@ -57,7 +60,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	}
 	c := access.Caller{
 		Subject: cred.Subject, Organization: cred.Organization,
-		Token: cred.ID, ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt, Checked: before,
+		Token: cred.ID, Maker: cred.Maker(), ReadOnly: cred.ReadOnly, Expires: cred.ExpiresAt, Checked: before,
 	}
 	if c.Standing, err = standing(ctx, s.store, cred.Organization, cred.Subject, cred.Role); err != nil {
 		return access.Caller{}, err
@@ -73,6 +76,29 @@ func refusal(st Status) error {
 		return refused(fault.SuspendedPrincipal, "The owner of this token is suspended. An organization admin can lift that with \"muster member resume\".")
 	}
 	return refused(fault.UnknownToken, "The owner of this token has left the organization.")
+}
+
+// makerEnded refuses a token that was made for a member by somebody who is
+// suspended or gone, and who may have kept it.
+func makerEnded(cred Credential) error {
+	switch maker := cred.Maker(); {
+	case maker.Principal == access.PrincipalUser && cred.CreatorStatus != StatusActive:
+		return makerRefusal(cred.CreatorStatus)
+	case maker.Principal == access.PrincipalServiceAccount && cred.CreatorSuspended:
+		return makerRefusal(StatusLeft)
+	default:
+		return nil
+	}
+}
+
+// makerRefusal is what the tokens get that a person made for members and who is
+// not active.
+func makerRefusal(st Status) error {
+	const another = " Its owner gets another one from an organization admin, with \"muster member token\"."
+	if st == StatusSuspended {
+		return refused(fault.SuspendedPrincipal, "The admin who made this token for its owner is suspended, and the token is refused for as long."+another)
+	}
+	return refused(fault.UnknownToken, "The admin who made this token for its owner has left the organization, and the token ended with that."+another)
 }
 
 // accountEnded refuses the token of a service account that is suspended or has

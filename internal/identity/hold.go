@@ -204,7 +204,7 @@ func (s *Service) ended(err error, t id.Token, subject access.Subject, cause err
 }
 
 func matches(c access.Caller, t id.Token, subject access.Subject) bool {
-	return t != "" && c.Token == t || subject.ID != "" && c.Subject == subject
+	return t != "" && c.Token == t || subject.ID != "" && (c.Subject == subject || c.Maker == subject)
 }
 
 // holds knows the streams that are open for each caller.

@@ -186,6 +186,11 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 		if err := keepAnAdmin(ctx, tx, &user); err != nil {
 			return err
 		}
+		if to != StatusActive {
+			if err := outlives(c, &user); err != nil {
+				return err
+			}
+		}
 		if to == StatusLeft {
 			if err := tx.LockLeaving(ctx, c.Organization, user.Subject()); err != nil {
 				return err
@@ -206,7 +211,11 @@ func (s *Service) changeStatus(ctx context.Context, c access.Caller, u id.User, 
 		return fault.Wrap(err, "changing the member")
 	}
 	if to != StatusActive {
-		s.ended(err, "", access.Subject{Principal: access.PrincipalUser, ID: string(u)}, refusal(to))
+		subject := access.Subject{Principal: access.PrincipalUser, ID: string(u)}
+		if err == nil {
+			s.holds.cut(func(c access.Caller) bool { return c.Maker == subject }, makerRefusal(to))
+		}
+		s.ended(err, "", subject, refusal(to))
 	}
 	gone.Tell(s.links)
 	return err

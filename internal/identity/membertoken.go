@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
+	"github.com/musterhq/muster/internal/change"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/token"
 )
 
 // CreateMemberToken makes a personal access token for somebody else, who has lost
@@ -14,13 +16,17 @@ import (
 // and who made it, among their tokens.
 //
 // Whoever has the token acts as that person. So nobody makes one for a person who
-// may do more than they may themselves.
+// may do more than they may themselves, and it ends with the one who made it. Only
+// people make them: a service account has no need to act as one.
 func (s *Service) CreateMemberToken(ctx context.Context, c access.Caller, u id.User, validFor time.Duration) (string, error) {
+	if c.Principal != access.PrincipalUser {
+		return "", fault.New(fault.PermissionDenied, fault.NotAllowed, "Whoever has a token of a member acts as that member, so only a person makes one: an organization admin, and not a %s.", c.Principal)
+	}
 	if err := checkValidFor(validFor); err != nil {
 		return "", err
 	}
 	owner := access.Subject{Principal: access.PrincipalUser, ID: string(u)}
-	secret, rec := s.personalToken(c.Organization, owner, c.Subject, NewPersonalToken{Description: "Made by an admin (muster member token)", ValidFor: validFor})
+	secret, rec := s.personalToken(c.Organization, owner, c.Subject, NewPersonalToken{Description: token.ForMember, ValidFor: validFor})
 	err := s.store.Write(ctx, func(tx Tx) error {
 		user, err := memberToChange(ctx, tx, c, u)
 		switch {
@@ -38,7 +44,11 @@ func (s *Service) CreateMemberToken(ctx context.Context, c access.Caller, u id.U
 		if err := s.boundTokens(ctx, tx, c.Organization, owner, rec.CreatedAt); err != nil {
 			return err
 		}
-		return insertPersonalToken(ctx, tx, rec, c.Subject)
+		if err := insertPersonalToken(ctx, tx, rec, c.Subject); err != nil {
+			return err
+		}
+		// The entry of the token does not say whose it is.
+		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "member.token.create", Object: user.Object(), Credential: true})
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "making the token")
@@ -62,4 +72,14 @@ func (s *Service) atLeast(ctx context.Context, tx Tx, c access.Caller, u *User) 
 		}
 	}
 	return nil
+}
+
+// outlives refuses to end a person by a token that they made, and that would end
+// with them: it may be the last one that works.
+func outlives(c access.Caller, u *User) error {
+	if c.Maker != u.Subject() {
+		return nil
+	}
+	return fault.New(fault.PermissionDenied, fault.NotAllowed,
+		"The token that this call was made with was made by %s, and would end with this. Make one of your own first, with \"muster pat create\", and call with that.", u.Name)
 }

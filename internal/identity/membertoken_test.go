@@ -1,12 +1,15 @@
 package identity_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/fault"
 	"github.com/musterhq/muster/internal/id"
+	"github.com/musterhq/muster/internal/identity"
 	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
@@ -66,5 +69,112 @@ func TestATokenForAMember(t *testing.T) {
 	s.SetLimits(l)
 	if _, err := s.CreateMemberToken(t.Context(), admin, ann.ID, 0); !fault.HasReason(err, fault.LimitReached) {
 		t.Errorf("one more than there may be: %v", err)
+	}
+}
+
+// A token that somebody made for a member works for as long as they may do so
+// themselves, since they may have kept it.
+func TestATokenForAMemberEndsWithItsMaker(t *testing.T) {
+	s, admin := setup(t)
+	opal, opalCaller, _ := add(t, s, admin, "opal", resource.RoleOrgAdmin)
+	ann, annCaller, first := add(t, s, opalCaller, "ann", resource.RoleOrgMember)
+	forAnn := func() string {
+		t.Helper()
+		secret, err := s.CreateMemberToken(t.Context(), opalCaller, ann.ID, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	secret := forAnn()
+	// open opens a stream and returns why it ended, if it has.
+	open := func() func() error {
+		t.Helper()
+		c, err := s.Authenticate(t.Context(), secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, release := s.Hold(t.Context(), c)
+		t.Cleanup(release)
+		return func() error { return context.Cause(held) }
+	}
+	why := open()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(what string, reason fault.Reason) {
+		t.Helper()
+		if _, err := s.Authenticate(t.Context(), secret); !fault.HasReason(err, reason) {
+			t.Errorf("%s, the token: %v", what, err)
+		}
+		if err := why(); !fault.HasReason(err, reason) {
+			t.Errorf("%s, the stream: %v", what, err)
+		}
+		if _, err := s.Authenticate(t.Context(), first); err != nil {
+			t.Errorf("%s, what she was added with: %v", what, err)
+		}
+	}
+	must(s.SuspendMember(t.Context(), admin, opal.ID))
+	refused("suspended", fault.SuspendedPrincipal)
+	must(s.ResumeMember(t.Context(), admin, opal.ID))
+	why = open()
+	if rows, _, err := s.PersonalTokens(t.Context(), annCaller, nil, page.Request{}); err != nil || len(rows) != 2 {
+		t.Errorf("before: %v, %v", rows, err)
+	}
+	must(s.RemoveMember(t.Context(), admin, opal.ID))
+	refused("removed", fault.UnknownToken)
+	if rows, _, err := s.PersonalTokens(t.Context(), annCaller, nil, page.Request{}); err != nil || len(rows) != 1 {
+		t.Errorf("afterwards: %v, %v", rows, err)
+	}
+}
+
+// Nobody ends a person by what that person made for them, and stands there with
+// nothing.
+func TestNobodyEndsTheMakerOfTheirToken(t *testing.T) {
+	s, admin := setup(t)
+	opal, opalCaller, _ := add(t, s, admin, "opal", resource.RoleOrgAdmin)
+	ida, _, _ := add(t, s, admin, "ida", resource.RoleOrgAdmin)
+	secret, err := s.CreateMemberToken(t.Context(), opalCaller, ida.ID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, err := s.Authenticate(t.Context(), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, end := range map[string]func(access.Caller) error{
+		"suspend": func(c access.Caller) error { return s.SuspendMember(t.Context(), c, opal.ID) },
+		"remove":  func(c access.Caller) error { return s.RemoveMember(t.Context(), c, opal.ID) },
+	} {
+		if err := end(by); !fault.Is(err, fault.PermissionDenied) || !strings.Contains(err.Error(), "pat create") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	own, err := s.CreatePersonalToken(t.Context(), by, identity.NewPersonalToken{User: ida.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by, err = s.Authenticate(t.Context(), own); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveMember(t.Context(), by, opal.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Authenticate(t.Context(), own); err != nil {
+		t.Errorf("her own: %v", err)
+	}
+}
+
+// A service account makes no tokens for people, whatever it may do.
+func TestAServiceAccountMakesNoTokenForAMember(t *testing.T) {
+	s, admin := setup(t)
+	ann, _, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
+	robot := admin
+	robot.Subject = access.Subject{Principal: access.PrincipalServiceAccount, ID: id.New()}
+	if secret, err := s.CreateMemberToken(t.Context(), robot, ann.ID, time.Hour); secret != "" || !fault.HasReason(err, fault.NotAllowed) {
+		t.Errorf("got a token: %t, %v", secret != "", err)
 	}
 }

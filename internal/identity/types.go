@@ -69,6 +69,10 @@ type Credential struct {
 	// Suspended and ValidUntil are those of the service account; zero for others.
 	Suspended  bool
 	ValidUntil time.Time
+	// CreatorStatus is that of the user who made the token, and CreatorSuspended
+	// that of the service account; zero for others.
+	CreatorStatus    Status
+	CreatorSuspended bool
 }
 
 // Groups are what a subject gets from the groups that it is in.

@@ -164,6 +164,19 @@ func (r Record) Taken() Record {
 	return r
 }
 
+// ForMember is the description of a personal access token that was made for a
+// member, and not with the member's account or by the member.
+const ForMember = "Made by an admin (muster member token)"
+
+// Maker is who made a personal access token for a member, and who can have kept
+// it: it ends with them. It is zero for other tokens.
+func (r Record) Maker() access.Subject {
+	if r.Kind != Personal || r.Description != ForMember || r.Creator == r.Subject {
+		return access.Subject{}
+	}
+	return r.Creator
+}
+
 // Ended tells whether the token has expired.
 func (r Record) Ended(now time.Time) bool { return !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt) }
 

@@ -23,6 +23,7 @@ func (r reads) Credential(ctx context.Context, hash []byte) (identity.Credential
 		return identity.Credential{
 			Record: record, Role: resource.Role(row.Role), Status: identity.Status(row.Status),
 			Suspended: row.SuspendedAt > 0, ValidUntil: moment(row.ValidUntil),
+			CreatorStatus: identity.Status(row.CreatorStatus), CreatorSuspended: row.CreatorSuspendedAt > 0,
 		}, err
 	})
 }
@@ -128,6 +129,15 @@ func (tx *Tx) DeleteTokensOf(ctx context.Context, s access.Subject, limit int) (
 	default: // has none; see InsertToken
 	}
 	return all(tx.reads, rows, err, "deleting tokens", recordOf)
+}
+
+// DeleteTokensMadeBy deletes up to limit tokens that s made for members, and
+// returns them.
+func (tx *Tx) DeleteTokensMadeBy(ctx context.Context, o id.Organization, s access.Subject, limit int) ([]token.Record, error) {
+	rows, err := tx.q.DeletePersonalTokensMadeBy(ctx, query.DeletePersonalTokensMadeByParams{
+		OrganizationID: string(o), CreatorID: s.ID, Description: token.ForMember, MaxRows: atMost(limit),
+	})
+	return all(tx.reads, rows, err, "deleting tokens that were made for members", recordOf)
 }
 
 func recordOf(row query.Token) (token.Record, error) {

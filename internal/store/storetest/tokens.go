@@ -128,6 +128,38 @@ func tokenTests() map[string]func(*testing.T, *world) {
 			w.deleteTokensOf(t, userSubject(u), 1)
 			w.wantTokens(t, map[*token.Record]bool{&pat: false})
 		},
+		"DeleteTokensMadeBy deletes what one subject made for members": func(t *testing.T, w *world) {
+			maker, owner, other := w.user(1), w.user(2), w.user(3)
+			w.addUsers(t, maker, owner, other)
+			made := func(by identity.User, n int) token.Record {
+				rec := w.token(token.Personal, userSubject(owner), n)
+				rec.Creator, rec.Description = userSubject(by), token.ForMember
+				return rec
+			}
+			one, two, others := made(maker, 1), made(maker, 2), made(other, 3)
+			first := made(maker, 4)
+			first.Description = "first"
+			w.addTokens(t, one, two, others, first)
+			maker.Status = identity.StatusSuspended
+			w.writeIdentity(t, func(tx identity.Tx) error {
+				_, err := tx.UpdateUser(t.Context(), maker)
+				return err
+			})
+			c, found, err := w.store.Identity().Credential(t.Context(), one.Hash)
+			if err != nil || !found || c.CreatorStatus != identity.StatusSuspended || c.Status != identity.StatusActive {
+				t.Errorf("the credential: %+v, %v", c, err)
+			}
+			for _, want := range []int{1, 1, 0} {
+				w.writeIdentity(t, func(tx identity.Tx) error {
+					gone, err := tx.DeleteTokensMadeBy(t.Context(), maker.Organization, userSubject(maker), 1)
+					if len(gone) != want {
+						t.Errorf("deleted %v, want %d", gone, want)
+					}
+					return err
+				})
+			}
+			w.wantTokens(t, map[*token.Record]bool{&one: false, &two: false, &others: true, &first: true})
+		},
 		"An exchange token is redeemed once": func(t *testing.T, w *world) {
 			r := w.runner(1)
 			w.addRunners(t, r)

@@ -32,6 +32,13 @@ DELETE FROM tokens WHERE id IN (
     SELECT t.id FROM tokens t WHERE t.user_id = @user_id ORDER BY t.organization_id, t.created_at, t.id LIMIT @max_rows
 ) RETURNING *;
 
+-- name: DeletePersonalTokensMadeBy :many
+DELETE FROM tokens WHERE id IN (
+    SELECT t.id FROM tokens t
+    WHERE t.organization_id = @organization_id AND t.kind = 'pat' AND t.creator_id = @creator_id AND t.description = CAST(@description AS TEXT)
+    ORDER BY t.created_at, t.id LIMIT @max_rows
+) RETURNING *;
+
 -- name: DeleteTokensOfRunner :many
 DELETE FROM tokens WHERE id IN (SELECT t.id FROM tokens t WHERE t.runner_id = @runner_id LIMIT @max_rows)
 RETURNING *;

@@ -302,6 +302,66 @@ func (q *Queries) DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMemb
 	return items, nil
 }
 
+const deletePersonalTokensMadeBy = `-- name: DeletePersonalTokensMadeBy :many
+DELETE FROM tokens WHERE id IN (
+    SELECT t.id FROM tokens t
+    WHERE t.organization_id = $1 AND t.kind = 'pat' AND t.creator_id = $2 AND t.description = CAST($3 AS TEXT)
+    ORDER BY t.created_at, t.id LIMIT $4
+) RETURNING id, organization_id, kind, hash, user_id, runner_id, service_account_id, creator_principal, creator_id, description, read_only, created_at, expires_at, last_used_at, used_at, grants_for
+`
+
+type DeletePersonalTokensMadeByParams struct {
+	OrganizationID string
+	CreatorID      string
+	Description    string
+	MaxRows        int32
+}
+
+func (q *Queries) DeletePersonalTokensMadeBy(ctx context.Context, arg DeletePersonalTokensMadeByParams) ([]Token, error) {
+	rows, err := q.db.QueryContext(ctx, deletePersonalTokensMadeBy,
+		arg.OrganizationID,
+		arg.CreatorID,
+		arg.Description,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Token
+	for rows.Next() {
+		var i Token
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Kind,
+			&i.Hash,
+			&i.UserID,
+			&i.RunnerID,
+			&i.ServiceAccountID,
+			&i.CreatorPrincipal,
+			&i.CreatorID,
+			&i.Description,
+			&i.ReadOnly,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.UsedAt,
+			&i.GrantsFor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteRemoval = `-- name: DeleteRemoval :exec
 DELETE FROM removals WHERE id = $1
 `

@@ -11,10 +11,13 @@ INSERT INTO tokens (
 -- name: GetCredential :one
 SELECT
     sqlc.embed(t), COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status,
-    COALESCE(a.suspended_at, 0) AS suspended_at, COALESCE(a.valid_until, 0) AS valid_until
+    COALESCE(a.suspended_at, 0) AS suspended_at, COALESCE(a.valid_until, 0) AS valid_until,
+    COALESCE(m.status, 0) AS creator_status, COALESCE(b.suspended_at, 0) AS creator_suspended_at
 FROM tokens t
 LEFT JOIN users u ON u.id = t.user_id
 LEFT JOIN service_accounts a ON a.id = t.service_account_id
+LEFT JOIN users m ON m.id = t.creator_id
+LEFT JOIN service_accounts b ON b.id = t.creator_id
 WHERE t.hash = @hash
   AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1;
 

@@ -62,20 +62,25 @@ func (q *Queries) DeleteToken(ctx context.Context, id string) (int64, error) {
 const getCredential = `-- name: GetCredential :one
 SELECT
     t.id, t.organization_id, t.kind, t.hash, t.user_id, t.runner_id, t.service_account_id, t.creator_principal, t.creator_id, t.description, t.read_only, t.created_at, t.expires_at, t.last_used_at, t.used_at, t.grants_for, COALESCE(u.role, 0) AS role, COALESCE(u.status, 0) AS status,
-    COALESCE(a.suspended_at, 0) AS suspended_at, COALESCE(a.valid_until, 0) AS valid_until
+    COALESCE(a.suspended_at, 0) AS suspended_at, COALESCE(a.valid_until, 0) AS valid_until,
+    COALESCE(m.status, 0) AS creator_status, COALESCE(b.suspended_at, 0) AS creator_suspended_at
 FROM tokens t
 LEFT JOIN users u ON u.id = t.user_id
 LEFT JOIN service_accounts a ON a.id = t.service_account_id
+LEFT JOIN users m ON m.id = t.creator_id
+LEFT JOIN service_accounts b ON b.id = t.creator_id
 WHERE t.hash = $1
   AND (SELECT COUNT(*) FROM removals d WHERE d.id = COALESCE(t.user_id, t.runner_id, t.service_account_id)) <> 1
 `
 
 type GetCredentialRow struct {
-	Token       Token
-	Role        int32
-	Status      int32
-	SuspendedAt int64
-	ValidUntil  int64
+	Token              Token
+	Role               int32
+	Status             int32
+	SuspendedAt        int64
+	ValidUntil         int64
+	CreatorStatus      int32
+	CreatorSuspendedAt int64
 }
 
 // GetCredential is asked for with every call to the API.
@@ -103,6 +108,8 @@ func (q *Queries) GetCredential(ctx context.Context, hash []byte) (GetCredential
 		&i.Status,
 		&i.SuspendedAt,
 		&i.ValidUntil,
+		&i.CreatorStatus,
+		&i.CreatorSuspendedAt,
 	)
 	return i, err
 }
