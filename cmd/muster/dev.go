@@ -12,6 +12,7 @@ import (
 	"github.com/musterhq/muster/internal/agent"
 	"github.com/musterhq/muster/internal/app"
 	"github.com/musterhq/muster/internal/cli"
+	"github.com/musterhq/muster/internal/fault"
 )
 
 // dev is a control plane and a runner in one process.
@@ -74,7 +75,7 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	runner, err := cmd.join(ctx, env, client, state, handler)
+	runner, err := cmd.join(ctx, env, client, state, handler, !state.has("runner"))
 	if err != nil {
 		if ctx.Err() != nil {
 			return server.end()
@@ -84,29 +85,48 @@ func (cmd *dev) Run(ctx context.Context, env *cli.Env) error {
 	defer func() { _ = runner.end() }()
 	suggest(env, state, url, terminal)
 
-	select {
-	case <-ctx.Done():
-	case <-server.ended:
-		return server.err
-	case <-runner.ended:
-		if runner.err != nil {
-			return runner.err
-		}
-		if ctx.Err() == nil {
-			fmt.Fprintln(env.Stdout, "\nThe runner was deleted. The control plane goes on; another start makes a new runner.")
-			select {
-			case <-ctx.Done():
-			case <-server.ended:
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-server.ended:
+			return server.err
+		case <-runner.ended:
+			said := "The runner was deleted. The control plane goes on; another start makes a new runner."
+			switch {
+			case unaccepted(runner.err):
+				fmt.Fprintln(env.Stdout, "\nThe runner's token was ended. It joins again with a new one.")
+				again, err := cmd.join(ctx, env, client, state, handler, true)
+				if err == nil {
+					runner = again
+					continue
+				}
+				said = fmt.Sprintf("The runner could not join again: %v. The control plane goes on; another start tries it once more.", err)
+			case runner.err != nil:
+				return explain(log, runner.err)
 			}
+			if ctx.Err() == nil {
+				fmt.Fprintln(env.Stdout, "\n"+said)
+				select {
+				case <-ctx.Done():
+				case <-server.ended:
+				}
+			}
+			return server.end()
 		}
 	}
-	return errors.Join(runner.end(), server.end())
+	return errors.Join(explain(log, runner.end()), server.end())
 }
 
-// join starts the runner and waits until it is connected.
-func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, state *state, handler slog.Handler) (*part, error) {
+// unaccepted tells whether a runner ended because its token did.
+func unaccepted(err error) bool {
+	return fault.HasReason(err, fault.UnknownToken) || fault.HasReason(err, fault.ExpiredToken)
+}
+
+// join starts the runner and waits until it is connected. When its identity is
+// lost, or not accepted any more, it gets another token.
+func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, state *state, handler slog.Handler, lost bool) (*part, error) {
 	known := state.runnerID()
-	id, token, err := client.Enroll(ctx, known, localName, !state.has("runner"))
+	id, token, err := client.Enroll(ctx, known, localName, lost)
 	if err != nil {
 		return nil, err
 	}
@@ -118,10 +138,10 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 	}
 	handler = handler.WithAttrs([]slog.Attr{slog.String("runner", localName)})
 	runner := begin(ctx, func(ctx context.Context) error {
-		return explain(slog.New(handler), agent.Run(ctx, agent.Config{
+		return agent.Run(ctx, agent.Config{
 			Server: client.Server, ExchangeToken: token, DataDir: state.path("runner"), Version: env.Version, LogHandler: handler,
 			PrivateHosts: cmd.Hosts.Private, IssuerHosts: cmd.Hosts.Issuers,
-		}))
+		})
 	})
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -135,8 +155,12 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 	r, err := client.WaitRunner(waiting, id, cli.Connected)
 	if err != nil {
 		// A runner that failed is why the wait was given up.
-		if err := runner.end(); err != nil {
-			return nil, err
+		failed := runner.end()
+		switch {
+		case unaccepted(failed) && token == "" && ctx.Err() == nil:
+			return cmd.join(ctx, env, client, state, handler, true)
+		case failed != nil:
+			return nil, explain(slog.New(handler), failed)
 		}
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // name that never connected takes the place of a new one: whoever made it was
 // stopped before the id was kept. It returns the id, and an exchange token when
 // the runner has yet to join: always when it is new or was never connected, or
-// when the caller says that its identity is lost.
+// when the caller says that its identity is lost, or not accepted any more.
 func (c *Client) Enroll(ctx context.Context, id, name string, lost bool) (runnerID, exchangeToken string, err error) {
 	if id == "" {
 		all, err := c.ListRunners(ctx, nil)
