@@ -212,7 +212,7 @@ func (r *runner) stayConnected(ctx context.Context) error {
 			continue
 		case drained:
 			wait = b.wait(e)
-			r.log.Info("reconnecting, as the control plane asked", "in", wait.String())
+			r.log.Info("reconnecting, as the control plane asked", "in", wait.String(), "why", e.err)
 		case lost:
 			wait = b.wait(e)
 			r.log.Warn("lost the link", "error", e.err, "next", wait.String())

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -53,6 +54,8 @@ func (r *runner) join(ctx context.Context) error {
 // exchange token that was given and not used may be meant for just that; the
 // key pair stays, so that secrets sealed to it can still be opened.
 func (r *runner) rejoin(ctx context.Context, refusal error) error {
+	// Its first sentence: what it then advises is for people.
+	said, _, _ := strings.Cut(refusal.Error(), ". ")
 	if r.cfg.ExchangeToken != "" && !r.redeemed {
 		r.log.Warn("the control plane does not accept the identity; redeeming the exchange token instead", "error", refusal)
 		err := r.join(ctx)
@@ -70,8 +73,8 @@ func (r *runner) rejoin(ctx context.Context, refusal error) error {
 			r.identity.RunnerID, r.home.Dir(), r.identity.RunnerID).WithCause(refusal)
 	}
 	return fault.New(fault.Unauthenticated, fault.UnknownToken,
-		"The control plane at %s does not accept the identity of runner %s in %s: the runner was deleted, or its token was revoked. If it still exists, make a token with 'muster runner token %s' and join again with --exchange-token. If it was deleted, remove %s and join as a new runner.",
-		r.server, r.identity.RunnerID, r.home.Dir(), r.identity.RunnerID, r.home.Dir()).WithCause(refusal)
+		"The control plane at %s does not accept the identity of runner %s in %s. It says: %s. Make an exchange token with 'muster runner token %s' and join again with --exchange-token; if there is no such runner any more, remove %s and join as a new one.",
+		r.server, r.identity.RunnerID, r.home.Dir(), strings.TrimSuffix(said, "."), r.identity.RunnerID, r.home.Dir()).WithCause(refusal)
 }
 
 // redeem calls the control plane until it answers. The token works once, so
@@ -133,12 +136,19 @@ func (r *runner) judge(err error, attempt int) error {
 		if !connect.IsWireError(err) {
 			return nil // from something in between
 		}
-		before := ""
-		if attempt > 1 {
-			before = " An earlier attempt may have used it although what it was used for did not reach this host."
+		// What the control plane advises is for people, who did not try again.
+		why := describe(err)
+		switch reasonOf(err) {
+		case fault.UsedExchangeToken:
+			why = "it was redeemed before"
+			if attempt > 1 {
+				why = "it was redeemed before, it seems by an earlier attempt of this runner, whose answer did not reach this host"
+			}
+		case fault.ExpiredToken:
+			why = "it has expired"
 		}
 		return fault.New(fault.Unauthenticated, fault.UsedExchangeToken,
-			"The control plane did not accept the exchange token: %s. It works once and for 24 hours.%s Make a new one with 'muster runner token RUNNER' and join again.", describe(err), before).WithCause(err)
+			"The control plane did not accept the exchange token: %s. It works once and for 24 hours. Make a new one with 'muster runner token RUNNER' and join again.", why).WithCause(err)
 	default:
 		return nil
 	}

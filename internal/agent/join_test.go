@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
 	"github.com/musterhq/muster/internal/agent"
@@ -173,6 +174,32 @@ func TestJoinErrorsSayWhatToDo(t *testing.T) {
 					t.Errorf("the error holds a secret: %v", err)
 				}
 			})
+		})
+	}
+}
+
+// An exchange token that was used, it seems by an earlier attempt of the runner
+// itself, is nothing that anybody else is to blame for, and one new one is enough.
+func TestJoinWithATokenThatAnAttemptHasUsed(t *testing.T) {
+	for attempts, want := range map[int64]string{1: "it was redeemed before. It works once", 2: "by an earlier attempt of this runner"} {
+		synctest.Test(t, func(t *testing.T) {
+			used := connect.NewError(connect.CodeUnauthenticated, errors.New("The exchange token was already redeemed. If none of your hosts did that, delete the runner; otherwise make a new one."))
+			detail, err := connect.NewErrorDetail(&errdetails.ErrorInfo{Reason: string(fault.UsedExchangeToken)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			used.AddDetail(detail)
+			p := inMemory(t)
+			p.redeem = func(string) (string, error) {
+				if p.exchanges.Load() < attempts {
+					return "", connect.NewError(connect.CodeUnavailable, errors.New("lost"))
+				}
+				return "", used
+			}
+			message := fault.From(p.join(t, nil).wait()).Message
+			if !strings.Contains(message, want) || strings.Count(strings.ToLower(message), "make a new one") != 1 || strings.Contains(message, "delete the runner") {
+				t.Errorf("after %d attempts: %s", attempts, message)
+			}
 		})
 	}
 }

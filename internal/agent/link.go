@@ -284,6 +284,8 @@ func (l *link) broken(err error) ending {
 		if reasonOf(err) == fault.ExpiredToken {
 			e.err = fault.New(fault.Unauthenticated, fault.ExpiredToken, "%s", e.err)
 		}
+	case connect.CodeOf(err) == connect.CodeUnavailable && reasonOf(err) == fault.AccessChanged && !l.welcomed.IsZero():
+		e.why = drained // nothing is wrong with it
 	case connect.CodeOf(err) == connect.CodeAborted && (l.standby || !l.welcomed.IsZero()):
 		// The other host may be connected to another replica of the control plane,
 		// which then cannot say Superseded here.

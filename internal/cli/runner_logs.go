@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -121,8 +122,12 @@ func (c *Client) openRunnerURL(ctx context.Context, r *gitpodv1.Runner, what, ad
 		return nil, fmt.Errorf(`runner %q has never been connected, so it has no %s. "muster runner token %s" shows how to join it`,
 			r.GetName(), what, r.GetRunnerId())
 	case r.GetStatus().GetPhase() == gitpodv1.RunnerPhase_RUNNER_PHASE_INACTIVE:
-		return nil, fmt.Errorf("runner %q is not connected, and its %s can only be read from its host. Start \"muster join\" there again",
-			r.GetName(), what)
+		why := out.Clean(r.GetStatus().GetMessage())
+		// Where that is not enough, the status says what to do.
+		if !strings.Contains(why, "muster runner token") {
+			why = strings.TrimSpace(why + " Start \"muster join\" there again.")
+		}
+		return nil, fmt.Errorf("runner %q is not connected, and its %s can only be read from its host. %s", r.GetName(), what, strings.TrimSuffix(why, "."))
 	case address == "":
 		return nil, fmt.Errorf("runner %q does not offer its %s", r.GetName(), what)
 	}

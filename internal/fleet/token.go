@@ -139,7 +139,7 @@ func (s *Service) whyUnused(ctx context.Context, exchange string, unknown error)
 		return unknown
 	case !rec.UsedAt.IsZero():
 		return fault.New(fault.Unauthenticated, fault.UsedExchangeToken,
-			"The exchange token was already redeemed at %s; it works once. If that was not you, delete the runner; otherwise make a new one with \"muster runner token\".", rec.UsedAt.UTC().Format(time.RFC3339))
+			"The exchange token was already redeemed at %s; it works once. If none of your hosts did that, delete the runner; otherwise make a new one with \"muster runner token\".", rec.UsedAt.UTC().Format(time.RFC3339))
 	case !time.Now().Before(rec.ExpiresAt):
 		return fault.New(fault.Unauthenticated, fault.ExpiredToken,
 			"The exchange token expired at %s. Make a new one with \"muster runner token\".", rec.ExpiresAt.UTC().Format(time.RFC3339))

@@ -38,7 +38,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 		return access.Caller{}, fault.Wrap(err, "checking the token")
 	}
 	if !found || cred.Kind == token.Exchange {
-		return access.Caller{}, refused(fault.UnknownToken, "The token is not known here: it was revoked, its owner was deleted, or it belongs to another control plane. A member who has no other gets one from an organization admin, with \"muster member token\".")
+		return access.Caller{}, refused(fault.UnknownToken, unknown(kind))
 	}
 	if cred.Subject.Principal == access.PrincipalUser && cred.Status != StatusActive {
 		return access.Caller{}, refusal(cred.Status)
@@ -68,6 +68,18 @@ func (s *Service) Authenticate(ctx context.Context, bearer string) (access.Calle
 	s.cache.put(key, c, now, before)
 	s.used(cred.Record, now)
 	return admit(c, now)
+}
+
+// unknown says of a token of some kind that there is none such, and what to do.
+func unknown(kind token.Kind) string {
+	switch kind {
+	case token.Runner:
+		return "The token of this runner is not known here: it was revoked, the runner was deleted, or it belongs to another control plane. \"muster runner token\" makes another one for a runner that there is."
+	case token.ServiceAccount, token.ServiceAccountAccess:
+		return "The token is not known here: it was revoked, its service account was deleted, or it belongs to another control plane. \"muster service-account token create\" makes another one."
+	default:
+		return "The token is not known here: it was revoked, its owner was deleted, or it belongs to another control plane. A member who has no other gets one from an organization admin, with \"muster member token\"."
+	}
 }
 
 // refusal is what the tokens of a person get who is not active.

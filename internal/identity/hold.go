@@ -104,7 +104,8 @@ func (s *Service) Regranting(g id.Group) (done func(was, is access.Object)) {
 func (s *Service) Shortened(t id.Token) {
 	match := func(c access.Caller) bool { return matches(c, t, access.Subject{}) }
 	s.cache.forget(match)
-	s.holds.cut(match, accessChanged())
+	s.holds.cut(match, fault.New(fault.Unavailable, fault.AccessChanged,
+		"The end of the token that this was opened with was changed. Open it again, to go on until then.").WithRetryAfter(time.Second))
 }
 
 // concerns matches a subject, or else the members of a group.

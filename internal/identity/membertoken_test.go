@@ -13,6 +13,7 @@ import (
 	"github.com/musterhq/muster/internal/limit"
 	"github.com/musterhq/muster/internal/page"
 	"github.com/musterhq/muster/internal/resource"
+	"github.com/musterhq/muster/internal/token"
 )
 
 func TestATokenForAMember(t *testing.T) {
@@ -176,5 +177,20 @@ func TestAServiceAccountMakesNoTokenForAMember(t *testing.T) {
 	robot.Subject = access.Subject{Principal: access.PrincipalServiceAccount, ID: id.New()}
 	if secret, err := s.CreateMemberToken(t.Context(), robot, ann.ID, time.Hour); secret != "" || !fault.HasReason(err, fault.NotAllowed) {
 		t.Errorf("got a token: %t, %v", secret != "", err)
+	}
+}
+
+// A token that is not known is refused with advice for those who come with such a
+// one.
+func TestAnUnknownTokenIsAdvisedByItsKind(t *testing.T) {
+	s, _ := setup(t)
+	for kind, want := range map[token.Kind]string{
+		token.Personal: "member token", token.Runner: "runner token", token.ServiceAccount: "service-account token create", token.ServiceAccountAccess: "service-account token create",
+	} {
+		secret, _ := token.New(kind)
+		_, err := s.Authenticate(t.Context(), secret)
+		if !fault.HasReason(err, fault.UnknownToken) || strings.Count(err.Error(), "\"muster ") != 1 || !strings.Contains(err.Error(), "\"muster "+want+"\"") {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
