@@ -26,6 +26,9 @@ import (
 // it, and on a second line what to look for in the documentation and in the
 // server's log.
 func report(ctx context.Context, env *Env, err error) {
+	if connect.CodeOf(err) == connect.CodeUnauthenticated {
+		env.ends.forget() // the token has ended, whenever it was to end
+	}
 	interrupted := ctx.Err() != nil && isCanceled(err)
 	_, lost := errors.AsType[*unanswered](err)
 	switch {

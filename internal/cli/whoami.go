@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -26,6 +27,9 @@ func (cmd *Whoami) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	if end := env.ends.time(); cmd.Output.Output != out.FormatTable && !end.IsZero() {
+		return out.MessageWith(env.Stdout, cmd.Output.Output, me, "tokenExpiresAt", end.UTC().Format(time.RFC3339))
+	}
 	return cmd.one(env, me, func() error {
 		u := c.user(ctx, me)
 		name, until := u.GetName(), ""
@@ -35,7 +39,7 @@ func (cmd *Whoami) Run(ctx context.Context, env *Env) error {
 		ends, next := "", ""
 		if end := env.ends.time(); !end.IsZero() {
 			ends = out.Time(env.Now(), timestamppb.New(end))
-			next, _ = renewal(env.ends.server, env.ends.token)
+			next, _ = renewal(&env.ends)
 		}
 		return out.Fields(
 			env.Stdout,

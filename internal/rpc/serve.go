@@ -79,6 +79,10 @@ func (h *Handler) serveProcedure(c *call, r *http.Request, p *procedure, procedu
 // came with ends, if it does, so that a program can say so in time.
 const TokenExpires = "Muster-Token-Expires" //nolint:gosec // no credential
 
+// TokenReadOnly is the header beside it that says that the token changes nothing,
+// so that its owner needs another one to make the next.
+const TokenReadOnly = "Muster-Token-Read-Only" //nolint:gosec // no credential
+
 // admit settles who calls and whether they may, and lets the call in, which
 // leave ends.
 func (h *Handler) admit(ctx context.Context, c *call, header http.Header, procedurePath string) (leave func(), err error) {
@@ -124,6 +128,9 @@ func (h *Handler) authenticate(ctx context.Context, c *call, header http.Header)
 	c.visit.Proved()
 	if end := c.caller.Expires; !end.IsZero() {
 		c.Header().Set(TokenExpires, end.UTC().Format(time.RFC3339))
+		if c.caller.ReadOnly {
+			c.Header().Set(TokenReadOnly, "true")
+		}
 	}
 	return nil
 }

@@ -36,6 +36,25 @@ func Message(w io.Writer, f Format, m proto.Message) error {
 	return document(w, f, raw)
 }
 
+// MessageWith is Message with one more field, which the message has no place for.
+func MessageWith(w io.Writer, f Format, m proto.Message, field, value string) error {
+	raw, err := protojson.Marshal(m)
+	fields := map[string]json.RawMessage{}
+	if err == nil {
+		err = json.Unmarshal(raw, &fields)
+	}
+	if err == nil {
+		fields[field], err = json.Marshal(value)
+	}
+	if err == nil {
+		raw, err = json.Marshal(fields)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the result as %s: %w", f, err)
+	}
+	return document(w, f, raw)
+}
+
 // Messages writes messages as one JSON or YAML list.
 func Messages[M proto.Message](w io.Writer, f Format, ms []M) error {
 	list := make([]json.RawMessage, len(ms))
