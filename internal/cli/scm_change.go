@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -99,6 +100,7 @@ type SCMUpdate struct {
 	IssuerURL         *string      `name:"issuer-url" placeholder:"URL" help:"Where people sign in with OAuth, for azuredevops_entra; empty to clear it."`
 	VirtualDirectory  *string      `placeholder:"PATH" help:"Path under which the host runs, for azuredevops_server."`
 	NoProbe           bool         `help:"Do not let the runner try the integration."`
+	Confirmation
 	Output
 }
 
@@ -133,6 +135,9 @@ func (cmd *SCMUpdate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	req.Id = i.GetId()
+	if err := cmd.confirmEnd(ctx, env, c, i); err != nil {
+		return err
+	}
 	if req.OauthPlaintextClientSecret != nil {
 		c.warnOfPendingKey(ctx, i.GetRunnerId())
 	}
@@ -150,4 +155,20 @@ func (cmd *SCMUpdate) Run(ctx context.Context, env *Env) error {
 		c.warnOfIntegration(ctx, i)
 	}
 	return err
+}
+
+// confirmEnd asks before a way to sign in goes, and people's credentials with it.
+func (cmd *SCMUpdate) confirmEnd(ctx context.Context, env *Env, c *Client, i *gitpodv1.SCMIntegration) error {
+	var ends []string
+	if i.GetPat() && cmd.PAT != nil && !*cmd.PAT {
+		ends = append(ends, "personal access tokens")
+	}
+	if i.GetOauth() != nil && cmd.NoOAuth {
+		ends = append(ends, "OAuth")
+	}
+	if len(ends) == 0 {
+		return nil
+	}
+	return cmd.confirm(ctx, env, fmt.Sprintf("Let nobody sign in to %s on runner %q with %s any more, and delete everybody's credentials of that kind?",
+		i.GetHost(), c.runnerNames(ctx)(i.GetRunnerId()), strings.Join(ends, " and ")))
 }

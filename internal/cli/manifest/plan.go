@@ -61,14 +61,30 @@ type Plan struct {
 }
 
 // Destroys tells whether something is gone after the plan that cannot be
-// brought back by applying another file: what is deleted, and what a stricter
-// retention policy removes.
-func (p Plan) Destroys() bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool {
-		want, retention := s.Want.(Retention)
-		have, _ := s.Have.(Retention)
-		return s.Verb == Delete || retention && want.removesMoreThan(have)
-	})
+// brought back by applying another file.
+func (p Plan) Destroys() bool { return slices.ContainsFunc(p.Steps, Step.destroys) }
+
+// destroys is so of what is deleted, of what a stricter retention policy removes, and
+// of the secrets that go with the setting that they are for.
+func (s Step) destroys() bool {
+	if s.Verb != Update {
+		return s.Verb == Delete
+	}
+	switch want := s.Want.(type) {
+	case Retention:
+		return want.removesMoreThan(s.Have.(Retention))
+	case Runner:
+		return want.Configuration["metrics"] == nil && s.Have.(Runner).Configuration["metrics"] != nil
+	case SCM:
+		have := s.Have.(SCM)
+		return have.PAT && !want.PAT || have.OAuth != nil && want.OAuth == nil
+	case LLM:
+		return slices.ContainsFunc(s.Have.(LLM).Headers, func(h Header) bool {
+			return len(h.Sealed) > 0 && !slices.ContainsFunc(want.Headers, func(w Header) bool { return w.Name == h.Name && w.Expression == "" })
+		})
+	default:
+		return false
+	}
 }
 
 // planner gathers steps; deletions go backwards.
