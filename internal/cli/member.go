@@ -52,7 +52,7 @@ func (cmd *MemberAdd) Run(ctx context.Context, env *Env) error {
 		fmt.Fprintf(env.Stderr, "Added %s (%s) as %s. They log in with: muster login --server %s\n", m.GetFullName(), m.GetEmail(), cmd.Role, quote(c.Server))
 		return printToken(env, resp.Msg.GetToken())
 	}
-	return handOver(ctx, "The member", func() error { return cmd.one(env, resp.Msg, show) }, func(ctx context.Context) error {
+	return handOver(ctx, env, "The member", resp.Msg.GetToken(), func() error { return cmd.one(env, resp.Msg, show) }, func(ctx context.Context) error {
 		_, err := c.Members.RemoveMember(ctx, connect.NewRequest(&adminv1.RemoveMemberRequest{UserId: m.GetUserId()}))
 		return err
 	})
@@ -158,10 +158,12 @@ func (cmd *MemberToken) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg, func() error {
-		fmt.Fprintf(env.Stderr, "A token of %s (%s). They log in with: muster login --server %s\n", m.GetFullName(), m.GetEmail(), quote(c.Server))
-		return printToken(env, resp.Msg.GetToken())
-	})
+	return handOver(ctx, env, "The token", resp.Msg.GetToken(), func() error {
+		return cmd.one(env, resp.Msg, func() error {
+			fmt.Fprintf(env.Stderr, "A token of %s (%s). They log in with: muster login --server %s\n", m.GetFullName(), m.GetEmail(), quote(c.Server))
+			return printToken(env, resp.Msg.GetToken())
+		})
+	}, func(ctx context.Context) error { return c.deleteToken(ctx, resp.Msg.GetTokenId()) })
 }
 
 // MemberSetRole gives a member another role.

@@ -86,24 +86,15 @@ func (cmd *PATCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return handOver(ctx, "The token", func() error {
+	return handOver(ctx, env, "The token", resp.Msg.GetToken(), func() error {
 		return cmd.one(env, resp.Msg, func() error { return printToken(env, resp.Msg.GetToken()) })
-	}, func(ctx context.Context) error { return c.deleteUnseen(ctx, cmd.Description) })
-}
-
-// deleteUnseen deletes the newest token of the caller with a description: the one
-// that was just made, whose id nobody was told.
-func (c *Client) deleteUnseen(ctx context.Context, description string) error {
-	all, err := c.listTokens(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if p.GetDescription() == description && p.GetLastUsed() == nil {
-			return c.deleteToken(ctx, p.GetId())
+	}, func(ctx context.Context) error {
+		made, err := tokenMade(resp.Header())
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		return c.deleteToken(ctx, made)
+	})
 }
 
 func (c *Client) deleteToken(ctx context.Context, id string) error {

@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	gitpodv1 "github.com/musterhq/muster/gen/gitpod/v1"
+	"github.com/musterhq/muster/gen/muster/admin/v1"
 	"github.com/musterhq/muster/internal/cli/out"
 )
 
@@ -49,7 +50,7 @@ func (cmd *RunnerCreate) Run(ctx context.Context, env *Env) error {
 		return err
 	}
 	r := resp.Msg.GetRunner()
-	return handOver(ctx, "The runner", func() error {
+	return handOver(ctx, env, "The runner", resp.Msg.GetExchangeToken(), func() error {
 		return cmd.one(env, resp.Msg, func() error {
 			if err := out.Fields(env.Stdout, "Name", r.GetName(), "ID", r.GetRunnerId(), "Exchange token", resp.Msg.GetExchangeToken()); err != nil {
 				return err
@@ -133,10 +134,19 @@ func (cmd *RunnerToken) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return cmd.one(env, resp.Msg, func() error {
-		if err := out.Fields(env.Stdout, "Exchange token", resp.Msg.GetExchangeToken()); err != nil {
+	return handOver(ctx, env, "The token", resp.Msg.GetExchangeToken(), func() error {
+		return cmd.one(env, resp.Msg, func() error {
+			if err := out.Fields(env.Stdout, "Exchange token", resp.Msg.GetExchangeToken()); err != nil {
+				return err
+			}
+			return printJoin(env, c, r.GetName(), resp.Msg.GetExchangeToken())
+		})
+	}, func(ctx context.Context) error {
+		made, err := tokenMade(resp.Header())
+		if err != nil {
 			return err
 		}
-		return printJoin(env, c, r.GetName(), resp.Msg.GetExchangeToken())
+		_, err = c.RunnerTokens.ExpireRunnerToken(ctx, connect.NewRequest(&adminv1.ExpireRunnerTokenRequest{RunnerId: r.GetRunnerId(), TokenId: made}))
+		return err
 	})
 }

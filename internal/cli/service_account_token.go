@@ -89,7 +89,7 @@ func (cmd *ServiceAccountTokenCreate) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	return handOver(ctx, "The token", func() error {
+	return handOver(ctx, env, "The token", resp.Msg.GetToken(), func() error {
 		return cmd.one(env, resp.Msg, func() error {
 			fmt.Fprintf(env.Stderr, "It expires %s.\n", expiry(env, resp.Msg.GetServiceAccountToken().GetExpiresAt()))
 			return printToken(env, resp.Msg.GetToken())

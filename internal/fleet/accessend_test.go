@@ -156,7 +156,7 @@ func TestTheEndOfAnotherTokenEndsNoSession(t *testing.T) {
 	f := setup(t)
 	r, exchange := f.create(nil)
 	other := f.joined(r, exchange)
-	again, err := f.CreateToken(t.Context(), f.admin, r.ID)
+	again, _, err := f.CreateToken(t.Context(), f.admin, r.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func TestATokenThatEndsMeanwhileIsLookedAtAgain(t *testing.T) {
 	f := setup(t)
 	r, exchange := f.create(nil)
 	gone := f.joined(r, exchange)
-	again, err := f.CreateToken(t.Context(), f.admin, r.ID)
+	again, _, err := f.CreateToken(t.Context(), f.admin, r.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

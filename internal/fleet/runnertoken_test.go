@@ -89,7 +89,7 @@ func TestARotatedTokenEndsTheOlderOnes(t *testing.T) {
 		// Two hosts joined, and one of them is connected.
 		first := f.joined(r, exchange)
 		time.Sleep(time.Second)
-		again, err := f.CreateToken(t.Context(), f.admin, r.ID)
+		again, _, err := f.CreateToken(t.Context(), f.admin, r.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestARotatedTokenEndsTheOlderOnes(t *testing.T) {
 		// A host that joins later keeps its token, although the rotated one connects
 		// again and again.
 		time.Sleep(time.Second)
-		again, err = f.CreateToken(t.Context(), f.admin, r.ID)
+		again, _, err = f.CreateToken(t.Context(), f.admin, r.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestExpireToken(t *testing.T) {
 	}
 
 	// Exchange tokens end, too; used ones are not listed.
-	again, err := f.CreateToken(ctx, f.admin, r.ID)
+	again, _, err := f.CreateToken(ctx, f.admin, r.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func TestWhoSeesWhat(t *testing.T) {
 			}
 			_, getErr := f.Get(t.Context(), tt.caller, r)
 			_, logsErr := f.CreateLogsToken(t.Context(), tt.caller, r)
-			_, tokenErr := f.CreateToken(t.Context(), tt.caller, r)
+			_, _, tokenErr := f.CreateToken(t.Context(), tt.caller, r)
 			if (want == 0) != (getErr == nil) || getErr != nil && !fault.Is(getErr, want) {
 				t.Errorf("%s: Get: %v", tt.name, getErr)
 			}
@@ -256,7 +256,7 @@ func TestOfAHundredRedemptionsOneWins(t *testing.T) {
 func TestRefusedRedemptions(t *testing.T) {
 	f := setup(t)
 	r, exchange := f.create(nil)
-	second, err := f.CreateToken(t.Context(), f.admin, r.ID)
+	second, _, err := f.CreateToken(t.Context(), f.admin, r.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

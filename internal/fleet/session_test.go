@@ -249,7 +249,7 @@ func TestDelete(t *testing.T) {
 	if err := f.Update(ctx, f.admin, active.ID, fleet.Change{Name: ptr("xyz")}); !fault.Is(err, fault.FailedPrecondition) {
 		t.Errorf("updating it: %v", err)
 	}
-	if _, err := f.CreateToken(ctx, f.admin, active.ID); !fault.Is(err, fault.FailedPrecondition) {
+	if _, _, err := f.CreateToken(ctx, f.admin, active.ID); !fault.Is(err, fault.FailedPrecondition) {
 		t.Errorf("a token for it: %v", err)
 	}
 	if _, err := f.Redeem(ctx, exchange); !fault.Is(err, fault.Unauthenticated) {

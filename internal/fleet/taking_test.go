@@ -84,7 +84,7 @@ func TestWhatARotationLeavesEnds(t *testing.T) {
 		time.Sleep(token.UntakenLifetime) // it does not come back at all
 		count(1)
 		// What another host was given is none of that.
-		again, err := f.CreateToken(t.Context(), f.admin, r.ID)
+		again, _, err := f.CreateToken(t.Context(), f.admin, r.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

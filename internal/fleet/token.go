@@ -13,9 +13,8 @@ import (
 
 // CreateToken makes one more exchange token for a runner; older ones stay
 // valid until they are used or expire.
-func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runner) (string, error) {
-	var secret string
-	err := s.store.Write(ctx, func(tx Tx) error {
+func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runner) (secret string, rec token.Record, err error) {
+	err = s.store.Write(ctx, func(tx Tx) error {
 		if err := tx.LockRunner(ctx, want); err != nil {
 			return err
 		}
@@ -29,7 +28,6 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 		if err := CheckStays(&r); err != nil {
 			return err
 		}
-		var rec token.Record
 		secret, rec = exchangeToken(&r, c)
 		if err := s.insertExchangeToken(ctx, tx, &r, rec); err != nil {
 			return err
@@ -37,9 +35,9 @@ func (s *Service) CreateToken(ctx context.Context, c access.Caller, want id.Runn
 		return recordCredential(ctx, tx, &r, c.Subject, "runner.token.create")
 	})
 	if err != nil {
-		return "", fault.Wrap(err, "making the exchange token")
+		return "", token.Record{}, fault.Wrap(err, "making the exchange token")
 	}
-	return secret, nil
+	return secret, rec, nil
 }
 
 // CreateLogsToken makes a token with which the caller reads the logs of a

@@ -18,12 +18,12 @@ import (
 // Whoever has the token acts as that person. So nobody makes one for a person who
 // may do more than they may themselves, and it ends with the one who made it. Only
 // people make them: a service account has no need to act as one.
-func (s *Service) CreateMemberToken(ctx context.Context, c access.Caller, u id.User, validFor time.Duration) (string, error) {
+func (s *Service) CreateMemberToken(ctx context.Context, c access.Caller, u id.User, validFor time.Duration) (string, token.Record, error) {
 	if c.Principal != access.PrincipalUser {
-		return "", fault.New(fault.PermissionDenied, fault.NotAllowed, "Whoever has a token of a member acts as that member, so only a person makes one: an organization admin, and not a %s.", c.Principal)
+		return "", token.Record{}, fault.New(fault.PermissionDenied, fault.NotAllowed, "Whoever has a token of a member acts as that member, so only a person makes one: an organization admin, and not a %s.", c.Principal)
 	}
 	if err := checkValidFor(validFor); err != nil {
-		return "", err
+		return "", token.Record{}, err
 	}
 	owner := access.Subject{Principal: access.PrincipalUser, ID: string(u)}
 	secret, rec := s.personalToken(c.Organization, owner, c.Subject, NewPersonalToken{Description: token.ForMember, ValidFor: validFor})
@@ -51,9 +51,9 @@ func (s *Service) CreateMemberToken(ctx context.Context, c access.Caller, u id.U
 		return change.Write(ctx, tx, change.Record{Actor: c.Subject, Action: "member.token.create", Object: user.Object(), Credential: true})
 	})
 	if err != nil {
-		return "", fault.Wrap(err, "making the token")
+		return "", token.Record{}, fault.Wrap(err, "making the token")
 	}
-	return secret, nil
+	return secret, rec, nil
 }
 
 // atLeast refuses a caller who may not do everything that a person may in their

@@ -19,7 +19,7 @@ import (
 func TestATokenForAMember(t *testing.T) {
 	s, admin := setup(t)
 	ann, annCaller, first := add(t, s, admin, "ann", resource.RoleOrgMember)
-	secret, err := s.CreateMemberToken(t.Context(), admin, ann.ID, time.Hour)
+	secret, _, err := s.CreateMemberToken(t.Context(), admin, ann.ID, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +61,14 @@ func TestATokenForAMember(t *testing.T) {
 		"for nobody":            {admin, id.User(id.New()), 0, fault.NotFound, fault.ReasonNotFound},
 		"for too long":          {admin, ann.ID, 91 * 24 * time.Hour, fault.InvalidArgument, fault.InvalidField},
 	} {
-		if secret, err := s.CreateMemberToken(t.Context(), c.as, c.whose, c.validFor); secret != "" || !fault.Is(err, c.code) || !fault.HasReason(err, c.reason) {
+		if secret, _, err := s.CreateMemberToken(t.Context(), c.as, c.whose, c.validFor); secret != "" || !fault.Is(err, c.code) || !fault.HasReason(err, c.reason) {
 			t.Errorf("%s: %v; want %v %s", name, err, c.code, c.reason)
 		}
 	}
 	l := limit.Default()
 	l.PersonalTokens = 2
 	s.SetLimits(l)
-	if _, err := s.CreateMemberToken(t.Context(), admin, ann.ID, 0); !fault.HasReason(err, fault.LimitReached) {
+	if _, _, err := s.CreateMemberToken(t.Context(), admin, ann.ID, 0); !fault.HasReason(err, fault.LimitReached) {
 		t.Errorf("one more than there may be: %v", err)
 	}
 }
@@ -81,7 +81,7 @@ func TestATokenForAMemberEndsWithItsMaker(t *testing.T) {
 	ann, annCaller, first := add(t, s, opalCaller, "ann", resource.RoleOrgMember)
 	forAnn := func() string {
 		t.Helper()
-		secret, err := s.CreateMemberToken(t.Context(), opalCaller, ann.ID, time.Hour)
+		secret, _, err := s.CreateMemberToken(t.Context(), opalCaller, ann.ID, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestNobodyEndsTheMakerOfTheirToken(t *testing.T) {
 	s, admin := setup(t)
 	opal, opalCaller, _ := add(t, s, admin, "opal", resource.RoleOrgAdmin)
 	ida, _, _ := add(t, s, admin, "ida", resource.RoleOrgAdmin)
-	secret, err := s.CreateMemberToken(t.Context(), opalCaller, ida.ID, time.Hour)
+	secret, _, err := s.CreateMemberToken(t.Context(), opalCaller, ida.ID, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestNobodyEndsTheMakerOfTheirToken(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	own, err := s.CreatePersonalToken(t.Context(), by, identity.NewPersonalToken{User: ida.ID})
+	own, _, err := s.CreatePersonalToken(t.Context(), by, identity.NewPersonalToken{User: ida.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestAServiceAccountMakesNoTokenForAMember(t *testing.T) {
 	ann, _, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
 	robot := admin
 	robot.Subject = access.Subject{Principal: access.PrincipalServiceAccount, ID: id.New()}
-	if secret, err := s.CreateMemberToken(t.Context(), robot, ann.ID, time.Hour); secret != "" || !fault.HasReason(err, fault.NotAllowed) {
+	if secret, _, err := s.CreateMemberToken(t.Context(), robot, ann.ID, time.Hour); secret != "" || !fault.HasReason(err, fault.NotAllowed) {
 		t.Errorf("got a token: %t, %v", secret != "", err)
 	}
 }

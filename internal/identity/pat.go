@@ -28,18 +28,18 @@ type NewPersonalToken struct {
 
 // CreatePersonalToken makes a token for the caller itself. The secret is
 // returned once and stored as a hash.
-func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n NewPersonalToken) (secret string, err error) {
+func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n NewPersonalToken) (secret string, rec token.Record, err error) {
 	if string(n.User) != c.ID {
 		if _, err := s.User(ctx, c, n.User); err != nil {
-			return "", err
+			return "", token.Record{}, err
 		}
-		return "", fault.New(fault.PermissionDenied, fault.NotAllowed,
+		return "", token.Record{}, fault.New(fault.PermissionDenied, fault.NotAllowed,
 			"A personal access token acts as its owner, so everybody makes their own. An admin makes a first one for a new person with \"muster member add\", and one for a member who has none left with \"muster member token\".")
 	}
 	if err := checkValidFor(n.ValidFor); err != nil {
-		return "", err
+		return "", token.Record{}, err
 	}
-	secret, rec := s.personalToken(c.Organization, c.Subject, c.Subject, n)
+	secret, rec = s.personalToken(c.Organization, c.Subject, c.Subject, n)
 	err = s.store.Write(ctx, func(tx Tx) error {
 		if err := s.boundTokens(ctx, tx, c.Organization, c.Subject, rec.CreatedAt); err != nil {
 			return err
@@ -47,9 +47,9 @@ func (s *Service) CreatePersonalToken(ctx context.Context, c access.Caller, n Ne
 		return insertPersonalToken(ctx, tx, rec, c.Subject)
 	})
 	if err != nil {
-		return "", fault.Wrap(err, "making the token")
+		return "", token.Record{}, fault.Wrap(err, "making the token")
 	}
-	return secret, nil
+	return secret, rec, nil
 }
 
 func checkValidFor(d time.Duration) error {

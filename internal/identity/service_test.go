@@ -116,7 +116,7 @@ func TestAuthenticateSaysWhatIsWrong(t *testing.T) {
 func TestARevokedTokenIsRefusedAtOnceAndItsStreamsAreCut(t *testing.T) {
 	s, admin := setup(t)
 	_, ann, secret := add(t, s, admin, "ann", resource.RoleOrgMember)
-	second, err := s.CreatePersonalToken(t.Context(), ann, identity.NewPersonalToken{User: id.User(ann.ID)})
+	second, _, err := s.CreatePersonalToken(t.Context(), ann, identity.NewPersonalToken{User: id.User(ann.ID)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestRevocationRacesWithChecks(t *testing.T) {
 	s, admin := setup(t)
 	_, ann, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
 	for range 20 {
-		secret, err := s.CreatePersonalToken(t.Context(), ann, identity.NewPersonalToken{User: id.User(ann.ID)})
+		secret, _, err := s.CreatePersonalToken(t.Context(), ann, identity.NewPersonalToken{User: id.User(ann.ID)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestRevocationRacesWithChecks(t *testing.T) {
 func TestTokensExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, admin := setup(t)
-		secret, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID), ValidFor: time.Hour})
+		secret, _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID), ValidFor: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,11 +204,11 @@ func TestTokensExpire(t *testing.T) {
 			t.Errorf("its stream ended with %v", context.Cause(held))
 		}
 		for _, valid := range []time.Duration{-time.Second, token.MaxPersonal + time.Second} {
-			if _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID), ValidFor: valid}); !fault.Is(err, fault.InvalidArgument) {
+			if _, _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID), ValidFor: valid}); !fault.Is(err, fault.InvalidArgument) {
 				t.Errorf("valid for %v: %v", valid, err)
 			}
 		}
-		if _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID)}); err != nil {
+		if _, _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID)}); err != nil {
 			t.Fatal(err)
 		}
 		rows, _, err := s.PersonalTokens(t.Context(), admin, nil, page.Request{})
@@ -222,10 +222,10 @@ func TestTokensOfOthers(t *testing.T) {
 	s, admin := setup(t)
 	annUser, ann, _ := add(t, s, admin, "ann", resource.RoleOrgMember)
 	_, bob, _ := add(t, s, admin, "bob", resource.RoleOrgMember)
-	if _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: annUser.ID}); !fault.Is(err, fault.PermissionDenied) {
+	if _, _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: annUser.ID}); !fault.Is(err, fault.PermissionDenied) {
 		t.Errorf("a token for somebody else: %v", err)
 	}
-	if _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(id.New())}); !fault.Is(err, fault.NotFound) {
+	if _, _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(id.New())}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a token for nobody: %v", err)
 	}
 	if _, err := s.PersonalToken(t.Context(), bob, ann.Token); !fault.Is(err, fault.NotFound) {
@@ -425,7 +425,7 @@ func TestTheLastUseIsStored(t *testing.T) {
 
 func TestACanceledCheckIsNoRefusal(t *testing.T) {
 	s, admin := setup(t)
-	secret, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID)})
+	secret, _, err := s.CreatePersonalToken(t.Context(), admin, identity.NewPersonalToken{User: id.User(admin.ID)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,8 +29,8 @@ func (s *Members) AddMember(ctx context.Context, req *connect.Request[adminv1.Ad
 
 // CreateMemberToken makes a token for a person who has none left.
 func (s *Members) CreateMemberToken(ctx context.Context, req *connect.Request[adminv1.CreateMemberTokenRequest]) (*connect.Response[adminv1.CreateMemberTokenResponse], error) {
-	secret, err := s.Identity.CreateMemberToken(ctx, access.CallerOf(ctx), userID(req.Msg), req.Msg.GetValidFor().AsDuration())
-	return answer(&adminv1.CreateMemberTokenResponse{Token: secret}, err)
+	secret, rec, err := s.Identity.CreateMemberToken(ctx, access.CallerOf(ctx), userID(req.Msg), req.Msg.GetValidFor().AsDuration())
+	return answer(&adminv1.CreateMemberTokenResponse{Token: secret, TokenId: string(rec.ID)}, err)
 }
 
 // SuspendMember refuses a person's tokens.

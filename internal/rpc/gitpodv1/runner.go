@@ -91,11 +91,11 @@ func (s *Runners) DeleteRunner(ctx context.Context, req *connect.Request[gitpodv
 
 // CreateRunnerToken makes one more exchange token.
 func (s *Runners) CreateRunnerToken(ctx context.Context, req *connect.Request[gitpodv1.CreateRunnerTokenRequest]) (*connect.Response[gitpodv1.CreateRunnerTokenResponse], error) {
-	exchange, err := s.Fleet.CreateToken(ctx, access.CallerOf(ctx), runnerID(req.Msg))
+	exchange, rec, err := s.Fleet.CreateToken(ctx, access.CallerOf(ctx), runnerID(req.Msg))
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&gitpodv1.CreateRunnerTokenResponse{ExchangeToken: exchange}), nil
+	return made(&gitpodv1.CreateRunnerTokenResponse{ExchangeToken: exchange}, rec.ID), nil
 }
 
 // CreateRunnerLogsToken makes a token to read the runner's logs with.

@@ -72,13 +72,13 @@ func (s *Users) CreatePersonalAccessToken(ctx context.Context, req *connect.Requ
 	if err := bounded("description", m.GetDescription(), 255); err != nil {
 		return nil, err
 	}
-	secret, err := s.Identity.CreatePersonalToken(ctx, access.CallerOf(ctx), identity.NewPersonalToken{
+	secret, rec, err := s.Identity.CreatePersonalToken(ctx, access.CallerOf(ctx), identity.NewPersonalToken{
 		User: userID(m), Description: m.GetDescription(), ValidFor: m.GetValidFor().AsDuration(), ReadOnly: m.GetReadOnly(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&gitpodv1.CreatePersonalAccessTokenResponse{Token: secret}), nil
+	return made(&gitpodv1.CreatePersonalAccessTokenResponse{Token: secret}, rec.ID), nil
 }
 
 // GetPersonalAccessToken returns what is known of a token, never the token.

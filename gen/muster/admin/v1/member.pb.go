@@ -206,7 +206,9 @@ func (x *CreateMemberTokenRequest) GetValidFor() *durationpb.Duration {
 type CreateMemberTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token. It is returned once and stored as a hash.
-	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Its id, to revoke it by.
+	TokenId       string `protobuf:"bytes,2,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +246,13 @@ func (*CreateMemberTokenResponse) Descriptor() ([]byte, []int) {
 func (x *CreateMemberTokenResponse) GetToken() string {
 	if x != nil {
 		return x.Token
+	}
+	return ""
+}
+
+func (x *CreateMemberTokenResponse) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
 	}
 	return ""
 }
@@ -513,9 +522,10 @@ const file_muster_admin_v1_member_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tR\x05token\"u\n" +
 	"\x18CreateMemberTokenRequest\x12!\n" +
 	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x126\n" +
-	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"1\n" +
+	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"L\n" +
 	"\x19CreateMemberTokenResponse\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\"9\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x19\n" +
+	"\btoken_id\x18\x02 \x01(\tR\atokenId\"9\n" +
 	"\x14SuspendMemberRequest\x12!\n" +
 	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"\x17\n" +
 	"\x15SuspendMemberResponse\"8\n" +
