@@ -99,7 +99,7 @@ func TestWhatCountsAsALockFile(t *testing.T) {
 			want = "1\n"
 			_ = f.Close()
 		} else {
-			flawOf(t, err)
+			_ = flawOf(t, err)
 		}
 		if now, _ := os.ReadFile(path); string(now) != want {
 			t.Errorf("%q has become %q", content, now)

@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/musterhq/muster/gen/gitpod/v1/gitpodv1connect"
 	"github.com/musterhq/muster/gen/muster/link/v1/linkv1connect"
 	"github.com/musterhq/muster/internal/access"
 	"github.com/musterhq/muster/internal/door"
@@ -46,6 +47,9 @@ type call struct {
 
 // linkProcedure is that of the links of runners.
 var linkProcedure = strings.TrimPrefix(linkv1connect.LinkServiceConnectProcedure, "/")
+
+// exchangeProcedure is that by which a token becomes another one.
+var exchangeProcedure = strings.TrimPrefix(gitpodv1connect.IdentityServiceExchangeTokenProcedure, "/")
 
 type callKey struct{}
 
@@ -156,6 +160,10 @@ func (h *Handler) report(c *call, r *http.Request, took time.Duration) {
 		if may, left := lines.Take(time.Now()); may {
 			level = slog.LevelInfo
 			attrs = append(attrs, slog.Int("not_shown_before", left))
+		} else {
+			lines.Later(func(left int) {
+				h.cfg.Logger.Info("more of these were not shown", "of", message, "not_shown", left)
+			})
 		}
 		attrs = append(attrs, slog.String("address", c.visit.Address().String()))
 	}
@@ -200,7 +208,8 @@ type refused struct {
 }
 
 // refusalOf tells whether a call was the attempt of somebody who is nobody, or of
-// a runner that may not link; the lines are those of the kind.
+// a runner that may not link, or else one that anybody can make fail; the lines are
+// those of the kind.
 func (h *Handler) refusalOf(c *call, code connect.Code) (*pace.Lines, refused) {
 	why := c.visit.Failed()
 	if why == nil && code == connect.CodeUnauthenticated {
@@ -215,8 +224,13 @@ func (h *Handler) refusalOf(c *call, code connect.Code) (*pace.Lines, refused) {
 	case link && (code == connect.CodePermissionDenied || code == connect.CodeFailedPrecondition || code == connect.CodeInvalidArgument ||
 		code == connect.CodeAborted || code == connect.CodeResourceExhausted):
 		return h.links, refused{"a link was refused", c.err}
+	case c.procedure == nil || !c.caller.Anonymous() || levelOf(code, c.err) != slog.LevelInfo:
+		return nil, refused{}
+	case c.procedure.name == exchangeProcedure:
+		return h.signIns, refused{"a sign-in was refused", c.err}
+	default:
+		return h.strangers, refused{"a call without a token failed", c.err}
 	}
-	return nil, refused{}
 }
 
 // code is the outcome of the call; 0 for success.

@@ -29,9 +29,10 @@ type Handler struct {
 	// like others without a token.
 	guarded, probes map[string]bool
 	errors          *connect.ErrorWriter
-	// signIns and links bound how often it is logged that one was refused.
-	signIns, links *pace.Lines
-	metrics        *metrics
+	// signIns, links and strangers bound how often it is logged that one was refused,
+	// or that a call without a token failed.
+	signIns, links, strangers *pace.Lines
+	metrics                   *metrics
 
 	// installation is what the header Muster-Installation says; nil for none.
 	installation []string

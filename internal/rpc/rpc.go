@@ -84,7 +84,8 @@ const (
 	nameMaxBody      = 64 << 10
 	defaultKeepAlive = 25 * time.Second
 	defaultTimeout   = 30 * time.Second
-	// Sign-ins and links that are refused are logged that often, after some at once.
+	// Sign-ins and links that are refused, and calls without a token that fail, are
+	// logged that often, after some at once.
 	refusalEvery   = 2 * time.Second
 	refusalsAtOnce = 20
 	// compressMin is the size from which compressing a message pays.
@@ -148,6 +149,7 @@ func New(cfg Config) (*Handler, error) {
 		metrics:    newMetrics(),
 		signIns:    pace.NewLines(refusalEvery, refusalsAtOnce),
 		links:      pace.NewLines(refusalEvery, refusalsAtOnce),
+		strangers:  pace.NewLines(refusalEvery, refusalsAtOnce),
 	}
 	h.draining, h.drain = context.WithCancelCause(context.Background())
 	h.unbuilt = h.newProcedure(connect.Spec{Procedure: "/unbuilt"}, access.Rule{Permission: access.Unbuilt}, true)

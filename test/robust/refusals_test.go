@@ -117,6 +117,59 @@ func TestRefusedSignInsAreLogged(t *testing.T) {
 	}
 }
 
+// Calls that anybody can make fail are told apart by their address, and bury nothing
+// either; the last of a flood are counted without another one after them.
+func TestCallsOfNobodyThatFailAreBounded(t *testing.T) {
+	t.Parallel()
+	s := behindProxy(t)
+	lines := func(message string) (found []string) {
+		for line := range strings.Lines(s.Printed()) {
+			if strings.Contains(line, `"msg":"`+message+`"`) {
+				found = append(found, line)
+			}
+		}
+		return found
+	}
+	const (
+		redeem = "/gitpod.v1.IdentityService/ExchangeToken"
+		health = "/grpc.health.v1.Health/Check"
+		flood  = 60
+	)
+	for _, kind := range []struct{ message, path, contentType, body string }{
+		{"a sign-in was refused", redeem, "application/json", "{}"},
+		{"a sign-in was refused", redeem, "application/json", "{"},
+		{"a sign-in was refused", redeem, "text/plain", "x"},
+		{"a call without a token failed", health, "application/json", "{"},
+		{"a call without a token failed", health, "text/plain", "x"},
+	} {
+		for i := range flood {
+			send(t, client(t, fmt.Sprintf("203.0.113.%d", i), ""), "POST", s.URL+kind.path, kind.contentType, kind.body)
+		}
+	}
+	for _, message := range []string{"a sign-in was refused", "a call without a token failed"} {
+		muster.Until(t, muster.Patience, func() error {
+			for _, line := range lines("more of these were not shown") {
+				if strings.Contains(line, message) {
+					return nil
+				}
+			}
+			return fmt.Errorf("nothing says how many of %q were not shown", message)
+		})
+		found := lines(message)
+		if len(found) == 0 || len(found) > flood {
+			t.Errorf("%q is logged %d times", message, len(found))
+		}
+		for _, line := range found {
+			if !strings.Contains(line, `"address":"203.0.113.`) {
+				t.Errorf("without its address: %s", line)
+			}
+		}
+	}
+	if calls := lines("call"); len(calls) > 0 {
+		t.Errorf("%d lines are not bounded, such as %s", len(calls), calls[0])
+	}
+}
+
 func send(t *testing.T, c *http.Client, method, url, contentType, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
