@@ -96,11 +96,11 @@ func removeAs(ctx context.Context, tx Tx, r *Runner, actor access.Subject, actio
 // afterRemoval is called after a transaction that removed a runner and ended with
 // err. A runner that may not have been removed is not told that it was.
 func (s *Service) afterRemoval(err error, r id.Runner) {
-	s.ended(err, "", access.Subject{Principal: access.PrincipalRunner, ID: string(r)})
 	if err == nil {
 		s.deletions.done(r)
-		s.links.Cut(r, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted."))
+		s.links.Cut(r, fault.New(fault.Unauthenticated, fault.RunnerGone, "The runner was deleted.")) // before its tokens tell it less
 	}
+	s.ended(err, "", access.Subject{Principal: access.PrincipalRunner, ID: string(r)})
 }
 
 // ended makes the end of tokens take effect, after a transaction that ended with
