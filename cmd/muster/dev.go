@@ -136,7 +136,7 @@ func (cmd *dev) join(ctx context.Context, env *cli.Env, client *cli.Client, stat
 		}
 		return nil, err
 	}
-	handler = handler.WithAttrs([]slog.Attr{slog.String("runner", localName)})
+	handler = handler.WithAttrs([]slog.Attr{slog.String("runner_name", localName)})
 	runner := begin(ctx, func(ctx context.Context) error {
 		return agent.Run(ctx, agent.Config{
 			Server: client.Server, ExchangeToken: token, DataDir: state.path("runner"), Version: env.Version, LogHandler: handler,

@@ -72,7 +72,7 @@ const (
 type unanswered struct{ error }
 
 func (u *unanswered) Error() string {
-	return strings.TrimSuffix(u.error.Error(), ".") + ". " + noAnswer
+	return clause(u.error.Error()) + ". " + noAnswer
 }
 
 func (u *unanswered) Unwrap() error { return u.error }
@@ -85,6 +85,9 @@ func sentence(err error) string {
 	}
 	return err.Error()
 }
+
+// clause is a sentence that another one goes on with.
+func clause(sentence string) string { return strings.TrimRight(sentence, ".?!") }
 
 // detail is what a server's error says for programs: its stable reason and the
 // id of the request.
@@ -111,7 +114,7 @@ func detail(err error) *errdetails.ErrorInfo {
 
 // retrying says that something is tried again, and when.
 func retrying(env *Env, err error, wait time.Duration) {
-	fmt.Fprintf(env.Stderr, "muster: %s; trying again in %s\n", strings.TrimSuffix(sentence(err), "."), wait.Round(100*time.Millisecond))
+	fmt.Fprintf(env.Stderr, "muster: %s; trying again in %s\n", clause(sentence(err)), wait.Round(100*time.Millisecond))
 }
 
 // toldToWait is how long a server's error says to wait, within bounds; 0 when it

@@ -63,6 +63,16 @@ func TestWatchResumes(t *testing.T) {
 	}
 }
 
+// A question is no part of another sentence.
+func TestWatchSaysThatNobodyIsThere(t *testing.T) {
+	newPlane(t)
+	t.Setenv("MUSTER_SERVER", "http://127.0.0.1:1")
+	b := start(t, "runner", "watch")
+	if got := next(t, b.notes); !strings.Contains(got, "Is the control plane running there; trying again in ") {
+		t.Errorf("it says %q", got)
+	}
+}
+
 func TestListWatch(t *testing.T) {
 	p := newPlane(t)
 	p.add("lab", inactive)

@@ -2,6 +2,7 @@ package muster
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -97,10 +98,10 @@ func (p *Process) String() string {
 // PID is the id of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Signal sends a signal to a process that runs.
+// Signal sends a signal to a process, if it runs.
 func (p *Process) Signal(t testing.TB, s syscall.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("%s: %v: %v", p, s, err)
 	}
 }

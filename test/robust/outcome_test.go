@@ -242,7 +242,7 @@ func TestARunnerFindsOutWhetherItJoined(t *testing.T) {
 			if code := host.Wait(t, muster.Patience); code == 0 {
 				t.Error("the runner left as if all was well")
 			}
-			for _, want := range []string{"earlier attempt may have used it", "muster runner token"} {
+			for _, want := range []string{"by an earlier attempt of this runner", "muster runner token"} {
 				if !strings.Contains(host.Printed(), want) {
 					t.Errorf("%q is missing in: %s", want, host.Printed())
 				}
